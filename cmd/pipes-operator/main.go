@@ -1,0 +1,38 @@
+// Command pipes-operator keeps Kubernetes Secrets filled with valid access tokens from WorkOS Pipes.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+)
+
+// version is set when a release is built.
+var version = "dev"
+
+func main() {
+	options, logging := defaultOptions(), zap.Options{}
+	options.bind(flag.CommandLine)
+	logging.BindFlags(flag.CommandLine)
+	printVersion := flag.Bool("version", false, "Print the version and exit.")
+	flag.Parse()
+	if *printVersion {
+		fmt.Println(version)
+		return
+	}
+	logger := zap.New(zap.UseFlagOptions(&logging))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+	if err := options.validate(flag.Args()); err != nil {
+		fmt.Fprintf(os.Stderr, "pipes-operator: %v\nRun pipes-operator --help for all flags.\n", err)
+		os.Exit(2)
+	}
+	if err := run(ctrl.SetupSignalHandler(), options); err != nil {
+		logger.Error(err, "Cannot go on")
+		os.Exit(1)
+	}
+}

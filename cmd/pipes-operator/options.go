@@ -1,0 +1,145 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// options are the operator's flags.
+type options struct {
+	defaultEnvironment   string
+	allowedUpstreamHosts string
+	allowInsecure        bool
+
+	watchNamespaces       string
+	watchLabelSelector    string
+	ignoreNamespaceLabels bool
+
+	maxConcurrentReconciles int
+	kubeAPIQPS              float64
+	kubeAPIBurst            int
+
+	leaderElect           bool
+	leaderElectID         string
+	leaderElectNamespace  string
+	metricsBindAddress    string
+	metricsSecure         bool
+	metricsCertDir        string
+	perObjectMetrics      bool
+	healthProbeBindAdress string
+}
+
+func defaultOptions() options {
+	return options{
+		allowedUpstreamHosts:    "api.workos.com,api.workos-test.com",
+		maxConcurrentReconciles: 10,
+		kubeAPIQPS:              50,
+		kubeAPIBurst:            100,
+		leaderElectID:           "pipes-operator.pipes.workos.com",
+		metricsBindAddress:      ":8443",
+		metricsSecure:           true,
+		perObjectMetrics:        true,
+		healthProbeBindAdress:   ":8081",
+	}
+}
+
+func (o *options) bind(flags *flag.FlagSet) {
+	flags.StringVar(&o.defaultEnvironment, "default-environment", o.defaultEnvironment,
+		"The PipesEnvironment, as namespace/name, of PipesTokens that name none.")
+	flags.StringVar(&o.allowedUpstreamHosts, "allowed-upstream-hosts", o.allowedUpstreamHosts,
+		"Hosts, separated by commas, that API keys may be sent to: host, or host:port for a port other than the scheme's own.")
+	flags.BoolVar(&o.allowInsecure, "allow-insecure-upstream", o.allowInsecure,
+		"Allow base URLs with http. For development only: API keys and tokens then cross the network in the clear.")
+
+	flags.StringVar(&o.watchNamespaces, "watch-namespaces", o.watchNamespaces,
+		"Namespaces, separated by commas, to watch. Empty: all. The namespaces of the PipesEnvironments have to be among them.")
+	flags.StringVar(&o.watchLabelSelector, "watch-label-selector", o.watchLabelSelector,
+		"Only look after PipesTokens with these labels. Empty: all.")
+	flags.BoolVar(&o.ignoreNamespaceLabels, "ignore-namespace-labels", o.ignoreNamespaceLabels,
+		"Do not read the labels of namespaces, for an operator without the right to: grants that select namespaces by label then fit nobody.")
+
+	flags.IntVar(&o.maxConcurrentReconciles, "max-concurrent-reconciles", o.maxConcurrentReconciles,
+		"How many PipesTokens to work on at once.")
+	flags.Float64Var(&o.kubeAPIQPS, "kube-api-qps", o.kubeAPIQPS, "Requests per second to the Kubernetes API. Negative: no limit of our own.")
+	flags.IntVar(&o.kubeAPIBurst, "kube-api-burst", o.kubeAPIBurst, "Requests to the Kubernetes API that may come at once.")
+
+	flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect,
+		"Take part in a leader election, so that of several replicas one works.")
+	flags.StringVar(&o.leaderElectID, "leader-election-id", o.leaderElectID, "The name of the Lease of the leader election.")
+	flags.StringVar(&o.leaderElectNamespace, "leader-election-namespace", o.leaderElectNamespace,
+		"The namespace of the Lease of the leader election. Empty: the operator's own, in a cluster.")
+	flags.StringVar(&o.metricsBindAddress, "metrics-bind-address", o.metricsBindAddress, "Where to serve metrics. 0: nowhere.")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure,
+		"Serve metrics over HTTPS, to clients that the Kubernetes API authenticates and authorizes.")
+	flags.StringVar(&o.metricsCertDir, "metrics-cert-dir", o.metricsCertDir,
+		"The directory with tls.crt and tls.key for metrics. Empty: a self-signed certificate.")
+	flags.BoolVar(&o.perObjectMetrics, "metrics-per-object", o.perObjectMetrics,
+		"Have one series per PipesToken with the expiry of its token. Turn it off where there are very many.")
+	flags.StringVar(&o.healthProbeBindAdress, "health-probe-bind-address", o.healthProbeBindAdress,
+		"Where to serve /healthz and /readyz. 0: nowhere.")
+}
+
+// validate finds mistakes that would otherwise show much later, and says what to do about them.
+func (o *options) validate(arguments []string) error {
+	var errs []error
+	if len(arguments) > 0 {
+		errs = append(errs, fmt.Errorf("unexpected argument %q: all options are flags", arguments[0]))
+	}
+	if _, err := o.environment(); err != nil {
+		errs = append(errs, err)
+	}
+	for namespace := range o.namespaces() {
+		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
+			errs = append(errs, fmt.Errorf("--watch-namespaces: %q is not the name of a namespace: %s", namespace, problems[0]))
+		}
+	}
+	if _, err := labels.Parse(o.watchLabelSelector); err != nil {
+		errs = append(errs, fmt.Errorf("--watch-label-selector: %w", err))
+	}
+	for _, host := range o.hosts() {
+		if strings.ContainsAny(host, "/@ ?#") {
+			errs = append(errs, fmt.Errorf("--allowed-upstream-hosts: %q is not a host: write api.workos.com, or host:port", host))
+		}
+	}
+	if len(o.hosts()) == 0 {
+		errs = append(errs, errors.New("--allowed-upstream-hosts: name at least one host"))
+	}
+	if o.maxConcurrentReconciles < 1 {
+		errs = append(errs, fmt.Errorf("--max-concurrent-reconciles: %d is too few, it takes at least 1", o.maxConcurrentReconciles))
+	}
+	return errors.Join(errs...)
+}
+
+// environment is the default environment; the zero name when there is none.
+func (o *options) environment() (types.NamespacedName, error) {
+	if o.defaultEnvironment == "" {
+		return types.NamespacedName{}, nil
+	}
+	namespace, name, ok := strings.Cut(o.defaultEnvironment, "/")
+	if !ok || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return types.NamespacedName{}, fmt.Errorf("--default-environment: %q is not of the form namespace/name", o.defaultEnvironment)
+	}
+	return types.NamespacedName{Namespace: namespace, Name: name}, nil
+}
+
+func (o *options) namespaces() sets.Set[string] { return sets.New(list(o.watchNamespaces)...) }
+
+func (o *options) hosts() []string { return list(o.allowedUpstreamHosts) }
+
+// list reads values that are separated by commas.
+func list(text string) []string {
+	var values []string
+	for value := range strings.SplitSeq(text, ",") {
+		if value = strings.TrimSpace(value); value != "" {
+			values = append(values, value)
+		}
+	}
+	return values
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+)
+
+// reconciliationTimeout bounds one pass: one call to WorkOS, which has a deadline of its own, and two writes.
+const reconciliationTimeout = time.Minute
+
+// run runs the operator until ctx ends.
+func run(ctx context.Context, o options) error {
+	manager, err := newManager(o)
+	if err != nil {
+		return err
+	}
+	if err := setUp(ctx, manager, o); err != nil {
+		return err
+	}
+	ctrl.Log.Info("Starting pipes-operator", "version", version)
+	return manager.Start(ctx)
+}
+
+func newManager(o options) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+
+	kubeconfig, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding a Kubernetes API (set KUBECONFIG, or run in a cluster): %w", err)
+	}
+	kubeconfig.QPS, kubeconfig.Burst = float32(o.kubeAPIQPS), o.kubeAPIBurst
+	kubeconfig.UserAgent = "pipes-operator/" + version
+
+	selector, err := labels.Parse(o.watchLabelSelector)
+	if err != nil {
+		return nil, fmt.Errorf("--watch-label-selector: %w", err)
+	}
+	manager, err := ctrl.NewManager(kubeconfig, ctrl.Options{
+		Scheme:  scheme,
+		Metrics: metricsOptions(o),
+		Cache: cache.Options{
+			ByObject:                    controllers.CacheByObject(selector),
+			DefaultNamespaces:           cacheNamespaces(o),
+			ReaderFailOnMissingInformer: true,
+		},
+		Client: client.Options{
+			FieldOwner: controllers.FieldOwner,
+			Cache:      &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)},
+		},
+		HealthProbeBindAddress:        o.healthProbeBindAdress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              o.leaderElectID,
+		LeaderElectionNamespace:       o.leaderElectNamespace,
+		LeaderElectionReleaseOnCancel: true, // main ends when the manager does
+		Controller: config.Controller{
+			ReconciliationTimeout: reconciliationTimeout,
+			EnableWarmup:          ptr.To(true),
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up the manager: %w", err)
+	}
+	return manager, nil
+}
+
+func metricsOptions(o options) metricsserver.Options {
+	options := metricsserver.Options{
+		BindAddress: o.metricsBindAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertDir,
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
+	}
+	if o.metricsSecure {
+		options.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	return options
+}
+
+// cacheNamespaces are the namespaces that the caches show; nil: all.
+func cacheNamespaces(o options) map[string]cache.Config {
+	namespaces := o.namespaces()
+	if namespaces.Len() == 0 {
+		return nil
+	}
+	configs := map[string]cache.Config{}
+	for namespace := range namespaces {
+		configs[namespace] = cache.Config{}
+	}
+	return configs
+}
+
+// setUp wires controllers and probes to the manager.
+func setUp(ctx context.Context, manager ctrl.Manager, o options) error {
+	environment, err := o.environment()
+	if err != nil {
+		return err
+	}
+	clock := clock.RealClock{}
+	secrets, err := controllers.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	ownMetrics, err := controllers.NewMetrics(metrics.Registry, clock, o.perObjectMetrics)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	connections := &controllers.Connections{
+		Reader:        manager.GetAPIReader(),
+		Upstream:      workos.New(workos.Options{UserAgent: "pipes-operator/" + version, Clock: clock}),
+		AllowedHosts:  o.hosts(),
+		AllowInsecure: o.allowInsecure,
+	}
+	tokens := &controllers.PipesTokenReconciler{
+		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
+		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
+		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
+	}
+	if err := tokens.SetupWithManager(ctx, manager, controller.Options{MaxConcurrentReconciles: o.maxConcurrentReconciles}); err != nil {
+		return fmt.Errorf("setting up the controller of PipesTokens: %w", err)
+	}
+	environments := &controllers.PipesEnvironmentReconciler{
+		Client: manager.GetClient(), Connections: connections,
+		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock,
+	}
+	if err := environments.SetupWithManager(manager, controller.Options{}); err != nil {
+		return fmt.Errorf("setting up the controller of PipesEnvironments: %w", err)
+	}
+	return addProbes(manager)
+}
+
+func addProbes(manager ctrl.Manager) error {
+	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the liveness check: %w", err)
+	}
+	if err := manager.AddReadyzCheck("caches", cachesSynced(manager.GetCache())); err != nil {
+		return fmt.Errorf("adding the readiness check: %w", err)
+	}
+	return nil
+}
+
+// cachesSynced is ready once every cache has been filled.
+func cachesSynced(caches cache.Cache) healthz.Checker {
+	return func(request *http.Request) error {
+		// A cache that is not filled yet would make the probe wait; it has to answer at once.
+		ctx, cancel := context.WithTimeout(request.Context(), 100*time.Millisecond)
+		defer cancel()
+		if !caches.WaitForCacheSync(ctx) {
+			return errors.New("the caches are not filled yet")
+		}
+		return nil
+	}
+}

@@ -1,0 +1,229 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/redact"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+)
+
+// Connections holds, for each PipesEnvironment, the client that calls WorkOS with its API key. The PipesEnvironmentReconciler
+// keeps them fresh; PipesTokens use what is there. API keys are in no cache: each is read live, by name.
+type Connections struct {
+	// Reader reads the Secrets with API keys, live.
+	Reader client.Reader
+	// Upstream makes the clients.
+	Upstream *workos.Upstream
+	// AllowedHosts are the hosts that API keys may be sent to: "host", which stands for the scheme's own port, or
+	// "host:port".
+	AllowedHosts []string
+	// AllowInsecure allows http. For development only: the API key then crosses the network in the clear.
+	AllowInsecure bool
+	// Changed is told the name of an environment whose condition has to be looked at again. Nil: nobody is.
+	Changed func(types.NamespacedName)
+
+	mu      sync.Mutex
+	known   map[types.NamespacedName]*connectionState
+	version uint64
+}
+
+// connectionState is what is known of one environment's connection.
+type connectionState struct {
+	uid        types.UID
+	generation int64
+	// keyVersion is the UID and resourceVersion of the Secret that the key was read from.
+	keyVersion string
+	client     *workos.Client
+	problem    finding
+	// rejected: WorkOS has refused the key.
+	rejected bool
+	// version moves whenever the connection does.
+	version uint64
+}
+
+// Get returns the client of an environment, or the problem that keeps it from having one. It reads the API key only when the
+// environment is new to it or has changed.
+func (c *Connections) Get(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*workos.Client, finding, error) {
+	c.mu.Lock()
+	state, ok := c.known[environmentName(environment)]
+	c.mu.Unlock()
+	if !ok || state.uid != environment.UID || state.generation != environment.Generation || state.client == nil {
+		var err error
+		if state, err = c.refresh(ctx, environment); err != nil {
+			return nil, finding{}, err
+		}
+	}
+	return state.client, state.problem, nil
+}
+
+// Refresh reads the API key anew and returns what is wrong with the environment, if anything.
+func (c *Connections) Refresh(ctx context.Context, environment *v1alpha1.PipesEnvironment) (finding, error) {
+	state, err := c.refresh(ctx, environment)
+	if err != nil {
+		return finding{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if state.problem.present() || !state.rejected {
+		return state.problem, nil
+	}
+	return finding{v1alpha1.APIKeyRejectedReason, fmt.Sprintf(
+		"WorkOS refuses the API key: put a valid one into entry %q of Secret %q", environment.Spec.APIKeySecretRef.Key, environment.Spec.APIKeySecretRef.Name)}, nil
+}
+
+// Version tells one connection of an environment from the next: it moves when the API key or the base URL does. Zero: there has
+// been none.
+func (c *Connections) Version(name types.NamespacedName) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if state, ok := c.known[name]; ok {
+		return state.version
+	}
+	return 0
+}
+
+// Report notes what WorkOS's answer says about the API key.
+func (c *Connections) Report(environment *v1alpha1.PipesEnvironment, outcome workos.Outcome) {
+	switch outcome {
+	case workos.OutcomeKeyRejected:
+		c.setRejected(environmentName(environment), true)
+	case workos.OutcomeToken, workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive:
+		c.setRejected(environmentName(environment), false)
+	}
+}
+
+func (c *Connections) setRejected(name types.NamespacedName, rejected bool) {
+	c.mu.Lock()
+	state, ok := c.known[name]
+	changed := ok && state.rejected != rejected
+	if changed {
+		state.rejected = rejected
+	}
+	c.mu.Unlock()
+	if changed && c.Changed != nil {
+		c.Changed(name)
+	}
+}
+
+// Forget drops the connection of an environment that is gone.
+func (c *Connections) Forget(name types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.known, name)
+	c.Upstream.Disconnect(name.String())
+}
+
+func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*connectionState, error) {
+	fresh := &connectionState{uid: environment.UID, generation: environment.Generation}
+	fresh.problem = c.refuse(environment.Spec.BaseURL)
+	var key redact.String
+	if !fresh.problem.present() {
+		var err error
+		if key, fresh.keyVersion, fresh.problem, err = c.readKey(ctx, environment); err != nil {
+			return nil, err
+		}
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name := environmentName(environment)
+	old, known := c.known[name]
+	if known && old.same(fresh) {
+		return old, nil
+	}
+	if !fresh.problem.present() {
+		client, err := c.Upstream.Connect(name.String(), environment.Spec.BaseURL, key, int(environment.Spec.RequestsPerMinute))
+		if err != nil {
+			fresh.problem = finding{v1alpha1.APIKeyInvalidReason, printable(err.Error())}
+		}
+		fresh.client = client
+	}
+	// A new key is innocent until WorkOS refuses it. One that a process finds at its start may be the one that was refused
+	// before: the status keeps saying so until WorkOS accepts it.
+	fresh.rejected = known && old.rejected && old.keyVersion == fresh.keyVersion || !known && environmentReason(environment) == v1alpha1.APIKeyRejectedReason
+	c.version++
+	fresh.version = c.version
+	if c.known == nil {
+		c.known = map[types.NamespacedName]*connectionState{}
+	}
+	c.known[name] = fresh
+	return fresh, nil
+}
+
+// same says whether a fresh look found nothing new.
+func (s *connectionState) same(fresh *connectionState) bool {
+	return s.uid == fresh.uid && s.generation == fresh.generation && s.keyVersion == fresh.keyVersion &&
+		(s.client != nil && !fresh.problem.present() || s.problem == fresh.problem && fresh.problem.present())
+}
+
+// refuse says why an API key must not be sent to a base URL, if so.
+func (c *Connections) refuse(baseURL string) finding {
+	parsed, err := url.Parse(baseURL)
+	switch {
+	case err != nil || parsed.Host == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "":
+		return finding{v1alpha1.UpstreamNotAllowedReason,
+			"spec.baseURL is not a URL such as https://api.workos.com, without user, query or fragment: mend it"}
+	case parsed.Scheme != "https" && (parsed.Scheme != "http" || !c.AllowInsecure):
+		return finding{v1alpha1.UpstreamNotAllowedReason,
+			"spec.baseURL must begin with https://, so that the API key does not cross the network in the clear (for development there is --allow-insecure-upstream)"}
+	case !c.hostAllowed(parsed):
+		return finding{v1alpha1.UpstreamNotAllowedReason, printable(fmt.Sprintf(
+			"The operator may not send API keys to host %q: whoever runs it can add the host to --allowed-upstream-hosts", parsed.Host))}
+	default:
+		return finding{}
+	}
+}
+
+func (c *Connections) hostAllowed(parsed *url.URL) bool {
+	ownPort := parsed.Port() == "" || parsed.Port() == map[string]string{"https": "443", "http": "80"}[parsed.Scheme]
+	return slices.ContainsFunc(c.AllowedHosts, func(allowed string) bool {
+		return strings.EqualFold(allowed, parsed.Host) || ownPort && strings.EqualFold(allowed, parsed.Hostname())
+	})
+}
+
+// readKey reads the API key of an environment. A problem is what a person can mend; an error is the API server's.
+func (c *Connections) readKey(ctx context.Context, environment *v1alpha1.PipesEnvironment) (redact.String, string, finding, error) {
+	ref := environment.Spec.APIKeySecretRef
+	secret := &corev1.Secret{}
+	// client-go logs response bodies when its verbosity is high enough; this one holds the key.
+	err := c.Reader.Get(logr.NewContext(ctx, logr.Discard()), client.ObjectKey{Namespace: environment.Namespace, Name: ref.Name}, secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		return redact.String{}, "", finding{v1alpha1.APIKeyNotFoundReason, fmt.Sprintf(
+			"Secret %q does not exist in namespace %q: create it with the API key in entry %q", ref.Name, environment.Namespace, ref.Key)}, nil
+	case apierrors.IsForbidden(err):
+		return redact.String{}, "", finding{v1alpha1.APIKeyForbiddenReason, fmt.Sprintf(
+			"The operator may not read Secret %q in namespace %q: bind the ClusterRole pipes-operator-api-key-reader to its service account there with a RoleBinding", ref.Name, environment.Namespace)}, nil
+	case err != nil:
+		return redact.String{}, "", finding{}, fmt.Errorf("reading Secret %s with the API key: %w", ref.Name, err)
+	}
+	version := string(secret.UID) + "/" + secret.ResourceVersion
+	value, ok := secret.Data[ref.Key]
+	if !ok {
+		return redact.String{}, version, finding{v1alpha1.APIKeyNotFoundReason, fmt.Sprintf(
+			"Secret %q in namespace %q has no entry %q: put the API key there", ref.Name, environment.Namespace, ref.Key)}, nil
+	}
+	// Keys come from files and editors, which like to end in a newline.
+	key := strings.TrimSpace(string(value))
+	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return redact.String{}, version, finding{v1alpha1.APIKeyInvalidReason, fmt.Sprintf(
+			"Entry %q of Secret %q is not an API key: it is empty, or has spaces or control characters in it", ref.Key, ref.Name)}, nil
+	}
+	return redact.NewString(key), version, finding{}, nil
+}
+
+func environmentName(environment *v1alpha1.PipesEnvironment) types.NamespacedName {
+	return types.NamespacedName{Namespace: environment.Namespace, Name: environment.Name}
+}

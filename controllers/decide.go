@@ -1,0 +1,214 @@
+package controllers
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/renewal"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+)
+
+// action is the one thing that a pass does.
+type action string
+
+const (
+	// wait: nothing, until something changes or is due.
+	wait action = "wait"
+	// fetch: ask WorkOS for the token, and write what it answers.
+	fetch action = "fetch"
+	// withdraw: apply inactivePolicy to the Secret.
+	withdraw action = "withdraw"
+	// relabel: bring labels and annotations of the Secret up to date, without asking for the token.
+	relabel action = "relabel"
+)
+
+// decision is what to do, and what is wrong if anything.
+type decision struct {
+	action  action
+	finding finding
+	// cause says in words why to fetch, for the log.
+	cause string
+	// due is when the fetch was due; zero when it was for now.
+	due time.Time
+}
+
+// decide is the specification of a pass: what stands in the way comes first, then what calls for a fetch, then what can be
+// mended without one.
+func decide(seen observation) decision {
+	if obstacle := firstObstacle(seen); obstacle.present() {
+		if traits[obstacle.reason].withdraws {
+			return decision{action: withdraw, finding: obstacle}
+		}
+		return decision{action: wait, finding: obstacle}
+	}
+	if cause, due := fetchCause(seen); cause != "" {
+		return decision{action: fetch, cause: cause, due: due}
+	}
+	if seen.secret.State == tokensecret.Intact || seen.secret.State == tokensecret.Empty {
+		return decision{action: relabel, finding: seen.standing}
+	}
+	return decision{action: wait, finding: seen.standing}
+}
+
+// firstObstacle goes through what can be seen to stand in the way, gravest first: a grant that is gone takes the token away
+// whatever else is the matter.
+func firstObstacle(seen observation) finding {
+	for _, obstacle := range []func(observation) finding{
+		environmentMissing, grantMissing, suspended, secretTaken, templateBroken,
+	} {
+		if found := obstacle(seen); found.present() {
+			return found
+		}
+	}
+	return finding{}
+}
+
+func environmentMissing(seen observation) finding {
+	switch {
+	case seen.environment != nil:
+		return finding{}
+	case seen.environmentName.Name == "":
+		return finding{v1alpha1.EnvironmentNotFoundReason,
+			"The PipesToken names no PipesEnvironment, and the operator has no default: set spec.environmentRef on a new PipesToken, or start the operator with --default-environment"}
+	default:
+		return finding{v1alpha1.EnvironmentNotFoundReason, fmt.Sprintf(
+			"PipesEnvironment %q does not exist in namespace %q, or the operator does not watch that namespace: create it there",
+			seen.environmentName.Name, seen.environmentName.Namespace)}
+	}
+}
+
+func grantMissing(seen observation) finding {
+	if seen.granted {
+		return finding{}
+	}
+	spec := seen.token.Spec
+	organization := "no organization"
+	if spec.OrganizationID != "" {
+		organization = fmt.Sprintf("organization %q", spec.OrganizationID)
+	}
+	return finding{v1alpha1.NotGrantedReason, fmt.Sprintf(
+		"No grant of PipesEnvironment %q in namespace %q allows namespace %q to ask for slug %q, user %q and %s: its owner can add one to spec.grants",
+		seen.environmentName.Name, seen.environmentName.Namespace, seen.token.Namespace, spec.Slug, spec.UserID, organization)}
+}
+
+func suspended(seen observation) finding {
+	if !seen.token.Spec.Suspend || seen.secret.HoldsValidToken(seen.now) {
+		return finding{}
+	}
+	return finding{v1alpha1.SuspendedReason, "spec.suspend is true and the Secret holds no valid token: set it to false to get one"}
+}
+
+func secretTaken(seen observation) finding {
+	if seen.secret.State != tokensecret.Foreign {
+		return finding{}
+	}
+	return conflict(seen.token)
+}
+
+func conflict(token *v1alpha1.PipesToken) finding {
+	return finding{v1alpha1.SecretConflictReason, fmt.Sprintf(
+		"Secret %q exists and belongs to somebody else, so it is left alone: delete or rename it, or create a PipesToken with another spec.secretName",
+		token.TargetSecretName())}
+}
+
+func templateBroken(seen observation) finding {
+	if seen.templateErr == nil {
+		return finding{}
+	}
+	return finding{v1alpha1.InvalidTemplateReason, printable(fmt.Sprintf("Cannot use the template, mend it: %v", seen.templateErr))}
+}
+
+// fetchCause says why to ask WorkOS now, and since when that has been due; empty when there is no cause, or when it is too
+// early to try again.
+func fetchCause(seen observation) (cause string, due time.Time) {
+	switch {
+	case seen.token.Spec.Suspend:
+		return "", time.Time{}
+	case refreshRequested(seen.token) && !(seen.attempt.held && seen.now.Before(seen.notBefore())):
+		return "a refresh was requested", time.Time{}
+	case seen.now.Before(seen.notBefore()):
+		return "", time.Time{}
+	case seen.standing.present():
+		return "the last try failed", seen.attempt.notBefore
+	}
+	switch seen.secret.State {
+	case tokensecret.Absent:
+		return "there is no Secret", time.Time{}
+	case tokensecret.Orphaned:
+		return "the Secret was orphaned", time.Time{}
+	case tokensecret.Empty:
+		return "the Secret holds no token", time.Time{}
+	case tokensecret.Altered:
+		return "the Secret was altered", time.Time{}
+	case tokensecret.Intact, tokensecret.Foreign:
+	}
+	if seen.secret.Facts.TemplateHash != seen.template.Hash() {
+		return "the template has changed", time.Time{}
+	}
+	if due := seen.nextDue(); !seen.now.Before(due) {
+		return "renewal is due", latest(due, seen.attempt.notBefore)
+	}
+	return "", time.Time{}
+}
+
+// notBefore is the earliest time of the next try. What the environment caused does not wait once the environment has a new
+// connection.
+func (seen observation) notBefore() time.Time {
+	if seen.standing.reason == v1alpha1.EnvironmentNotReadyReason && seen.connection != seen.attempt.connection {
+		return time.Time{}
+	}
+	return seen.attempt.notBefore
+}
+
+// nextDue is when the token in the Secret has to be fetched again.
+func (seen observation) nextDue() time.Time {
+	token := renewalToken(seen)
+	if token.Expires.IsZero() {
+		return renewal.NextRefresh(token, latest(seen.attempt.at, token.Obtained), refreshInterval(seen.token))
+	}
+	return renewal.Time(token, renewBefore(seen.token))
+}
+
+func renewalToken(seen observation) renewal.Token {
+	return renewal.Token{
+		Obtained: seen.secret.Facts.ObtainedAt, Expires: seen.secret.Facts.ExpiresAt, Seed: string(seen.token.UID),
+	}
+}
+
+// defaultRefreshInterval is the CRD's default, for objects that were stored before it.
+const defaultRefreshInterval = time.Hour
+
+func refreshInterval(token *v1alpha1.PipesToken) time.Duration {
+	if token.Spec.RefreshInterval == nil || token.Spec.RefreshInterval.Duration <= 0 {
+		return defaultRefreshInterval
+	}
+	return token.Spec.RefreshInterval.Duration
+}
+
+func renewBefore(token *v1alpha1.PipesToken) time.Duration {
+	if token.Spec.RenewBefore == nil {
+		return 0
+	}
+	return token.Spec.RenewBefore.Duration
+}
+
+// refreshRequest is the value of the annotation that asks for a fetch, cut to what status.lastHandledRefreshRequest holds.
+func refreshRequest(token *v1alpha1.PipesToken) string {
+	const longest = 256
+	value := token.Annotations[v1alpha1.RefreshRequestedAtAnnotation]
+	return strings.ToValidUTF8(value[:min(len(value), longest)], "")
+}
+
+func refreshRequested(token *v1alpha1.PipesToken) bool {
+	request := refreshRequest(token)
+	return request != "" && request != token.Status.LastHandledRefreshRequest
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

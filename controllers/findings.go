@@ -1,0 +1,66 @@
+package controllers
+
+import (
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// finding is what keeps an object from having the token that it should have. The zero finding: nothing does.
+type finding struct {
+	// reason is a reason of the Ready condition.
+	reason string
+	// message tells a person what is wrong and what to do about it.
+	message string
+}
+
+func (f finding) present() bool { return f.reason != "" }
+
+// pace is what brings an object with a finding back.
+type pace int
+
+const (
+	// onChange: nothing but a change of what was observed; every such change is watched.
+	onChange pace = iota
+	// slowPoll: a look at growing intervals, because a human has to do something that cannot be watched.
+	slowPoll
+	// backOff: retries with growing delays, because it should pass by itself.
+	backOff
+)
+
+// trait says how a finding is treated.
+type trait struct {
+	// hidden: while the Secret holds a valid token, Ready stays True and the finding shows as RenewalFailed.
+	hidden bool
+	// withdraws: inactivePolicy decides what becomes of the Secret.
+	withdraws bool
+	// asked: it was found by trying, so it stands until the next try says otherwise. The others are found by looking,
+	// anew in each pass.
+	asked bool
+	// mark is the kstatus condition beside Ready=False.
+	mark string
+	pace pace
+}
+
+// traits has the treatment of every finding; it is the table of conditions in docs/conditions.md.
+var traits = map[string]trait{
+	v1alpha1.NotInstalledReason:         {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.NeedsReauthorizationReason: {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.InactiveReason:             {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+
+	v1alpha1.NotGrantedReason:          {withdraws: true, mark: v1alpha1.StalledCondition, pace: onChange},
+	v1alpha1.EnvironmentNotFoundReason: {hidden: true, mark: v1alpha1.ReconcilingCondition, pace: onChange},
+	v1alpha1.EnvironmentNotReadyReason: {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: slowPoll},
+
+	v1alpha1.IntegrationNotFoundReason:      {hidden: true, asked: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.AccountSelectionRequiredReason: {hidden: true, asked: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.AuthMethodMismatchReason:       {hidden: true, asked: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.RequestRejectedReason:          {hidden: true, asked: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+
+	v1alpha1.RateLimitedReason:         {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
+	v1alpha1.UpstreamUnavailableReason: {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
+	v1alpha1.TokenExpiredReason:        {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
+
+	v1alpha1.SecretConflictReason:  {mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.SecretRejectedReason:  {hidden: true, asked: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.InvalidTemplateReason: {mark: v1alpha1.StalledCondition, pace: onChange},
+	v1alpha1.SuspendedReason:       {hidden: true, mark: v1alpha1.StalledCondition, pace: onChange},
+}

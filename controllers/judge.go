@@ -1,0 +1,125 @@
+package controllers
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+)
+
+// verdict is what an answer of WorkOS means for the Secret.
+type verdict struct {
+	// write: the Secret has to hold content from now on.
+	write   bool
+	content tokensecret.Content
+	finding finding
+}
+
+// judge reads an answer. An answer without a token never touches a Secret, except for an authoritative "not active", to which
+// inactivePolicy applies.
+func judge(seen observation, answer workos.Answer) verdict {
+	switch answer.Outcome {
+	case workos.OutcomeToken:
+		return judgeToken(seen, answer.Token)
+	case workos.OutcomeHeld:
+		return verdict{finding: seen.standing}
+	default:
+		return verdict{finding: failure(seen, answer)}
+	}
+}
+
+func judgeToken(seen observation, token workos.Token) verdict {
+	facts := tokensecret.Facts{
+		TemplateHash:  seen.template.Hash(),
+		TokenHash:     tokensecret.HashToken(string(seen.token.UID), token.Value),
+		ObtainedAt:    inSeconds(seen.now),
+		Scopes:        token.Scopes,
+		MissingScopes: token.MissingScopes,
+	}
+	if !token.ExpiresAt.IsZero() {
+		facts.ExpiresAt = inSeconds(token.ExpiresAt)
+		if !facts.ExpiresAt.After(seen.now) {
+			return verdict{finding: finding{v1alpha1.TokenExpiredReason,
+				"WorkOS returns a token that has expired: it may be about to refresh it; if this lasts, compare the clocks and have the user connect again"}}
+		}
+	}
+	if seen.secret.State == tokensecret.Intact && facts.SameToken(seen.secret.Facts) {
+		if facts.TemplateHash == seen.secret.Facts.TemplateHash {
+			return verdict{}
+		}
+		facts.ObtainedAt = seen.secret.Facts.ObtainedAt
+	}
+	data, err := seen.template.Render(tokensecret.Values{
+		AccessToken: token.Value, ExpiresAt: facts.ExpiresAt, Scopes: token.Scopes,
+		Slug: seen.token.Spec.Slug, UserID: seen.token.Spec.UserID, OrganizationID: seen.token.Spec.OrganizationID,
+	})
+	if err != nil {
+		return verdict{finding: finding{v1alpha1.SecretRejectedReason, printable(fmt.Sprintf("Cannot render the Secret: %v", err))}}
+	}
+	return verdict{write: true, content: tokensecret.Content{Facts: facts, Data: data}}
+}
+
+// failures says which reason each outcome without a token has, and what the user reads. Where it says all there is, WorkOS's own
+// words are left out.
+var failures = map[workos.Outcome]finding{
+	workos.OutcomeNotInstalled: {v1alpha1.NotInstalledReason,
+		"The user has not connected this integration: it works once they have connected it"},
+	workos.OutcomeNeedsReauthorization: {v1alpha1.NeedsReauthorizationReason,
+		"The user has to connect this integration again: it works once they have"},
+	workos.OutcomeInactive: {v1alpha1.InactiveReason,
+		"WorkOS says that the connection is not active"},
+	workos.OutcomeKeyRejected: {v1alpha1.EnvironmentNotReadyReason,
+		"WorkOS refuses the API key of the PipesEnvironment: put a valid one into its Secret"},
+	workos.OutcomeNotFound: {v1alpha1.IntegrationNotFoundReason,
+		"WorkOS knows no such slug, user or organization: compare them with the WorkOS dashboard, and create a PipesToken with the right ones"},
+	workos.OutcomeAccountSelectionRequired: {v1alpha1.AccountSelectionRequiredReason,
+		"Several connections of the user match: leave one of them connected"},
+	workos.OutcomeAuthMethodMismatch: {v1alpha1.AuthMethodMismatchReason,
+		"The connected account does not use OAuth, so it has no access token: have the user connect with OAuth"},
+	workos.OutcomeRejected: {v1alpha1.RequestRejectedReason,
+		"WorkOS refuses the request"},
+	workos.OutcomeRateLimited: {v1alpha1.RateLimitedReason,
+		"WorkOS limits the rate of this API key; the operator tries again by itself"},
+	workos.OutcomeUnavailable: {v1alpha1.UpstreamUnavailableReason,
+		"WorkOS cannot be reached or fails; the operator tries again by itself"},
+	workos.OutcomeUnreadable: {v1alpha1.UpstreamUnavailableReason,
+		"WorkOS gave an answer that cannot be read; the operator tries again by itself"},
+}
+
+// failure turns an answer without a token into a finding. While the trouble stays the same, so does the message: a request ID
+// that changes with each try would cost a write of the status each time. The log has every one.
+func failure(seen observation, answer workos.Answer) finding {
+	found, ok := failures[answer.Outcome]
+	if !ok {
+		found = finding{v1alpha1.UpstreamUnavailableReason, "WorkOS gave an answer that this version does not know"}
+	}
+	if seen.standing.reason == found.reason && (!answer.Sent || strings.HasPrefix(seen.standing.message, found.message)) {
+		return seen.standing
+	}
+	if answer.Message != "" && answer.Outcome != workos.OutcomeNotInstalled && answer.Outcome != workos.OutcomeNeedsReauthorization {
+		found.message += ": " + printable(answer.Message)
+	}
+	if answer.RequestID != "" {
+		found.message += fmt.Sprintf(" (request ID %s)", answer.RequestID)
+	}
+	return found
+}
+
+// printable cuts text from elsewhere to what fits into a condition: 256 printable characters on one line.
+func printable(text string) string {
+	const longest = 256
+	text = strings.Join(strings.FieldsFunc(text, unicode.IsSpace), " ")
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, text)
+	if runes := []rune(text); len(runes) > longest {
+		return string(runes[:longest-1]) + "…"
+	}
+	return text
+}

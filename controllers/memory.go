@@ -1,0 +1,125 @@
+package controllers
+
+import (
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// attempt is what this process remembers of its last try for one object: a call to WorkOS, or a look at a name that was
+// taken. It only ever spares calls; all that correctness needs stands in the Secret.
+type attempt struct {
+	// at is when the last try was made. Zero: none by this process.
+	at time.Time
+	// notBefore is the earliest time of the next one.
+	notBefore time.Time
+	// failures counts failed tries in a row.
+	failures int
+	// held: the last try found no room in the budget of the API key, and left it undone.
+	held bool
+	// connection is the version of the environment's connection that the last try used.
+	connection uint64
+}
+
+// memory keeps one entry for each PipesToken that this process has looked at.
+type memory struct {
+	mu      sync.Mutex
+	entries map[types.NamespacedName]*entry
+}
+
+type entry struct {
+	uid     types.UID
+	attempt attempt
+	// written is what the API server returned for our last write of the Secret, until the cache has seen it.
+	written   *metav1.PartialObjectMetadata
+	writtenAt time.Time
+}
+
+// trustWritten is how long a Secret that we have written, and that the cache does not show, is believed to be there. A watch
+// delivers within milliseconds; a Secret that was created and deleted while a watch was down is never shown.
+const trustWritten = time.Minute
+
+// attempt returns what is remembered of token, and whether anything is.
+func (m *memory) attempt(token *v1alpha1.PipesToken) (attempt, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.entries[nameOf(token)]
+	if !ok || e.uid != token.UID {
+		return attempt{}, false
+	}
+	return e.attempt, true
+}
+
+func (m *memory) remember(token *v1alpha1.PipesToken, a attempt) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entry(token).attempt = a
+}
+
+// wrote notes the metadata of the Secret after a write of ours.
+func (m *memory) wrote(token *v1alpha1.PipesToken, meta *metav1.PartialObjectMetadata, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.entry(token)
+	e.written, e.writtenAt = meta, now
+}
+
+// newest returns the newer of the Secret that the cache shows (nil: none) and the one that we have written last.
+func (m *memory) newest(token *v1alpha1.PipesToken, cached *metav1.PartialObjectMetadata, now time.Time) *metav1.PartialObjectMetadata {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.entries[nameOf(token)]
+	switch {
+	case !ok || e.uid != token.UID || e.written == nil:
+		return cached
+	case cached == nil && now.Sub(e.writtenAt) < trustWritten:
+		return e.written
+	case cached != nil && isOlder(cached, e.written):
+		return e.written
+	default:
+		e.written = nil
+		return cached
+	}
+}
+
+// secretDeleted notes that the cache has seen the Secret go.
+func (m *memory) secretDeleted(token types.NamespacedName, secret types.UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, ok := m.entries[token]; ok && e.written != nil && e.written.UID == secret {
+		e.written = nil
+	}
+}
+
+func (m *memory) forget(name types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.entries, name)
+}
+
+// entry returns the entry of token, a fresh one when there is none for its UID. The lock is held.
+func (m *memory) entry(token *v1alpha1.PipesToken) *entry {
+	if m.entries == nil {
+		m.entries = map[types.NamespacedName]*entry{}
+	}
+	e, ok := m.entries[nameOf(token)]
+	if !ok || e.uid != token.UID {
+		e = &entry{uid: token.UID}
+		m.entries[nameOf(token)] = e
+	}
+	return e
+}
+
+func isOlder(a, b *metav1.PartialObjectMetadata) bool {
+	order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
+	return err == nil && order < 0
+}
+
+func nameOf(token *v1alpha1.PipesToken) types.NamespacedName {
+	return types.NamespacedName{Namespace: token.Namespace, Name: token.Name}
+}

@@ -1,0 +1,134 @@
+package controllers
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+)
+
+// Metrics are the operator's own, for Prometheus. No user and no organization is ever a label.
+type Metrics struct {
+	clock     clock.PassiveClock
+	perObject bool
+
+	calls    *prometheus.CounterVec
+	lateness prometheus.Histogram
+	skew     prometheus.Gauge
+
+	mu     sync.Mutex
+	tokens map[types.NamespacedName]tokenState
+}
+
+// tokenState is what the gauges say of one PipesToken.
+type tokenState struct {
+	reason  string
+	expires time.Time // zero: no expiry
+	due     time.Time // zero: nothing is due until something changes
+}
+
+var (
+	tokensDesc = prometheus.NewDesc("pipes_operator_tokens",
+		"PipesTokens by the reason of their Ready condition.", []string{"reason"}, nil)
+	overdueDesc = prometheus.NewDesc("pipes_operator_oldest_overdue_renewal_seconds",
+		"How long the PipesToken that has waited longest past its due time has waited; 0 when none has. "+
+			"It grows without bound when an object has been forgotten.", nil, nil)
+	expirationDesc = prometheus.NewDesc("pipes_operator_token_expiration_timestamp_seconds",
+		"When the token in the Secret of a PipesToken expires, in Unix time.", []string{"namespace", "name"}, nil)
+)
+
+// NewMetrics returns metrics that are registered with registerer. perObject adds one series per PipesToken.
+func NewMetrics(registerer prometheus.Registerer, clock clock.PassiveClock, perObject bool) (*Metrics, error) {
+	m := &Metrics{
+		clock: clock, perObject: perObject, tokens: map[types.NamespacedName]tokenState{},
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipes_operator_upstream_calls_total",
+			Help: "Answers to requests for a token, by outcome; sent is false for those that were held back before they left.",
+		}, []string{"outcome", "sent"}),
+		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "pipes_operator_renewal_lateness_seconds",
+			Help:    "How long after they were due renewals were asked for.",
+			Buckets: []float64{0.1, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 900},
+		}),
+		skew: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pipes_operator_upstream_clock_skew_seconds",
+			Help: "The clock of WorkOS minus the clock of the operator, from the last answer that told the time.",
+		}),
+	}
+	for _, outcome := range workos.Outcomes() {
+		m.calls.WithLabelValues(string(outcome), "true")
+	}
+	for _, collector := range []prometheus.Collector{m.calls, m.lateness, m.skew, m} {
+		if err := registerer.Register(collector); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Asked counts an answer. late is how long after it was due it was asked for, when it was due at a certain time.
+func (m *Metrics) Asked(answer workos.Answer, late time.Duration, wasDue bool) {
+	sent := "false"
+	if answer.Sent {
+		sent = "true"
+	}
+	m.calls.WithLabelValues(string(answer.Outcome), sent).Inc()
+	if answer.Sent && wasDue {
+		m.lateness.Observe(late.Seconds())
+	}
+	if answer.ClockSkew != 0 {
+		m.skew.Set(answer.ClockSkew.Seconds())
+	}
+}
+
+// Observe notes the state of one PipesToken: the reason of its Ready condition, the expiry of its token and when it is due.
+func (m *Metrics) Observe(name types.NamespacedName, reason string, expires *metav1.Time, due time.Time) {
+	state := tokenState{reason: reason, due: due}
+	if expires != nil {
+		state.expires = expires.Time
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tokens[name] = state
+}
+
+// Forget drops a PipesToken that is gone.
+func (m *Metrics) Forget(name types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.tokens, name)
+}
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- tokensDesc
+	descriptions <- overdueDesc
+	descriptions <- expirationDesc
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
+	now := m.clock.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	reasons, overdue := map[string]int{}, time.Duration(0)
+	for name, state := range m.tokens {
+		reasons[state.reason]++
+		if !state.due.IsZero() {
+			overdue = max(overdue, now.Sub(state.due))
+		}
+		if m.perObject && !state.expires.IsZero() {
+			metrics <- prometheus.MustNewConstMetric(expirationDesc, prometheus.GaugeValue,
+				float64(state.expires.Unix()), name.Namespace, name.Name)
+		}
+	}
+	for reason, count := range reasons {
+		metrics <- prometheus.MustNewConstMetric(tokensDesc, prometheus.GaugeValue, float64(count), reason)
+	}
+	metrics <- prometheus.MustNewConstMetric(overdueDesc, prometheus.GaugeValue, overdue.Seconds())
+}

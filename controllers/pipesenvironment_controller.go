@@ -1,0 +1,114 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	v1alpha1ac "github.com/pipes-operator/pipes-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/grants"
+)
+
+// keyCheckInterval is how often the Secret with an API key is read again. The operator has no right to watch Secrets that are not
+// its own by name, and a rotated key should be in use within a minute.
+const keyCheckInterval = 30 * time.Second
+
+// PipesEnvironmentReconciler keeps the connection of each PipesEnvironment fresh, and says whether it can be used.
+type PipesEnvironmentReconciler struct {
+	// Client reads from caches and writes status.
+	Client client.Client
+	// Connections are shared with the PipesTokenReconciler.
+	Connections *Connections
+	// Recorder emits events.
+	Recorder events.EventRecorder
+	// Clock tells the time, once in each pass.
+	Clock clock.PassiveClock
+}
+
+// Reconcile makes one pass over one PipesEnvironment. It does not call WorkOS: nothing there tells whether a key is good without
+// naming a user. A key counts as good until WorkOS refuses it.
+func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	environment := &v1alpha1.PipesEnvironment{}
+	err := r.Client.Get(ctx, request.NamespacedName, environment)
+	if apierrors.IsNotFound(err) || err == nil && !environment.DeletionTimestamp.IsZero() {
+		r.Connections.Forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("reading the PipesEnvironment: %w", err)
+	}
+	problem, err := r.Connections.Refresh(ctx, environment)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := r.report(ctx, environment, environmentConditions(environment, problem, r.Clock.Now())); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: keyCheckInterval}, nil
+}
+
+// environmentConditions is Ready, Stalled beside it when a person has to act, and GrantsValid.
+func environmentConditions(environment *v1alpha1.PipesEnvironment, problem finding, now time.Time) []metav1.Condition {
+	conditions := []metav1.Condition{condition(v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.AvailableReason,
+		"The API key has been read, and WorkOS has not refused it")}
+	if problem.present() {
+		conditions = []metav1.Condition{
+			condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, problem.reason, problem.message),
+			condition(v1alpha1.StalledCondition, metav1.ConditionTrue, problem.reason, problem.message),
+		}
+	}
+	if err := grants.Validate(environment); err != nil {
+		conditions = append(conditions, condition(v1alpha1.GrantsValidCondition, metav1.ConditionFalse, v1alpha1.InvalidSelectorReason,
+			printable(fmt.Sprintf("A grant fits nobody because its selector cannot be read: %v", err))))
+	} else {
+		conditions = append(conditions, condition(v1alpha1.GrantsValidCondition, metav1.ConditionTrue, v1alpha1.GrantsReadReason,
+			"Every grant can be read"))
+	}
+	for i := range conditions {
+		conditions[i].ObservedGeneration = environment.Generation
+		conditions[i].LastTransitionTime = transitionTime(environment.Status.Conditions, conditions[i], now)
+	}
+	return conditions
+}
+
+func (r *PipesEnvironmentReconciler) report(ctx context.Context, environment *v1alpha1.PipesEnvironment, conditions []metav1.Condition) error {
+	before := environment.Status
+	if before.ObservedGeneration == environment.Generation && sameConditions(before.Conditions, conditions) {
+		return nil
+	}
+	applied := v1alpha1ac.PipesEnvironment(environment.Name, environment.Namespace).WithUID(environment.UID).
+		WithStatus(v1alpha1ac.PipesEnvironmentStatus().
+			WithObservedGeneration(environment.Generation).
+			WithConditions(conditionConfigurations(conditions)...))
+	if err := r.Client.Status().Apply(ctx, applied, client.ForceOwnership); err != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	ready := conditions[0]
+	if ready.Reason == environmentReason(environment) {
+		return nil
+	}
+	kind := corev1.EventTypeNormal
+	if ready.Status != metav1.ConditionTrue {
+		kind = corev1.EventTypeWarning
+	}
+	r.Recorder.Eventf(environment, nil, kind, ready.Reason, "CheckEnvironment", "%s", ready.Message)
+	return nil
+}
+
+// environmentReason is the reason of an environment's Ready condition.
+func environmentReason(environment *v1alpha1.PipesEnvironment) string {
+	if ready := meta.FindStatusCondition(environment.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
+		return ready.Reason
+	}
+	return ""
+}

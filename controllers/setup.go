@@ -1,0 +1,175 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/grants"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+)
+
+// Indexes of PipesTokens in the cache.
+const (
+	secretNameIndex  = "secretName"
+	environmentIndex = "environment"
+)
+
+// CacheByObject is what the caches hold: PipesTokens that tokenSelector selects (nil: all), and the metadata of the operator's
+// own Secrets.
+func CacheByObject(tokenSelector labels.Selector) map[client.Object]cache.ByObject {
+	return map[client.Object]cache.ByObject{
+		&v1alpha1.PipesToken{}:       {Label: tokenSelector, Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.PipesEnvironment{}: {Transform: cache.TransformStripManagedFields()},
+		secretMetadata():             {Label: labels.SelectorFromSet(labels.Set{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue})},
+		namespaceMetadata():          {Transform: cache.TransformStripManagedFields()},
+	}
+}
+
+// FieldOwner is the name under which the operator writes statuses and Secrets.
+const FieldOwner = tokensecret.FieldManager
+
+// SetupWithManager registers the controller of PipesTokens, its indexes and its watches.
+func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
+	indexer := mgr.GetFieldIndexer()
+	if err := indexer.IndexField(ctx, &v1alpha1.PipesToken{}, secretNameIndex, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.PipesToken).TargetSecretName()}
+	}); err != nil {
+		return fmt.Errorf("indexing PipesTokens by Secret: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.PipesToken{}, environmentIndex, func(o client.Object) []string {
+		return []string{r.environmentOf(o.(*v1alpha1.PipesToken)).String()}
+	}); err != nil {
+		return fmt.Errorf("indexing PipesTokens by PipesEnvironment: %w", err)
+	}
+	build := ctrl.NewControllerManagedBy(mgr).
+		Named("pipestoken").
+		For(&v1alpha1.PipesToken{}, builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, refreshRequestChanged()))).
+		WatchesMetadata(&corev1.Secret{}, r.secretHandler()).
+		Watches(&v1alpha1.PipesEnvironment{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfEnvironment),
+			builder.WithPredicates(environmentMatters())).
+		WithOptions(options)
+	if !r.IgnoreNamespaceLabels {
+		build = build.WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace),
+			builder.WithPredicates(predicate.LabelChangedPredicate{}))
+	}
+	return build.Complete(r)
+}
+
+// SetupWithManager registers the controller of PipesEnvironments.
+func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
+	changed := make(chan event.GenericEvent, 64)
+	r.Connections.Changed = func(name types.NamespacedName) {
+		environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
+		select {
+		case changed <- event.GenericEvent{Object: environment}:
+		default: // The regular check of the key comes within keyCheckInterval.
+		}
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("pipesenvironment").
+		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Channel(changed, &handler.EnqueueRequestForObject{})).
+		WithOptions(options).
+		Complete(r)
+}
+
+// secretHandler leads from a Secret to every PipesToken that writes, or would like to write, one of that name.
+func (r *PipesTokenReconciler) secretHandler() handler.EventHandler {
+	funcs := handler.Funcs{
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			for _, request := range r.tokensOfSecret(ctx, e.Object) {
+				r.memory.secretDeleted(request.NamespacedName, e.Object.GetUID())
+				queue.Add(request)
+			}
+		},
+	}
+	mapped := handler.EnqueueRequestsFromMapFunc(r.tokensOfSecret)
+	funcs.CreateFunc, funcs.UpdateFunc, funcs.GenericFunc = mapped.Create, mapped.Update, mapped.Generic
+	return funcs
+}
+
+func (r *PipesTokenReconciler) tokensOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
+	return r.find(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{secretNameIndex: secret.GetName()})
+}
+
+func (r *PipesTokenReconciler) tokensOfEnvironment(ctx context.Context, environment client.Object) []reconcile.Request {
+	return r.find(ctx, client.MatchingFields{environmentIndex: client.ObjectKeyFromObject(environment).String()})
+}
+
+// tokensOfNamespace are the PipesTokens of a namespace whose grants may depend on its labels.
+func (r *PipesTokenReconciler) tokensOfNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
+	environments := &v1alpha1.PipesEnvironmentList{}
+	if err := r.Client.List(ctx, environments, client.DisableReadYourWritesConsistency); err != nil {
+		log.FromContext(ctx).Error(err, "Cannot list PipesEnvironments, so a changed namespace may be noticed late", "namespace", namespace.GetName())
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range environments.Items {
+		environment := &environments.Items[i]
+		if grants.SelectsByLabel(environment) {
+			requests = append(requests, r.find(ctx, client.InNamespace(namespace.GetName()),
+				client.MatchingFields{environmentIndex: client.ObjectKeyFromObject(environment).String()})...)
+		}
+	}
+	return requests
+}
+
+func (r *PipesTokenReconciler) find(ctx context.Context, options ...client.ListOption) []reconcile.Request {
+	tokens := &v1alpha1.PipesTokenList{}
+	if err := r.Client.List(ctx, tokens, append(options, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)...); err != nil {
+		log.FromContext(ctx).Error(err, "Cannot list PipesTokens, so a change may be noticed late")
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(tokens.Items))
+	for i := range tokens.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: nameOf(&tokens.Items[i])})
+	}
+	return requests
+}
+
+func refreshRequestChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetAnnotations()[v1alpha1.RefreshRequestedAtAnnotation] != e.ObjectNew.GetAnnotations()[v1alpha1.RefreshRequestedAtAnnotation]
+	}}
+}
+
+// environmentMatters lets through what can change the lot of a PipesToken: another spec, or another state of the API key.
+func environmentMatters() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := e.ObjectOld.(*v1alpha1.PipesEnvironment), e.ObjectNew.(*v1alpha1.PipesEnvironment)
+		return before.Generation != after.Generation || environmentReason(before) != environmentReason(after) ||
+			meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ReadyCondition) != meta.IsStatusConditionTrue(after.Status.Conditions, v1alpha1.ReadyCondition)
+	}}
+}
+
+func secretMetadata() *metav1.PartialObjectMetadata {
+	metadata := &metav1.PartialObjectMetadata{}
+	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	return metadata
+}
+
+func namespaceMetadata() *metav1.PartialObjectMetadata {
+	metadata := &metav1.PartialObjectMetadata{}
+	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return metadata
+}

@@ -1,0 +1,181 @@
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	v1alpha1ac "github.com/pipes-operator/pipes-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+)
+
+// statusOf is the whole status that an outcome calls for. It is a projection of the Secret and of the finding; from the status
+// before it takes only the times of transitions, what WorkOS said last, and the refresh request that was handled.
+func statusOf(done outcome) v1alpha1.PipesTokenStatus {
+	before := done.token.Status
+	status := v1alpha1.PipesTokenStatus{
+		ObservedGeneration:        done.token.Generation,
+		LastHandledRefreshRequest: before.LastHandledRefreshRequest,
+	}
+	if done.tried && done.answer.Outcome != workos.OutcomeHeld {
+		status.LastHandledRefreshRequest = refreshRequest(done.token)
+	}
+	if done.secret.IsOurs() {
+		status.Binding = &v1alpha1.SecretReference{Name: done.token.TargetSecretName()}
+	}
+	if done.secret.State == tokensecret.Intact {
+		describeToken(&status, done)
+	}
+	for _, condition := range conditions(done) {
+		condition.ObservedGeneration = done.token.Generation
+		condition.LastTransitionTime = transitionTime(before.Conditions, condition, done.now)
+		status.Conditions = append(status.Conditions, condition)
+	}
+	return status
+}
+
+// describeToken says what is known of the token in the Secret.
+func describeToken(status *v1alpha1.PipesTokenStatus, done outcome) {
+	facts := done.secret.Facts
+	status.LastRefreshTime = timeOrNil(facts.ObtainedAt)
+	status.ExpirationTime = timeOrNil(facts.ExpiresAt)
+	if !facts.ExpiresAt.IsZero() {
+		status.RenewalTime = timeOrNil(done.nextDue())
+	}
+	status.Scopes, status.MissingScopes = facts.Scopes, facts.MissingScopes
+}
+
+// conditions in the order in which people read them.
+func conditions(done outcome) []metav1.Condition {
+	ready, beside := readiness(done)
+	conditions := []metav1.Condition{ready}
+	if connected := connection(done); connected != nil {
+		conditions = append(conditions, *connected)
+	}
+	if done.secret.State == tokensecret.Intact {
+		conditions = append(conditions, scopesGranted(done.secret.Facts))
+	}
+	if beside != nil {
+		conditions = append(conditions, *beside)
+	}
+	return conditions
+}
+
+// readiness is the Ready condition, and what stands beside it: RenewalFailed, Stalled, Reconciling or nothing.
+func readiness(done outcome) (ready metav1.Condition, beside *metav1.Condition) {
+	valid := done.secret.HoldsValidToken(done.now)
+	found, trait := done.finding, traits[done.finding.reason]
+	synced := condition(v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.TokenSyncedReason,
+		fmt.Sprintf("Secret %q holds a valid token", done.token.TargetSecretName()))
+	switch {
+	case !found.present() && valid:
+		return synced, nil
+	case found.present() && trait.hidden && valid:
+		failed := condition(v1alpha1.RenewalFailedCondition, metav1.ConditionTrue, found.reason, found.message)
+		return synced, &failed
+	case found.present():
+		mark := condition(trait.mark, metav1.ConditionTrue, found.reason, found.message)
+		return condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, found.reason, found.message), &mark
+	case done.secret.State == tokensecret.Intact:
+		found = finding{v1alpha1.TokenExpiredReason, "The token has expired, and the next one has not been asked for yet"}
+		mark := condition(v1alpha1.ReconcilingCondition, metav1.ConditionTrue, found.reason, found.message)
+		return condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, found.reason, found.message), &mark
+	default:
+		found = finding{v1alpha1.PendingReason, "Waiting for the next call to WorkOS to be due, within the requestsPerMinute of the PipesEnvironment"}
+		mark := condition(v1alpha1.ReconcilingCondition, metav1.ConditionTrue, found.reason, found.message)
+		return condition(v1alpha1.ReadyCondition, metav1.ConditionUnknown, found.reason, found.message), &mark
+	}
+}
+
+// connection is the Connected condition: what WorkOS said last, in this pass or in an earlier one.
+func connection(done outcome) *metav1.Condition {
+	switch done.answer.Outcome {
+	case workos.OutcomeToken:
+		connected := condition(v1alpha1.ConnectedCondition, metav1.ConditionTrue, v1alpha1.ConnectedReason, "WorkOS returned a token for this user")
+		return &connected
+	case workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive:
+		connected := condition(v1alpha1.ConnectedCondition, metav1.ConditionFalse, done.finding.reason, done.finding.message)
+		return &connected
+	}
+	return meta.FindStatusCondition(done.token.Status.Conditions, v1alpha1.ConnectedCondition)
+}
+
+func scopesGranted(facts tokensecret.Facts) metav1.Condition {
+	if len(facts.MissingScopes) == 0 {
+		return condition(v1alpha1.ScopesGrantedCondition, metav1.ConditionTrue, v1alpha1.AllScopesGrantedReason, "The user has granted every scope that the integration asks for")
+	}
+	return condition(v1alpha1.ScopesGrantedCondition, metav1.ConditionFalse, v1alpha1.MissingScopesReason,
+		"The user has not granted: "+printable(strings.Join(facts.MissingScopes, ", ")))
+}
+
+func condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message}
+}
+
+// transitionTime moves only with the status of a condition.
+func transitionTime(before []metav1.Condition, condition metav1.Condition, now time.Time) metav1.Time {
+	if old := meta.FindStatusCondition(before, condition.Type); old != nil && old.Status == condition.Status {
+		return old.LastTransitionTime
+	}
+	return metav1.NewTime(inSeconds(now))
+}
+
+// sameStatus compares two statuses. The order of conditions is the API server's, and means nothing.
+func sameStatus(a, b v1alpha1.PipesTokenStatus) bool {
+	if !sameConditions(a.Conditions, b.Conditions) {
+		return false
+	}
+	a.Conditions, b.Conditions = nil, nil
+	return equality.Semantic.DeepEqual(a, b)
+}
+
+func sameConditions(a, b []metav1.Condition) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(c metav1.Condition) bool {
+		other := meta.FindStatusCondition(b, c.Type)
+		return other == nil || !equality.Semantic.DeepEqual(c, *other)
+	})
+}
+
+func timeOrNil(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	stored := metav1.NewTime(t)
+	return &stored
+}
+
+// statusConfiguration is the status as server-side apply wants it: whole, since what is left out is removed. The UID keeps it from
+// an object that has been deleted and created anew meanwhile.
+func statusConfiguration(token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus) *v1alpha1ac.PipesTokenApplyConfiguration {
+	applied := v1alpha1ac.PipesTokenStatus().
+		WithObservedGeneration(status.ObservedGeneration).
+		WithConditions(conditionConfigurations(status.Conditions)...).
+		WithScopes(status.Scopes...).
+		WithMissingScopes(status.MissingScopes...)
+	applied.ExpirationTime, applied.RenewalTime, applied.LastRefreshTime = status.ExpirationTime, status.RenewalTime, status.LastRefreshTime
+	if status.LastHandledRefreshRequest != "" {
+		applied.WithLastHandledRefreshRequest(status.LastHandledRefreshRequest)
+	}
+	if status.Binding != nil {
+		applied.WithBinding(v1alpha1ac.SecretReference().WithName(status.Binding.Name))
+	}
+	return v1alpha1ac.PipesToken(token.Name, token.Namespace).WithUID(token.UID).WithStatus(applied)
+}
+
+func conditionConfigurations(conditions []metav1.Condition) []*metav1ac.ConditionApplyConfiguration {
+	configurations := make([]*metav1ac.ConditionApplyConfiguration, 0, len(conditions))
+	for c := range slices.Values(conditions) {
+		configurations = append(configurations, metav1ac.Condition().
+			WithType(c.Type).WithStatus(c.Status).WithReason(c.Reason).WithMessage(c.Message).
+			WithObservedGeneration(c.ObservedGeneration).WithLastTransitionTime(c.LastTransitionTime))
+	}
+	return configurations
+}

@@ -1,0 +1,68 @@
+// Package redact keeps sensitive text out of everything that prints: logs, errors, JSON, panics.
+package redact
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// placeholder is what every printer sees in place of the text.
+const placeholder = "[redacted]"
+
+// String is sensitive text: an access token or an API key. Only Reveal gives it out; fmt (every verb), encoding/json,
+// log/slog, logr and text encoders see a placeholder. The text is held by a function, so that a printer that walks
+// unexported fields by reflection finds an address: fmt does that inside other structs, and k8s.io/utils/dump, which
+// follows pointers and calls no methods, everywhere.
+//
+// The zero String holds the empty text. Strings are compared with Equal: == does not compile, and reflect.DeepEqual takes
+// all but zero Strings for different.
+type String struct {
+	reveal func() string
+}
+
+// NewString wraps sensitive text.
+func NewString(text string) String {
+	return String{reveal: func() string { return text }}
+}
+
+// Reveal returns the text itself. Each call of it deserves a look in review.
+func (s String) Reveal() string {
+	if s.reveal == nil {
+		return ""
+	}
+	return s.reveal()
+}
+
+// IsEmpty says whether the text is empty.
+func (s String) IsEmpty() bool {
+	return s.Reveal() == ""
+}
+
+// Equal says whether both hold the same text.
+func (s String) Equal(other String) bool {
+	return s.Reveal() == other.Reveal()
+}
+
+// Format implements fmt.Formatter, for every verb and flag.
+func (s String) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, placeholder)
+}
+
+// String implements fmt.Stringer.
+func (s String) String() string { return placeholder }
+
+// GoString implements fmt.GoStringer.
+func (s String) GoString() string { return placeholder }
+
+// MarshalText implements encoding.TextMarshaler, and with it JSON map keys and YAML.
+func (s String) MarshalText() ([]byte, error) { return []byte(placeholder), nil }
+
+// MarshalJSON implements json.Marshaler.
+func (s String) MarshalJSON() ([]byte, error) { return []byte(`"` + placeholder + `"`), nil }
+
+// LogValue implements slog.LogValuer.
+func (s String) LogValue() slog.Value { return slog.StringValue(placeholder) }
+
+// MarshalLog implements logr.Marshaler.
+func (s String) MarshalLog() any { return placeholder }

@@ -1,0 +1,165 @@
+// Package renewal decides when to ask WorkOS next. Every function is pure: instants and knobs in, an instant or a duration
+// out, with no clock, no client and no random draw of its own. All instants are whole seconds, because that is what
+// metav1.Time stores: compared at a finer grain, an instant read back is earlier than the one written.
+//
+// The policy, for a token obtained at T0 that expires at E (R = E - T0):
+//
+//  1. The lead is renewBefore, or R/5 held between 2 and 30 minutes; in either case at most R/2.
+//  2. The token is renewed at E - lead, moved up to a fifth of the lead closer to E by a stable jitter.
+//  3. WorkOS may return the same token until it expires. Then the next probe comes after half of what is left, but not
+//     sooner than 15 seconds; the last one at E; and after E with growing delays.
+//  4. Failures wait 2 seconds, doubling up to 5 minutes; but never past E, so that a token's last second sees one more try.
+//  5. What only a human can mend is polled after a fifth of the time that it has lasted, 30 seconds to 10 minutes.
+package renewal
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"time"
+)
+
+const (
+	// minLead is what a running pod needs: kubelet shows a changed Secret in a mounted volume after 60 to 90 seconds.
+	minLead = 2 * time.Minute
+	maxLead = 30 * time.Minute
+	// leadShare of the lifetime is the default lead: a fifth.
+	leadShare = 5
+	// jitterShare of the lead is the most that the jitter postpones a renewal: a fifth.
+	jitterShare = 5
+
+	// MinInterval is the least time between two calls for one token, whatever lifetimes WorkOS sends: it keeps
+	// tokens that live for seconds, or that somebody else keeps destroying, from becoming a hot loop.
+	MinInterval = 5 * time.Second
+	minProbe    = 15 * time.Second
+
+	firstBackoff = 2 * time.Second
+	maxBackoff   = 5 * time.Minute
+
+	// pollShare of the time since the transition is the wait between two slow polls: a fifth.
+	pollShare = 5
+	minPoll   = 30 * time.Second
+	maxPoll   = 10 * time.Minute
+
+	// Ceiling is the longest that an object is left alone. Timers run on the monotonic clock, which stands still while
+	// a machine is suspended; the ceiling bounds how late that can make a renewal.
+	Ceiling = 30 * time.Minute
+)
+
+// Token is what renewal needs to know of a token.
+type Token struct {
+	// Obtained is when this token was first obtained. WorkOS sends no time of issue.
+	Obtained time.Time
+	// Expires is the token's expiry. Zero: it has none that is known.
+	Expires time.Time
+	// Seed makes the jitter differ between objects and stay the same for one: the object's UID.
+	Seed string
+}
+
+// Time is when to ask for the token that follows t. renewBefore zero means the default lead. The zero time means never: the
+// token has no expiry.
+func Time(t Token, renewBefore time.Duration) time.Time {
+	if t.Expires.IsZero() {
+		return time.Time{}
+	}
+	expires := t.Expires.Truncate(time.Second)
+	lead := lead(expires.Sub(t.Obtained.Truncate(time.Second)), renewBefore)
+	jitter := time.Duration(draw(t.Seed, expires.Unix()) * float64(lead/jitterShare))
+	renewal := expires.Add(jitter - lead).Truncate(time.Second)
+	return latest(renewal, t.Obtained.Truncate(time.Second).Add(MinInterval))
+}
+
+// lead is how long before its expiry a token of that lifetime is renewed.
+func lead(lifetime, renewBefore time.Duration) time.Duration {
+	lead := renewBefore
+	if lead <= 0 {
+		lead = min(max(lifetime/leadShare, minLead), maxLead)
+	}
+	return max(0, min(lead, lifetime/2))
+}
+
+// Probe is when to ask again after WorkOS, asked at now, returned the token that is already there. failures counts such
+// answers since the token expired, this one included.
+func Probe(now, expires time.Time, failures int, seed string) time.Time {
+	left := expires.Sub(now)
+	if left <= 0 {
+		return now.Add(Backoff(failures, seed))
+	}
+	return earliest(now.Add(max(left/2, minProbe)).Truncate(time.Second), expires)
+}
+
+// Retry is when to ask again after the given number of failures in a row, the last one at now. expires is the expiry of the
+// token that is still there: the retry never comes later, unless WorkOS itself asked for more patience (retryAfter).
+// A zero or past expires bounds nothing.
+func Retry(now, expires time.Time, failures int, retryAfter time.Duration, seed string) time.Time {
+	retry := now.Add(Backoff(failures, seed))
+	if expires.After(now) {
+		retry = earliest(retry, expires)
+	}
+	return latest(retry, now.Add(retryAfter))
+}
+
+// Backoff is the delay after the given number of failures in a row: 2 s, 4 s, 8 s ... 5 min, each shortened by up to a fifth
+// by a stable jitter, in whole seconds and at least one.
+func Backoff(failures int, seed string) time.Duration {
+	delay := firstBackoff
+	for range min(failures-1, 16) {
+		delay = min(2*delay, maxBackoff)
+	}
+	jitter := time.Duration(draw(seed, int64(failures)) * float64(delay/jitterShare))
+	return max((delay - jitter).Truncate(time.Second), time.Second)
+}
+
+// SlowPoll is the delay until the next look at something that has been waiting for a human since the given instant: fresh
+// after the change, patient later, and with no counter to store.
+func SlowPoll(now, since time.Time) time.Duration {
+	return min(max(now.Sub(since)/pollShare, minPoll), maxPoll).Truncate(time.Second)
+}
+
+// NextRefresh is when to look at a token without expiry again: at the next multiple of interval since it was obtained,
+// after the last look, moved by a stable part of the interval so that tokens obtained together are not polled together.
+func NextRefresh(t Token, last time.Time, interval time.Duration) time.Time {
+	first := t.Obtained.Add(interval - time.Duration(draw(t.Seed, 0)*float64(interval/jitterShare)))
+	if last.Before(first) {
+		return first.Truncate(time.Second)
+	}
+	rounds := last.Sub(first)/interval + 1
+	return first.Add(rounds * interval).Truncate(time.Second)
+}
+
+// Wait is how long from now until the earliest of the given instants, zero instants ignored: at least a millisecond, so that
+// what is due now is not forgotten, and at most Ceiling.
+func Wait(now time.Time, instants ...time.Time) time.Duration {
+	wait := Ceiling
+	for _, instant := range instants {
+		if !instant.IsZero() {
+			wait = min(wait, instant.Sub(now))
+		}
+	}
+	return max(wait, time.Millisecond)
+}
+
+// draw is a number in [0,1) that depends on nothing but its arguments.
+func draw(seed string, n int64) float64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(seed))
+	_ = binary.Write(h, binary.BigEndian, n)
+	// FNV leaves the high bits of short inputs alike; multiply them up before taking 53 of them.
+	mixed := h.Sum64() * 0x9E3779B97F4A7C15
+	mixed ^= mixed >> 32
+	mixed *= 0x9E3779B97F4A7C15
+	return float64(mixed>>11) / (1 << 53)
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

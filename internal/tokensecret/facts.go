@@ -1,0 +1,128 @@
+package tokensecret
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pipes-operator/pipes-operator/internal/redact"
+)
+
+// Annotations on the Secret, written in the same write as the token that they speak of.
+const (
+	// ExpiresAtAnnotation is RFC 3339 in UTC, or "never" for a token without a known expiry.
+	ExpiresAtAnnotation = "pipes.workos.com/expires-at"
+	// ObtainedAtAnnotation is when the token was first obtained, RFC 3339 in UTC.
+	ObtainedAtAnnotation = "pipes.workos.com/obtained-at"
+	// TemplateHashAnnotation identifies the template that the data was rendered with.
+	TemplateHashAnnotation = "pipes.workos.com/template-hash"
+	// TokenHashAnnotation tells a token from another without telling the token: a truncated SHA-256 salted with the UID of
+	// the PipesToken.
+	TokenHashAnnotation = "pipes.workos.com/token-hash"
+	// ScopesAnnotation is a JSON list of the token's scopes; absent when there are none.
+	ScopesAnnotation = "pipes.workos.com/scopes"
+	// MissingScopesAnnotation is a JSON list of the scopes that the user has not granted; absent when there are none.
+	MissingScopesAnnotation = "pipes.workos.com/missing-scopes"
+)
+
+const never = "never"
+
+// factAnnotations are the annotations that only a Secret with a token has.
+var factAnnotations = []string{
+	ExpiresAtAnnotation, ObtainedAtAnnotation, TemplateHashAnnotation, TokenHashAnnotation,
+	ScopesAnnotation, MissingScopesAnnotation,
+}
+
+// Facts are what the Secret's metadata says of the token in its data. Instants are whole seconds in UTC.
+type Facts struct {
+	// ExpiresAt is zero when the token has no known expiry.
+	ExpiresAt     time.Time
+	ObtainedAt    time.Time
+	TemplateHash  string
+	TokenHash     string
+	Scopes        []string
+	MissingScopes []string
+}
+
+// HashToken is the digest of a token that Facts carry, salted with the UID of the PipesToken.
+func HashToken(uid string, token redact.String) string {
+	return hashOf(uid, token.Reveal())
+}
+
+// SameToken says whether both speak of one and the same token: its text, expiry and scopes.
+func (f Facts) SameToken(other Facts) bool {
+	return f.TokenHash == other.TokenHash && f.ExpiresAt.Equal(other.ExpiresAt) &&
+		slices.Equal(f.Scopes, other.Scopes) && slices.Equal(f.MissingScopes, other.MissingScopes)
+}
+
+// annotations are the facts as they stand on the Secret.
+func (f Facts) annotations() map[string]string {
+	annotations := map[string]string{
+		ExpiresAtAnnotation:    never,
+		ObtainedAtAnnotation:   formatTime(f.ObtainedAt),
+		TemplateHashAnnotation: f.TemplateHash,
+		TokenHashAnnotation:    f.TokenHash,
+	}
+	if !f.ExpiresAt.IsZero() {
+		annotations[ExpiresAtAnnotation] = formatTime(f.ExpiresAt)
+	}
+	for key, list := range map[string][]string{ScopesAnnotation: f.Scopes, MissingScopesAnnotation: f.MissingScopes} {
+		if len(list) > 0 {
+			text, _ := json.Marshal(list) // a list of strings cannot fail
+			annotations[key] = string(text)
+		}
+	}
+	return annotations
+}
+
+// parseFacts reads what annotations has written. There are no facts, and no error, on a Secret that holds no token.
+func parseFacts(annotations map[string]string) (facts Facts, holds bool, err error) {
+	if !slices.ContainsFunc(factAnnotations, func(key string) bool { _, ok := annotations[key]; return ok }) {
+		return Facts{}, false, nil
+	}
+	facts = Facts{TemplateHash: annotations[TemplateHashAnnotation], TokenHash: annotations[TokenHashAnnotation]}
+	if facts.TemplateHash == "" || facts.TokenHash == "" {
+		return Facts{}, true, fmt.Errorf("annotation %s or %s is missing", TemplateHashAnnotation, TokenHashAnnotation)
+	}
+	if annotations[ExpiresAtAnnotation] != never {
+		if facts.ExpiresAt, err = parseTime(annotations, ExpiresAtAnnotation); err != nil {
+			return Facts{}, true, err
+		}
+	}
+	if facts.ObtainedAt, err = parseTime(annotations, ObtainedAtAnnotation); err != nil {
+		return Facts{}, true, err
+	}
+	if facts.Scopes, err = parseList(annotations, ScopesAnnotation); err != nil {
+		return Facts{}, true, err
+	}
+	if facts.MissingScopes, err = parseList(annotations, MissingScopesAnnotation); err != nil {
+		return Facts{}, true, err
+	}
+	return facts, true, nil
+}
+
+func parseTime(annotations map[string]string, key string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, annotations[key])
+	if err != nil {
+		return time.Time{}, fmt.Errorf("annotation %s is not a time", key)
+	}
+	return t.UTC().Truncate(time.Second), nil
+}
+
+func parseList(annotations map[string]string, key string) ([]string, error) {
+	text, ok := annotations[key]
+	if !ok {
+		return nil, nil
+	}
+	var list []string
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return nil, fmt.Errorf("annotation %s is not a list", key)
+	}
+	return list, nil
+}
+
+// formatTime is the one form that instants have on the Secret and in its data.
+func formatTime(t time.Time) string {
+	return t.UTC().Truncate(time.Second).Format(time.RFC3339)
+}

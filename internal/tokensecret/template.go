@@ -1,0 +1,244 @@
+package tokensecret
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"text/template"
+	"text/template/parse"
+	"time"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/redact"
+)
+
+// Keys of the Secret when no template gives others.
+const (
+	AccessTokenKey = "access_token"
+	ExpiresAtKey   = "expires_at"
+	ScopesKey      = "scopes"
+)
+
+// maxValue bounds the bytes of one value of the Secret, and of everything that a template function returns on the way:
+// sixteen such values stay within the 1 MiB that the API server allows a Secret.
+const maxValue = 60 << 10
+
+var errTooLong = fmt.Errorf("the result is longer than %d bytes", maxValue)
+
+// Values is what a template can use.
+type Values struct {
+	AccessToken redact.String
+	// ExpiresAt is zero when the token has no known expiry; a template sees RFC 3339 in UTC, or an empty string.
+	ExpiresAt      time.Time
+	Scopes         []string
+	Slug           string
+	UserID         string
+	OrganizationID string
+}
+
+// Template turns a token into the data of a Secret.
+type Template struct {
+	// entries is nil for the default keys.
+	entries map[string]*template.Template
+	hash    string
+}
+
+// functions are all that a template can call. Each is pure, and bounds what it returns: repeated, b64enc grows its input
+// without end.
+var functions = template.FuncMap{
+	"b64enc":   func(s string) (string, error) { return bounded(base64.StdEncoding.EncodeToString([]byte(s))) },
+	"quote":    toJSON[string],
+	"toJson":   toJSON[any],
+	"join":     func(separator string, list []string) (string, error) { return bounded(strings.Join(list, separator)) },
+	"urlquery": func(s string) (string, error) { return bounded(url.QueryEscape(s)) },
+}
+
+func toJSON[T any](value T) (string, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return "", errors.New("the value cannot be written as JSON")
+	}
+	return bounded(string(text))
+}
+
+func bounded(s string) (string, error) {
+	if len(s) > maxValue {
+		return "", errTooLong
+	}
+	return s, nil
+}
+
+// Compile reads the templates of spec, which may be nil, and renders them once with made-up values, so that whatever is wrong
+// with them is found, and can be told in full, before any token is near.
+func Compile(spec *v1alpha1.SecretTemplate) (*Template, error) {
+	compiled := &Template{hash: hashOf("default")}
+	if spec == nil || len(spec.Data) == 0 {
+		return compiled, nil
+	}
+	compiled.entries = make(map[string]*template.Template, len(spec.Data))
+	hashed := []string{"data"}
+	for _, key := range slices.Sorted(maps.Keys(spec.Data)) {
+		text := string(spec.Data[key])
+		entry, err := template.New(key).Funcs(functions).Parse(text)
+		if err == nil {
+			err = check(entry)
+		}
+		if err == nil {
+			_, err = execute(entry, sample)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("secretTemplate.data[%q]: %w", key, err)
+		}
+		compiled.entries[key] = entry
+		hashed = append(hashed, key, text)
+	}
+	compiled.hash = hashOf(hashed...)
+	return compiled, nil
+}
+
+// sample stands in for a token when a template is tried out.
+var sample = Values{
+	AccessToken: redact.NewString("sample"), ExpiresAt: time.Unix(0, 0), Scopes: []string{"sample"},
+	Slug: "sample", UserID: "sample", OrganizationID: "sample",
+}
+
+// Hash identifies what the template makes of a token: two templates with the same hash make the same data.
+func (t *Template) Hash() string { return t.hash }
+
+// Keys are the keys of the Secret that the template writes for a token with or without a known expiry.
+func (t *Template) Keys(hasExpiry bool) []string {
+	switch {
+	case t.entries != nil:
+		return slices.Sorted(maps.Keys(t.entries))
+	case hasExpiry:
+		return []string{AccessTokenKey, ExpiresAtKey, ScopesKey}
+	default:
+		return []string{AccessTokenKey, ScopesKey}
+	}
+}
+
+// Render makes the data of the Secret. Its errors name the key and never quote a value.
+func (t *Template) Render(values Values) (map[string][]byte, error) {
+	if t.entries == nil {
+		return defaultData(values), nil
+	}
+	data := make(map[string][]byte, len(t.entries))
+	for key, entry := range t.entries {
+		value, err := execute(entry, values)
+		if err != nil {
+			// The cause may quote the token; that it fails with this token and not with the sample is mostly length.
+			return nil, fmt.Errorf("secretTemplate.data[%q] cannot be rendered with this token, or the result is longer than %d bytes", key, maxValue)
+		}
+		data[key] = value
+	}
+	return data, nil
+}
+
+func defaultData(values Values) map[string][]byte {
+	data := map[string][]byte{
+		AccessTokenKey: []byte(values.AccessToken.Reveal()),
+		ScopesKey:      []byte(strings.Join(values.Scopes, " ")),
+	}
+	if !values.ExpiresAt.IsZero() {
+		data[ExpiresAtKey] = []byte(formatTime(values.ExpiresAt))
+	}
+	return data
+}
+
+func execute(entry *template.Template, values Values) ([]byte, error) {
+	out := &boundedBuffer{}
+	expiresAt := ""
+	if !values.ExpiresAt.IsZero() {
+		expiresAt = formatTime(values.ExpiresAt)
+	}
+	err := entry.Execute(out, struct {
+		AccessToken, ExpiresAt       string
+		Scopes                       []string
+		Slug, UserID, OrganizationID string
+	}{values.AccessToken.Reveal(), expiresAt, values.Scopes, values.Slug, values.UserID, values.OrganizationID})
+	return out.bytes, err
+}
+
+// boundedBuffer refuses to grow past maxValue.
+type boundedBuffer struct{ bytes []byte }
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	if len(b.bytes)+len(p) > maxValue {
+		return 0, errTooLong
+	}
+	b.bytes = append(b.bytes, p...)
+	return len(p), nil
+}
+
+// check refuses what could run for long, recurse or reach beyond the values: everything but text, if, with, fields, variables,
+// constants and calls of our own functions.
+func check(entry *template.Template) error {
+	if len(entry.Templates()) > 1 {
+		return errors.New("define and block are not allowed")
+	}
+	if entry.Tree == nil || entry.Root == nil {
+		return nil
+	}
+	return checkNode(entry.Root)
+}
+
+func checkNode(node parse.Node) error {
+	switch n := node.(type) {
+	case *parse.ListNode:
+		if n == nil {
+			return nil
+		}
+		return checkAll(n.Nodes)
+	case *parse.ActionNode:
+		return checkNode(n.Pipe)
+	case *parse.IfNode:
+		return checkBranch(&n.BranchNode)
+	case *parse.WithNode:
+		return checkBranch(&n.BranchNode)
+	case *parse.PipeNode:
+		return checkAll(n.Cmds)
+	case *parse.CommandNode:
+		return checkAll(n.Args)
+	case *parse.ChainNode:
+		return checkNode(n.Node)
+	case *parse.IdentifierNode:
+		if _, ok := functions[n.Ident]; !ok {
+			return fmt.Errorf("function %q is not allowed; there are %s", n.Ident, strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
+		}
+		return nil
+	case *parse.TextNode, *parse.CommentNode, *parse.FieldNode, *parse.VariableNode, *parse.DotNode,
+		*parse.StringNode, *parse.NumberNode, *parse.BoolNode, *parse.NilNode:
+		return nil
+	default:
+		return fmt.Errorf("%q is not allowed", node.String())
+	}
+}
+
+func checkBranch(n *parse.BranchNode) error {
+	return checkAll([]parse.Node{n.Pipe, n.List, n.ElseList})
+}
+
+func checkAll[N parse.Node](nodes []N) error {
+	for _, node := range nodes {
+		if err := checkNode(node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hashOf is a short digest of the parts; each part's length counts, so that ("a", "b") and ("ab") differ.
+func hashOf(parts ...string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}

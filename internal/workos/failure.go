@@ -1,0 +1,51 @@
+package workos
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// failure names why no answer came, in a closed vocabulary. The transport's own text is never passed on: it holds
+// addresses, and what answered at them, so that whoever may choose a base URL could explore the operator's network with
+// it. What is left tells as much as a user needs to mend a setting.
+func failure(err error) string {
+	var dns *net.DNSError
+	switch {
+	case isTimeout(err):
+		return "timed out"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "no such host"
+	case errors.As(err, &dns):
+		return "name resolution failed"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "connection reset"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection closed"
+	case isTLS(err):
+		return "TLS verification failed"
+	}
+	return "connection failed"
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// isTLS covers certificates that do not verify, alerts of the other side, and servers that do not speak TLS.
+func isTLS(err error) bool {
+	var (
+		certificate *tls.CertificateVerificationError
+		alert       tls.AlertError
+		record      tls.RecordHeaderError
+	)
+	return errors.As(err, &certificate) || errors.As(err, &alert) || errors.As(err, &record)
+}

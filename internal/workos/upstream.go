@@ -1,0 +1,146 @@
+package workos
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/pipes-operator/pipes-operator/internal/redact"
+)
+
+// defaultTimeout bounds a call as a whole, from the dial to the last byte.
+const defaultTimeout = 15 * time.Second
+
+// Options of an Upstream. The zero value is ready for use.
+type Options struct {
+	// Transport carries the requests. Redirects are not followed, whatever it is. nil: NewTransport().
+	Transport http.RoundTripper
+	// UserAgent is sent as User-Agent: "pipes-operator/<version>". Empty: "pipes-operator".
+	UserAgent string
+	// Timeout bounds a call as a whole, from the dial to the last byte. 0: 15 s.
+	Timeout time.Duration
+	// Clock tells the time for budgets, gates and ClockSkew. nil: the real one. Timeout always runs on real time.
+	Clock clock.PassiveClock
+}
+
+// Upstream is all that this process knows of WorkOS: a transport, and the state of each API key in use. It is safe for
+// concurrent use.
+type Upstream struct {
+	transport http.RoundTripper
+	userAgent string
+	timeout   time.Duration
+	clock     clock.PassiveClock
+
+	mu     sync.Mutex
+	owners map[string]*keyState            // by owner
+	keys   map[[sha256.Size]byte]*keyState // by the SHA-256 of the key
+}
+
+// New returns an Upstream that nobody is connected to yet.
+func New(o Options) *Upstream {
+	u := &Upstream{
+		transport: o.Transport,
+		userAgent: cmp.Or(o.UserAgent, "pipes-operator"),
+		timeout:   cmp.Or(o.Timeout, defaultTimeout),
+		clock:     o.Clock,
+		owners:    map[string]*keyState{},
+		keys:      map[[sha256.Size]byte]*keyState{},
+	}
+	if u.transport == nil {
+		u.transport = NewTransport()
+	}
+	if u.clock == nil {
+		u.clock = clock.RealClock{}
+	}
+	return u
+}
+
+// Format implements fmt.Formatter. fmt would otherwise walk state that others are changing.
+func (u *Upstream) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "workos.Upstream")
+}
+
+// Connect returns a client that asks at baseURL with key, for owner: the identity of a PipesEnvironment,
+// "namespace/name". Connecting the same owner again replaces what it had; a client from before still works, and is meant
+// to be let go.
+//
+// baseURL is an http or https URL with a host; it may have a path, with or without a trailing slash. requestsPerMinute is
+// at least 1. Budget and gates belong to the key: owners with the same key share them, and the smallest of their
+// requestsPerMinute holds for all. Whether baseURL's host may be asked at all is for the caller to know.
+//
+// An error says that baseURL, key or requestsPerMinute cannot be used, and holds nothing of the former two. The owner then
+// keeps what it had.
+func (u *Upstream) Connect(owner, baseURL string, key redact.String, requestsPerMinute int) (*Client, error) {
+	base, err := parseBaseURL(baseURL)
+	if err != nil {
+		return nil, err
+	}
+	if !visibleASCII(key.Reveal()) {
+		return nil, errors.New("the API key is empty, or holds white space, control or non-ASCII characters")
+	}
+	if requestsPerMinute < 1 {
+		return nil, errors.New("requests per minute must be at least 1")
+	}
+
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := u.clock.Now()
+	id := sha256.Sum256([]byte(key.Reveal()))
+	state := u.keys[id]
+	if state == nil {
+		state = newKeyState(requestsPerMinute)
+		u.keys[id] = state
+	}
+	state.join(owner, requestsPerMinute, now)
+	if former := u.owners[owner]; former != nil && former != state {
+		former.leave(owner, now)
+	}
+	u.owners[owner] = state
+	u.dropIdleKeys(now)
+	return &Client{upstream: u, state: state, base: base, key: key}, nil
+}
+
+// Disconnect forgets owner. The state of a key that nobody uses any more is dropped as soon as it has nothing to remember:
+// no gate is closed, and a minute has passed since the last request. So an environment that is deleted and created again
+// gets no second budget.
+func (u *Upstream) Disconnect(owner string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := u.clock.Now()
+	if state := u.owners[owner]; state != nil {
+		state.leave(owner, now)
+		delete(u.owners, owner)
+	}
+	u.dropIdleKeys(now)
+}
+
+// dropIdleKeys is called with mu held, whenever owners come or go: what is left over then is dropped the next time.
+func (u *Upstream) dropIdleKeys(now time.Time) {
+	for id, state := range u.keys {
+		if state.idle(now) {
+			delete(u.keys, id)
+		}
+	}
+}
+
+// parseBaseURL returns the URL below which all slugs are. Its error does not quote the URL, which may hold a password.
+func parseBaseURL(text string) (*url.URL, error) {
+	base, err := url.Parse(text)
+	switch {
+	case err != nil, base.Scheme != "https" && base.Scheme != "http", base.Hostname() == "":
+		return nil, errors.New("the base URL is not an absolute http or https URL")
+	case base.User != nil, base.RawQuery != "", base.ForceQuery, base.Fragment != "":
+		return nil, errors.New("the base URL has a user, a query or a fragment")
+	}
+	base.Host = strings.ToLower(base.Host)
+	return base.JoinPath("data-integrations"), nil
+}

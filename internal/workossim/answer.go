@@ -1,0 +1,212 @@
+package workossim
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// answer is a decision: what to send, and how.
+type answer struct {
+	status     int
+	result     string // for the journal
+	serial     int    // of the token in it; 0: none
+	requestID  string
+	retryAfter string
+	allow      string
+
+	contentType string
+	body        []byte
+	// payload is what body is made of when the status is 200.
+	payload *payload
+
+	delivery   delivery
+	latency    time.Duration
+	holds      []<-chan struct{}
+	dateOffset time.Duration
+}
+
+// payload is the JSON of an answer of status 200. Which of its two shapes it has, `active` alone tells.
+type payload struct {
+	Active      bool          `json:"active"`
+	AccessToken *tokenPayload `json:"access_token,omitempty"`
+	Error       string        `json:"error,omitempty"`
+	Extra       *extraPayload `json:"x_future_object,omitempty"`
+}
+
+type tokenPayload struct {
+	Object        string   `json:"object"`
+	AccessToken   string   `json:"access_token"`
+	ExpiresAt     *string  `json:"expires_at"`
+	Scopes        []string `json:"scopes"`
+	MissingScopes []string `json:"missing_scopes"`
+	Extra         string   `json:"x_future_field,omitempty"`
+}
+
+// extraPayload is something that no version of WorkOS has sent so far.
+type extraPayload struct {
+	Kind  string   `json:"kind"`
+	Items []string `json:"items"`
+}
+
+type errorPayload struct {
+	Message string       `json:"message"`
+	Code    string       `json:"code,omitempty"`
+	Errors  []fieldError `json:"errors,omitempty"`
+}
+
+type fieldError struct {
+	Code  string `json:"code"`
+	Field string `json:"field"`
+}
+
+const (
+	typeJSON = "application/json; charset=utf-8"
+	typeHTML = "text/html; charset=utf-8"
+
+	// timeFormat is RFC 3339 with milliseconds, as in WorkOS's examples.
+	timeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+	htmlPage = "<!DOCTYPE html>\n<html><head><title>%[1]d %[2]s</title></head>\n" +
+		"<body><center><h1>%[1]d %[2]s</h1></center></body></html>\n"
+)
+
+// tokenAnswer is an answer with a token.
+func tokenAnswer(a *account) *answer {
+	var expiresAt *string
+	if !a.token.expires.IsZero() {
+		formatted := a.token.expires.UTC().Format(timeFormat)
+		expiresAt = &formatted
+	}
+	return &answer{
+		status: http.StatusOK,
+		result: ResultToken,
+		serial: a.token.serial,
+		payload: &payload{Active: true, AccessToken: &tokenPayload{
+			Object:        "access_token",
+			AccessToken:   a.token.value,
+			ExpiresAt:     expiresAt,
+			Scopes:        append([]string{}, a.Scopes...), // [] and never null
+			MissingScopes: append([]string{}, a.MissingScopes...),
+		}},
+	}
+}
+
+// inactiveAnswer says that there is no token to be had.
+func inactiveAnswer(state State) *answer {
+	return &answer{status: http.StatusOK, result: string(state), payload: &payload{Error: string(state)}}
+}
+
+// messageAnswer is an error with the only key that WorkOS promises.
+func messageAnswer(status int, result, message string) *answer {
+	return jsonError(status, result, errorPayload{Message: message})
+}
+
+func validationAnswer(result string, errs ...fieldError) *answer {
+	return jsonError(http.StatusUnprocessableEntity, result, errorPayload{Message: "Validation failed.", Errors: errs})
+}
+
+// statusAnswer is the error that WorkOS sends with a status.
+func statusAnswer(status int, result string) *answer {
+	if status >= http.StatusInternalServerError {
+		page := fmt.Sprintf(htmlPage, status, http.StatusText(status))
+		return &answer{status: status, result: result, contentType: typeHTML, body: []byte(page)}
+	}
+	switch status {
+	case http.StatusUnauthorized: // no body is promised
+		return &answer{status: status, result: result}
+	case http.StatusConflict:
+		return jsonError(status, result, errorPayload{
+			Code:    "account_selection_required",
+			Message: "Several connected accounts match; an account has to be selected.",
+		})
+	case http.StatusUnprocessableEntity:
+		return jsonError(status, result, errorPayload{
+			Code:    "auth_method_mismatch",
+			Message: "The connected account does not use OAuth.",
+		})
+	case http.StatusTooManyRequests:
+		return jsonError(status, result, errorPayload{
+			Code:    "rate_limit_exceeded",
+			Message: "Rate limit exceeded.",
+		})
+	default:
+		return messageAnswer(status, result, cmp.Or(http.StatusText(status), "Error"))
+	}
+}
+
+func jsonError(status int, result string, e errorPayload) *answer {
+	return &answer{status: status, result: result, contentType: typeJSON, body: mustMarshal(e)}
+}
+
+// mustMarshal encodes the payloads of this file, which hold nothing that cannot be encoded.
+func mustMarshal(v any) []byte {
+	encoded, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("workossim: encoding %T: %v", v, err))
+	}
+	return encoded
+}
+
+// replacement is what a fault answers in WorkOS's place.
+func replacement(f *Fault) *answer {
+	result := string(f.Kind)
+	switch f.Kind {
+	case FaultTimeout:
+		return &answer{result: result, delivery: neverDeliver}
+	case FaultReset:
+		return &answer{result: result, delivery: resetConnection}
+	case FaultEndlessBody:
+		return &answer{status: http.StatusOK, result: result, contentType: typeJSON, delivery: deliverEndlessly}
+	case FaultValidation:
+		return validationAnswer(result, fieldError{Code: "invalid", Field: "user_id"})
+	case FaultRateLimited:
+		return statusAnswer(http.StatusTooManyRequests, result)
+	case FaultServerError:
+		return statusAnswer(http.StatusInternalServerError, result)
+	case FaultAccountSelection:
+		return statusAnswer(http.StatusConflict, result)
+	case FaultAuthMethodMismatch:
+		return statusAnswer(http.StatusUnprocessableEntity, result)
+	default:
+		return statusAnswer(f.Status, result)
+	}
+}
+
+// spoilPayload changes the JSON of an answer of status 200 before it is encoded.
+func spoilPayload(a *answer, kind FaultKind, now time.Time) {
+	p := a.payload
+	switch kind {
+	case FaultNoToken:
+		p.AccessToken, a.serial = nil, 0
+	case FaultEmptyToken:
+		p.AccessToken.AccessToken, a.serial = "", 0
+	case FaultControlCharacters:
+		p.AccessToken.AccessToken += "\r\nX-Injected: 1\x00\x1b[31m"
+	case FaultActiveWithError:
+		p.Error = string(NeedsReauthorization)
+	case FaultExpiredToken:
+		past := now.Add(-time.Hour).Format(timeFormat)
+		p.AccessToken.ExpiresAt = &past
+	case FaultUnknownError:
+		*p, a.serial = payload{Error: "provider_under_maintenance"}, 0
+	case FaultExtraFields:
+		p.Extra = &extraPayload{Kind: "unknown", Items: []string{"one", "two"}}
+		if p.AccessToken != nil {
+			p.AccessToken.Extra = "unknown"
+		}
+	}
+}
+
+// spoilBody changes the encoded JSON of an answer of status 200.
+func spoilBody(a *answer, kind FaultKind) {
+	switch kind {
+	case FaultMalformedJSON:
+		a.body = append(slices.Clip(a.body[:len(a.body)-1]), ",]"...)
+	case FaultTruncatedJSON:
+		a.delivery = deliverHalf
+	}
+}

@@ -1,0 +1,257 @@
+package workossim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ControlPrefix is where the paths of ControlHandler begin.
+const ControlPrefix = "/_simulator/"
+
+// ControlHandler controls a running simulator over HTTP, with JSON. It asks nobody who they are.
+//
+//	GET    /_simulator/healthz      204
+//	GET    /_simulator/connections  all connections, without their tokens
+//	POST   /_simulator/connections  a connection, as in ParseSeed: creates or replaces it
+//	DELETE /_simulator/connections  {slug, userID, organizationID}: removes it
+//	POST   /_simulator/state        {slug, userID, organizationID, state}
+//	POST   /_simulator/expire       {slug, userID, organizationID}: its token expires now
+//	POST   /_simulator/faults       a Fault, its fields in lower camel case, durations as text
+//	DELETE /_simulator/faults
+//	GET    /_simulator/requests     every request, and counts for each connection
+//	DELETE /_simulator/requests
+//	POST   /_simulator/api-keys     {apiKeys: [...]}: replaces the accepted keys
+//
+// What it refuses is answered 400 or 404 with {"error": "..."}, which says what to do.
+func (s *Simulator) ControlHandler() http.Handler {
+	endpoints := map[string]http.HandlerFunc{
+		"GET healthz":        handle(func(struct{}) (any, error) { return nil, nil }),
+		"GET connections":    handle(func(struct{}) (any, error) { return s.connectionViews(), nil }),
+		"POST connections":   handle(s.controlPut),
+		"DELETE connections": handle(s.controlRemove),
+		"POST state":         handle(s.controlState),
+		"POST expire":        handle(s.controlExpire),
+		"POST faults":        handle(s.controlInject),
+		"DELETE faults":      handle(func(struct{}) (any, error) { s.ClearFaults(); return nil, nil }),
+		"GET requests":       handle(func(struct{}) (any, error) { return reportOf(s.Requests()), nil }),
+		"DELETE requests":    handle(func(struct{}) (any, error) { s.ResetRequests(); return nil, nil }),
+		"POST api-keys":      handle(s.controlKeys),
+	}
+	mux := http.NewServeMux()
+	var names []string
+	for endpoint, handler := range endpoints {
+		method, name, _ := strings.Cut(endpoint, " ")
+		mux.HandleFunc(method+" "+ControlPrefix+name, s.logged(endpoint, handler))
+		names = append(names, endpoint)
+	}
+	slices.Sort(names)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		err := fmt.Errorf("no %s %s: use one of %s, under %s", r.Method, r.URL.Path, strings.Join(names, ", "), ControlPrefix)
+		respond(w, nil, notFoundError{err})
+	})
+	return mux
+}
+
+// logged tells the log of each request that changes something.
+func (s *Simulator) logged(endpoint string, handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			s.logger.InfoContext(r.Context(), "Control", "endpoint", endpoint)
+		}
+		handler(w, r)
+	}
+}
+
+// WithControl is the simulator with ControlHandler at ControlPrefix.
+func (s *Simulator) WithControl() http.Handler {
+	control := s.ControlHandler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, ControlPrefix) {
+			control.ServeHTTP(w, r)
+			return
+		}
+		s.ServeHTTP(w, r)
+	})
+}
+
+func (s *Simulator) controlPut(spec connectionSpec) (any, error) {
+	c, err := spec.connection()
+	if err != nil {
+		return nil, err
+	}
+	s.Put(c)
+	return s.connectionView(c.ID)
+}
+
+func (s *Simulator) controlRemove(id ID) (any, error) {
+	if !s.Remove(id) {
+		return nil, noConnection(id)
+	}
+	return nil, nil
+}
+
+func (s *Simulator) controlState(wanted struct {
+	ID
+	State State `json:"state"`
+}) (any, error) {
+	if err := checkID(wanted.ID); err != nil {
+		return nil, err
+	}
+	if wanted.State == "" {
+		return nil, fmt.Errorf("state: use %s, %s, %s or any other text", Connected, NotInstalled, NeedsReauthorization)
+	}
+	s.SetState(wanted.ID, wanted.State)
+	return s.connectionView(wanted.ID)
+}
+
+func (s *Simulator) controlExpire(id ID) (any, error) {
+	if !s.Expire(id) {
+		return nil, notFoundError{fmt.Errorf("%s holds no token: connect it first", id.path())}
+	}
+	return s.connectionView(id)
+}
+
+func (s *Simulator) controlInject(spec faultSpec) (any, error) {
+	f, err := spec.fault()
+	if err != nil {
+		return nil, err
+	}
+	s.Inject(f)
+	return nil, nil
+}
+
+func (s *Simulator) controlKeys(wanted struct {
+	APIKeys []string `json:"apiKeys"`
+}) (any, error) {
+	if wanted.APIKeys == nil {
+		return nil, errors.New("apiKeys: give a list of keys, [] to refuse every call")
+	}
+	if err := checkKeys(wanted.APIKeys); err != nil {
+		return nil, err
+	}
+	s.SetAPIKeys(wanted.APIKeys...)
+	return nil, nil
+}
+
+// connectionView is what control shows of a connection.
+type connectionView struct {
+	ID
+	State       State      `json:"state"`
+	TokenSerial int        `json:"tokenSerial,omitempty"`
+	ExpiresAt   *time.Time `json:"expiresAt,omitempty"`
+}
+
+func viewOf(a *account) connectionView {
+	view := connectionView{ID: a.ID, State: a.State, TokenSerial: a.token.serial}
+	if !a.token.expires.IsZero() {
+		expires := a.token.expires
+		view.ExpiresAt = &expires
+	}
+	return view
+}
+
+func (s *Simulator) connectionView(id ID) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, found := s.accounts[id]
+	if !found { // removed by somebody else in the meantime
+		return nil, noConnection(id)
+	}
+	return viewOf(a), nil
+}
+
+func (s *Simulator) connectionViews() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	views := []connectionView{}
+	for _, a := range s.accounts {
+		views = append(views, viewOf(a))
+	}
+	slices.SortFunc(views, func(a, b connectionView) int { return a.compare(b.ID) })
+	return struct {
+		Connections []connectionView `json:"connections"`
+	}{views}
+}
+
+// requestReport is what control shows of the requests.
+type requestReport struct {
+	Total    int             `json:"total"`
+	Counts   []requestCounts `json:"counts"`
+	Requests []Request       `json:"requests"`
+}
+
+// requestCounts are the requests for one connection, in all and by result.
+type requestCounts struct {
+	ID
+	Total   int            `json:"total"`
+	Results map[string]int `json:"results"`
+}
+
+func reportOf(requests []Request) requestReport {
+	byID := map[ID]*requestCounts{}
+	for _, r := range requests {
+		if byID[r.ID] == nil {
+			byID[r.ID] = &requestCounts{ID: r.ID, Results: map[string]int{}}
+		}
+		byID[r.ID].Total++
+		byID[r.ID].Results[r.Result]++
+	}
+	counts := []requestCounts{}
+	for _, c := range byID {
+		counts = append(counts, *c)
+	}
+	slices.SortFunc(counts, func(a, b requestCounts) int { return a.compare(b.ID) })
+	return requestReport{Total: len(requests), Counts: counts, Requests: append([]Request{}, requests...)}
+}
+
+// notFoundError is answered 404; other errors are the caller's mistakes, and answered 400.
+type notFoundError struct{ error }
+
+func noConnection(id ID) error {
+	return notFoundError{fmt.Errorf("there is no connection %s: see GET %sconnections", id.path(), ControlPrefix)}
+}
+
+// handle makes a handler of a function from a request body to an answer. Without a body, the function gets its zero value.
+func handle[T any](act func(T) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var wanted T
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+		if err == nil && len(body) > 0 {
+			err = decodeStrict(body, &wanted)
+		}
+		if err != nil {
+			respond(w, nil, fmt.Errorf("reading the request's JSON: %w", err))
+			return
+		}
+		answer, err := act(wanted)
+		respond(w, answer, err)
+	}
+}
+
+// respond sends an answer (nil: there is none, and all is well) or an error, as JSON. Answers are of types that JSON can
+// encode, so what may fail is the caller's connection.
+func respond(w http.ResponseWriter, answer any, err error) {
+	status := http.StatusOK
+	if err != nil {
+		status = http.StatusBadRequest
+		if errors.As(err, new(notFoundError)) {
+			status = http.StatusNotFound
+		}
+		answer = map[string]string{"error": err.Error()}
+	}
+	if answer == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.Header().Set("Content-Type", typeJSON)
+	w.WriteHeader(status)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(answer) //nolint:errchkjson // see above
+}

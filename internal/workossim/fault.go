@@ -1,0 +1,273 @@
+package workossim
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// FaultKind is one way to misbehave.
+type FaultKind string
+
+// Faults that answer in WorkOS's place. They befall every call of the token endpoint that matches, before its key is
+// looked at, and leave connections and tokens alone.
+const (
+	// FaultStatus answers with Fault.Status and the body that WorkOS sends with it, HTML from 500 up.
+	FaultStatus FaultKind = "status"
+	// FaultRateLimited answers 429; Fault.RetryAfter and RetryAfterDate give its three forms.
+	FaultRateLimited FaultKind = "rate_limited"
+	// FaultServerError answers 500 with an HTML page.
+	FaultServerError FaultKind = "server_error"
+	// FaultAccountSelection answers 409: several connections match.
+	FaultAccountSelection FaultKind = "account_selection_required"
+	// FaultAuthMethodMismatch answers 422: the account is not OAuth.
+	FaultAuthMethodMismatch FaultKind = "auth_method_mismatch"
+	// FaultValidation answers 422 with a list of fields.
+	FaultValidation FaultKind = "validation_failed"
+	// FaultEndlessBody answers 200 with JSON that never ends, until the caller hangs up.
+	FaultEndlessBody FaultKind = "endless_body"
+	// FaultTimeout never answers; it waits until the caller gives up.
+	FaultTimeout FaultKind = "timeout"
+	// FaultReset resets the connection (the stream, in HTTP/2) without an answer.
+	FaultReset FaultKind = "connection_reset"
+)
+
+// Faults that spoil an answer of status 200. The call took place: a token that was due has been refreshed.
+const (
+	// FaultMalformedJSON ends the body in a syntax error. A token is in it all the same.
+	FaultMalformedJSON FaultKind = "malformed_json"
+	// FaultTruncatedJSON sends half of the body that Content-Length announces.
+	FaultTruncatedJSON FaultKind = "truncated_json"
+	// FaultUnknownError answers active:false with an error that nobody has heard of.
+	FaultUnknownError FaultKind = "unknown_error"
+	// FaultExtraFields adds fields that nobody has heard of; the rest is as it should be.
+	FaultExtraFields FaultKind = "extra_fields"
+)
+
+// Faults that spoil a token. They leave calls alone that would not get a token anyway.
+const (
+	// FaultNoToken answers active:true and nothing else.
+	FaultNoToken FaultKind = "no_token"
+	// FaultEmptyToken answers active:true with an empty token.
+	FaultEmptyToken FaultKind = "empty_token"
+	// FaultControlCharacters ends the token in control characters.
+	FaultControlCharacters FaultKind = "control_characters"
+	// FaultActiveWithError answers active:true with an error beside the token, as a fixture of WorkOS's SDK does. The
+	// token is good.
+	FaultActiveWithError FaultKind = "active_with_error"
+	// FaultExpiredToken answers with an expires_at that is an hour ago.
+	FaultExpiredToken FaultKind = "expired_token"
+)
+
+// Faults that come on top of whatever else happens, other faults included.
+const (
+	// FaultLatency delays the answer by Fault.Latency, or while Fault.Hold is open.
+	FaultLatency FaultKind = "latency"
+	// FaultDateOffset moves the Date header by Fault.DateOffset.
+	FaultDateOffset FaultKind = "date_offset"
+)
+
+// Fault is a misbehaviour to inject. Of several that match a call, the first one injected befalls it, so that a list of
+// faults with Times is a script; FaultLatency and FaultDateOffset come on top.
+type Fault struct {
+	// Match is the connection whose calls it befalls. Without a UserID it stands for all connections of its slug; nil
+	// stands for all calls.
+	Match *ID
+	// Kind is required.
+	Kind FaultKind
+	// Times it befalls a call. 0: until ClearFaults.
+	Times int
+	// Status replaces the status that the kind would send. FaultStatus needs it.
+	Status int
+	// Body replaces the body that the kind would send.
+	Body string
+	// RetryAfter is sent as the Retry-After header, as it is.
+	RetryAfter string
+	// RetryAfterDate, when not 0, sends a Retry-After header with the date that far from the simulator's now.
+	RetryAfterDate time.Duration
+	// Latency, with any kind, delays the answer, by the wall clock: a simulated clock may stand still.
+	Latency time.Duration
+	// Hold, with any kind, delays the answer until the channel is closed: latency under a test's control.
+	Hold <-chan struct{}
+	// DateOffset, with any kind, moves the Date header.
+	DateOffset time.Duration
+}
+
+// Inject makes WorkOS misbehave. A fault that Validate refuses is a mistake in the calling program, and panics.
+func (s *Simulator) Inject(f Fault) {
+	if err := f.Validate(); err != nil {
+		panic(fmt.Sprintf("workossim: %v", err))
+	}
+	if f.Match != nil {
+		match := *f.Match
+		f.Match = &match
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, &f)
+}
+
+// ClearFaults makes WorkOS behave again. Requests that are being held stay so.
+func (s *Simulator) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+// faultClass says at which point of a call a fault acts.
+type faultClass int
+
+const (
+	replaces     faultClass = iota + 1 // answers in WorkOS's place
+	silences                           // the same, and there is no status, body or header to choose
+	spoilsAnswer                       // changes an answer of status 200
+	spoilsToken                        // changes an answer with a token
+	comesOnTop
+)
+
+var faultClasses = map[FaultKind]faultClass{
+	FaultStatus:             replaces,
+	FaultRateLimited:        replaces,
+	FaultServerError:        replaces,
+	FaultAccountSelection:   replaces,
+	FaultAuthMethodMismatch: replaces,
+	FaultValidation:         replaces,
+	FaultEndlessBody:        silences,
+	FaultTimeout:            silences,
+	FaultReset:              silences,
+	FaultMalformedJSON:      spoilsAnswer,
+	FaultTruncatedJSON:      spoilsAnswer,
+	FaultUnknownError:       spoilsAnswer,
+	FaultExtraFields:        spoilsAnswer,
+	FaultNoToken:            spoilsToken,
+	FaultEmptyToken:         spoilsToken,
+	FaultControlCharacters:  spoilsToken,
+	FaultActiveWithError:    spoilsToken,
+	FaultExpiredToken:       spoilsToken,
+	FaultLatency:            comesOnTop,
+	FaultDateOffset:         comesOnTop,
+}
+
+// FaultKinds are all kinds, sorted by name.
+func FaultKinds() []FaultKind {
+	return slices.Sorted(maps.Keys(faultClasses))
+}
+
+func (k FaultKind) class() faultClass { return faultClasses[k] }
+
+// Validate says in one line what is wrong with a fault and what to do about it.
+func (f Fault) Validate() error {
+	if f.Kind.class() == 0 {
+		return fmt.Errorf("kind %q is not a fault: use one of %s", f.Kind, strings.Join(kindNames(), ", "))
+	}
+	checks := []struct {
+		wrong bool
+		text  string
+	}{
+		{f.Match != nil && f.Match.Slug == "", "match: name a slug, or leave match out to match every call"},
+		{f.Match != nil && f.Match.UserID == "" && f.Match.OrganizationID != "", "match: name a userID beside the organizationID"},
+		{f.Times < 0, "times: use 0 (until cleared) or more"},
+		{f.Latency < 0, "latency: use 0 or more"},
+		{f.Status != 0 && (f.Status < http.StatusOK || f.Status > 599), "status: use 200 to 599"},
+		{f.RetryAfter != "" && f.RetryAfterDate != 0, "retryAfter, retryAfterDate: use one of the two"},
+		{f.Kind == FaultStatus && f.Status == 0, "status: the fault status needs one, 200 to 599"},
+		{f.Kind == FaultLatency && f.Latency == 0 && f.Hold == nil, "latency: the fault latency needs a duration"},
+		{f.Kind == FaultDateOffset && f.DateOffset == 0, "dateOffset: the fault date_offset needs a duration"},
+		{f.decidesNoAnswer() && f.wantsAnswer(), fmt.Sprintf("status, body, retryAfter, retryAfterDate: the fault %s has no use for them", f.Kind)},
+	}
+	for _, check := range checks {
+		if check.wrong {
+			return errors.New(check.text)
+		}
+	}
+	return nil
+}
+
+func (f Fault) decidesNoAnswer() bool {
+	return f.Kind.class() == silences || f.Kind.class() == comesOnTop
+}
+
+func (f Fault) wantsAnswer() bool {
+	return f.Status != 0 || f.Body != "" || f.RetryAfter != "" || f.RetryAfterDate != 0
+}
+
+func kindNames() []string {
+	var names []string
+	for _, kind := range FaultKinds() {
+		names = append(names, string(kind))
+	}
+	return names
+}
+
+func (f Fault) matches(id ID) bool {
+	switch {
+	case f.Match == nil:
+		return true
+	case f.Match.UserID == "":
+		return f.Match.Slug == id.Slug
+	default:
+		return *f.Match == id
+	}
+}
+
+// leavesTokenGood says whether a caller still gets a token that it can use.
+func (f Fault) leavesTokenGood() bool {
+	if f.Hold != nil {
+		return false
+	}
+	switch f.Kind {
+	case FaultLatency, FaultDateOffset:
+		return true
+	case FaultActiveWithError, FaultExtraFields:
+		return f.Status == 0 && f.Body == ""
+	default:
+		return false
+	}
+}
+
+// faultQueue holds the faults in the order in which they were injected.
+type faultQueue []*Fault
+
+// first is the fault that decides a call's answer; nil: none.
+func (q faultQueue) first(id ID) *Fault {
+	for _, f := range q {
+		if f.Kind.class() != comesOnTop && f.matches(id) {
+			return f
+		}
+	}
+	return nil
+}
+
+// onTop are the faults that come on top of a call's answer.
+func (q faultQueue) onTop(id ID) []*Fault {
+	var faults []*Fault
+	for _, f := range q {
+		if f.Kind.class() == comesOnTop && f.matches(id) {
+			faults = append(faults, f)
+		}
+	}
+	return faults
+}
+
+// deny says whether the faults keep a call from getting a token that it can use.
+func (q faultQueue) deny(id ID) bool {
+	if f := q.first(id); f != nil && !f.leavesTokenGood() {
+		return true
+	}
+	return slices.ContainsFunc(q.onTop(id), func(f *Fault) bool { return !f.leavesTokenGood() })
+}
+
+// use counts that a fault has befallen a call, and drops it after the last time.
+func (q *faultQueue) use(used *Fault) {
+	if used.Times == 0 {
+		return
+	}
+	used.Times--
+	if used.Times == 0 {
+		*q = slices.DeleteFunc(*q, func(f *Fault) bool { return f == used })
+	}
+}
