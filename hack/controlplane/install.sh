@@ -88,7 +88,7 @@ build() {
   if ! wait "$pid"; then
     tail -n 30 "$log" >&2
     fail "$what: the build failed after $((SECONDS - started)) s; its last lines are above" \
-      "It needs the Go module proxy ($("$go" env GOPROXY)), $("$go" version | cut -d' ' -f3) or newer, 4 GB of memory and 5 GB of disk." \
+      "It needs the Go module proxy ($("$go" env GOPROXY)), 4 GB of memory and 5 GB of disk." \
       "Or set KUBEBUILDER_ASSETS to a directory with kube-apiserver, etcd and kubectl."
   fi
   say "$what: built in $((SECONDS - started)) s"
@@ -98,10 +98,12 @@ progress() {
   local modules packages
   modules=$(grep -c '^go: downloading ' "$1" || true)
   packages=$(grep -c -v '^go: ' "$1" || true)
-  if ((packages == 0)); then
+  if ((packages > 0)); then
+    echo "$packages packages compiled"
+  elif ((modules > 0)); then
     echo "$modules modules downloaded"
   else
-    echo "$packages packages compiled"
+    echo "from the Go build cache"
   fi
 }
 

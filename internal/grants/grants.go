@@ -3,11 +3,14 @@
 package grants
 
 import (
-	"fmt"
+	"errors"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
@@ -62,15 +65,20 @@ func SelectsByLabel(environment *v1alpha1.PipesEnvironment) bool {
 	})
 }
 
-// Validate finds grants that can never fit because their selector cannot be read. The error names each one's place.
+// Validate finds selectors that cannot be read, and so select nothing. The error names the place of each mistake, on one line,
+// and is the same for the same environment.
 func Validate(environment *v1alpha1.PipesEnvironment) error {
+	var mistakes []string
 	for i, grant := range environment.Spec.Grants {
-		if grant.Namespaces.Selector == nil {
-			continue
-		}
-		if _, err := metav1.LabelSelectorAsSelector(grant.Namespaces.Selector); err != nil {
-			return fmt.Errorf("spec.grants[%d].namespaces.selector: %w", i, err)
+		place := field.NewPath("spec", "grants").Index(i).Child("namespaces", "selector")
+		found := validation.ValidateLabelSelector(grant.Namespaces.Selector, validation.LabelSelectorValidationOptions{}, place)
+		for _, mistake := range found {
+			mistakes = append(mistakes, mistake.Error())
 		}
 	}
-	return nil
+	if len(mistakes) == 0 {
+		return nil
+	}
+	slices.Sort(mistakes)
+	return errors.New(strings.Join(mistakes, "; "))
 }

@@ -15,8 +15,8 @@ const placeholder = "[redacted]"
 // unexported fields by reflection finds an address: fmt does that inside other structs, and k8s.io/utils/dump, which
 // follows pointers and calls no methods, everywhere.
 //
-// The zero String holds the empty text. Strings are compared with Equal: == does not compile, and reflect.DeepEqual takes
-// all but zero Strings for different.
+// The zero String holds the empty text. Strings are compared with Equal: == does not compile, and reflect.DeepEqual
+// takes all but zero Strings for different.
 type String struct {
 	reveal func() string
 }

@@ -7,7 +7,7 @@
 //  1. The lead is renewBefore, or R/5 held between 2 and 30 minutes; in either case at most R/2.
 //  2. The token is renewed at E - lead, moved up to a fifth of the lead closer to E by a stable jitter.
 //  3. WorkOS may return the same token until it expires. Then the next probe comes after half of what is left, but not
-//     sooner than 15 seconds; the last one at E; and after E with growing delays.
+//     sooner than 15 seconds; the last one at E, and none just before it; and after E with growing delays.
 //  4. Failures wait 2 seconds, doubling up to 5 minutes; but never past E, so that a token's last second sees one more try.
 //  5. What only a human can mend is polled after a fifth of the time that it has lasted, 30 seconds to 10 minutes.
 package renewal
@@ -84,7 +84,11 @@ func Probe(now, expires time.Time, failures int, seed string) time.Time {
 	if left <= 0 {
 		return now.Add(Backoff(failures, seed))
 	}
-	return earliest(now.Add(max(left/2, minProbe)).Truncate(time.Second), expires)
+	probe := now.Add(max(left/2, minProbe)).Truncate(time.Second)
+	if expires.Sub(probe) < MinInterval {
+		return expires
+	}
+	return probe
 }
 
 // Retry is when to ask again after the given number of failures in a row, the last one at now. expires is the expiry of the
@@ -117,13 +121,15 @@ func SlowPoll(now, since time.Time) time.Duration {
 
 // NextRefresh is when to look at a token without expiry again: at the next multiple of interval since it was obtained,
 // after the last look, moved by a stable part of the interval so that tokens obtained together are not polled together.
+// It is always later than last: an instant cut to whole seconds afterwards might not be, and would be due again at once.
 func NextRefresh(t Token, last time.Time, interval time.Duration) time.Time {
-	first := t.Obtained.Add(interval - time.Duration(draw(t.Seed, 0)*float64(interval/jitterShare)))
+	interval = max(interval.Truncate(time.Second), MinInterval)
+	jitter := time.Duration(draw(t.Seed, 0) * float64(interval/jitterShare))
+	first := t.Obtained.Add(interval - jitter).Truncate(time.Second)
 	if last.Before(first) {
-		return first.Truncate(time.Second)
+		return first
 	}
-	rounds := last.Sub(first)/interval + 1
-	return first.Add(rounds * interval).Truncate(time.Second)
+	return first.Add((last.Sub(first)/interval + 1) * interval)
 }
 
 // Wait is how long from now until the earliest of the given instants, zero instants ignored: at least a millisecond, so that

@@ -20,7 +20,8 @@ const (
 	OutcomeNeedsReauthorization Outcome = "needs_reauthorization"
 	// OutcomeInactive: active false for a reason that this package does not know, or none.
 	OutcomeInactive Outcome = "inactive"
-	// OutcomeKeyRejected: the API key is wrong (401), or was a moment ago and has not been tried again (Sent is false).
+	// OutcomeKeyRejected: the API key is wrong (401), or was a moment ago and has not been tried again (Sent is
+	// false).
 	OutcomeKeyRejected Outcome = "key_rejected"
 	// OutcomeNotFound: no such integration, user or organization (404).
 	OutcomeNotFound Outcome = "not_found"
@@ -55,8 +56,8 @@ type Token struct {
 	Value redact.String
 	// ExpiresAt is the expiry as sent, in UTC, fractions of a second included. Zero: none is known.
 	ExpiresAt time.Time
-	// Scopes that the token has, and MissingScopes that are configured for the integration but were not granted: each at
-	// most 256, of at most 512 printable characters; nil when there are none.
+	// Scopes that the token has, and MissingScopes that are configured for the integration but were not granted:
+	// each at most 256, of at most 512 printable characters; nil when there are none.
 	Scopes, MissingScopes []string
 }
 
@@ -65,15 +66,15 @@ type Answer struct {
 	Outcome Outcome
 	// Token is set for OutcomeToken only.
 	Token Token
-	// Message is for people, at most 256 printable characters, and empty for OutcomeToken. It is a fixed text of this
-	// package, or the "message" of WorkOS's JSON; for OutcomeInactive it names the reason that WorkOS gave. It never is a
-	// response body, and never holds the key. It stays the same while a gate repeats it.
+	// Message is for people, at most 256 printable characters, and empty for OutcomeToken. It is a fixed text of
+	// this package, or the "message" of WorkOS's JSON; for OutcomeInactive it names the reason that WorkOS gave. It
+	// never is a response body, and never holds the key. It stays the same while a gate repeats it.
 	Message string
-	// RequestID is WorkOS's X-Request-ID, what its support asks for: at most 128 of [A-Za-z0-9._:-]. A gate repeats that
-	// of the answer that closed it. Empty when there is none.
+	// RequestID is WorkOS's X-Request-ID, what its support asks for: at most 128 of [A-Za-z0-9._:-]. A gate repeats
+	// that of the answer that closed it. Empty when there is none.
 	RequestID string
-	// RetryAfter greater than zero says not to ask again before: what 429 or 503 sent, 30 s after a 401, or what is left
-	// of the wait for a closed gate or the budget. At most an hour.
+	// RetryAfter greater than zero says not to ask again before: what 429 or 503 sent, 30 s after a 401, or what is
+	// left of the wait for a closed gate or the budget. At most an hour.
 	RetryAfter time.Duration
 	// ClockSkew is WorkOS's clock (the Date header, whole seconds) less the local one at receipt. Zero when unknown.
 	ClockSkew time.Duration

@@ -14,20 +14,21 @@ const (
 	slotLife = time.Minute
 )
 
-// budget keeps the requests of a key within its requests per minute, n. It never sleeps: who cannot go now gets a slot, and
-// comes back for it. It has three parts.
+// budget keeps the requests of a key within its requests per minute, n. It never sleeps: who cannot go now gets a
+// slot, and comes back for it. It has three parts.
 //
 // The pace is a token bucket of burst b = max(1, n/120), half a second's worth, and rate r = (n+1-b)/61s. Between
 // two requests that are d apart a bucket lets at most b + r·d pass, the two included. So within 60 s it is at most
-// b + (n+1-b)·60/61 < n+1, that is n, for every n from 1 on. The 61st second is what lets that hold at the other end of
-// the wire too, while latencies differ by less than a second. A queue that is never empty gets 97.5 % of n, or more.
+// b + (n+1-b)·60/61 < n+1, that is n, for every n from 1 on. The 61st second is what lets that hold at the other
+// end of the wire too, while latencies differ by less than a second. A queue that is never empty gets 97.5 % of n,
+// or more.
 //
-// The slots are the bucket's future: whoever finds it empty reserves its next token, and passes at that time or up to a
-// minute later. So calls are served in the order of their arrival, no token goes to waste while somebody waits, and those
-// who wait come back one by one.
+// The slots are the bucket's future: whoever finds it empty reserves its next token, and passes at that time or up
+// to a minute later. So calls are served in the order of their arrival, no token goes to waste while somebody
+// waits, and those who wait come back one by one.
 //
-// The ceiling counts what went out in the last 60 s. As slots may be collected late, the pace alone would let a backlog of
-// them out on top of those whose time it is. Who finds n counted gets a new slot.
+// The ceiling counts what went out in the last 60 s. As slots may be collected late, the pace alone would let a
+// backlog of them out on top of those whose time it is. Who finds n counted gets a new slot.
 type budget struct {
 	limit   int
 	pace    *rate.Limiter
@@ -86,7 +87,8 @@ func (b *budget) untilBelowCeiling(now time.Time) time.Duration {
 	return b.sent[len(b.sent)-b.limit].Add(time.Minute + 1).Sub(now)
 }
 
-// forget drops what no longer matters: requests of more than 60 s ago and, once a minute, slots that nobody collected.
+// forget drops what no longer matters: requests of more than 60 s ago and, once a minute, slots that nobody
+// collected.
 func (b *budget) forget(now time.Time) {
 	recent := slices.IndexFunc(b.sent, func(sent time.Time) bool { return now.Sub(sent) <= time.Minute })
 	if recent < 0 {

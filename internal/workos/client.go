@@ -27,18 +27,18 @@ type Client struct {
 	key      redact.String
 }
 
-// Format implements fmt.Formatter: the base URL is all that is to be seen. fmt would otherwise walk state that others are
-// changing.
+// Format implements fmt.Formatter: the base URL is all that is to be seen. fmt would otherwise walk state that
+// others are changing.
 func (c Client) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "workos.Client(%s)", c.base)
 }
 
-// Token asks for the token of one connection. What comes of it is an Answer, whatever the upstream does. The error is not
-// nil only when ctx has ended (and wraps ctx.Err()), or when the program is wrong: a request that names no user or whose
-// slug is none, or a panic on the way.
+// Token asks for the token of one connection. What comes of it is an Answer, whatever the upstream does. The error
+// is not nil only when ctx has ended (and wraps ctx.Err()), or when the program is wrong: a request that names no
+// user or whose slug is none, or a panic on the way.
 //
-// Calls for the same connection with the same key and base URL that overlap share one request, and its answer. A caller
-// whose ctx ends leaves alone; the request goes on for the others, until Options.Timeout.
+// Calls for the same connection with the same key and base URL that overlap share one request, and its answer. A
+// caller whose ctx ends leaves alone; the request goes on for the others, until Options.Timeout.
 func (c *Client) Token(ctx context.Context, r Request) (Answer, error) {
 	if err := r.validate(); err != nil {
 		return Answer{}, fmt.Errorf("asking WorkOS for a token: %w", err)
@@ -61,8 +61,9 @@ func (c *Client) Token(ctx context.Context, r Request) (Answer, error) {
 	}
 }
 
-// ask sends the call if gates and budget let it pass, and keeps what the answer says of the key. It turns a panic into an
-// error, because one in a flight could not be recovered by anybody; of the panic it tells no more than is safe to log.
+// ask sends the call if gates and budget let it pass, and keeps what the answer says of the key. It turns a panic
+// into an error, because one in a flight could not be recovered by anybody; of the panic it tells no more than is
+// safe to log.
 func (c *Client) ask(ctx context.Context, call call) (answer Answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -119,8 +120,8 @@ func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	return request, nil
 }
 
-// readBody reads to the end, so that the connection can be used again, or gives up after maxBody. The "body" of a 101 is
-// the connection itself, which no deadline ends: it is left alone.
+// readBody reads to the end, so that the connection can be used again, or gives up after maxBody. The "body" of a
+// 101 is the connection itself, which no deadline ends: it is left alone.
 func readBody(response *http.Response) ([]byte, error) {
 	if response.StatusCode == http.StatusSwitchingProtocols {
 		return nil, nil

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// maxToken bounds a token, in bytes. Those of known providers stay below 4 KiB, and no server takes a header of more
-	// than 64 KiB.
+	// maxToken bounds a token, in bytes. Those of known providers stay below 4 KiB, and no server takes a header of
+	// more than 64 KiB.
 	maxToken = 64 << 10
 	// maxScopes and maxScope bound the scopes in number and in characters, so that they fit a status.
 	maxScopes, maxScope = 256, 512
 )
 
-// decode reads an answer's status and body. It is pure: key is only struck out of what is quoted, readErr is what reading
-// the body came to. It sets Outcome, Token and Message.
+// decode reads an answer's status and body. It is pure: key is only struck out of what is quoted, readErr is what
+// reading the body came to. It sets Outcome, Token and Message.
 func decode(status int, body []byte, readErr error, key redact.String) Answer {
 	switch success := status >= 200 && status <= 299; {
 	case !success && readErr != nil:
@@ -110,9 +110,9 @@ func decodeInactive(reason string, key redact.String) Answer {
 }
 
 // decodeToken reads the token of an active connection. The specification requires all its fields and lets only
-// expires_at be null. An absent one is read as null too: leaving nulls out is what serializers do, whereas an expiry that
-// is known does not get lost; refusing would take every token without an expiry from its users. A token without an
-// expiry is asked for again at the refresh interval, so a mistake here heals.
+// expires_at be null. An absent one is read as null too: leaving nulls out is what serializers do, whereas an
+// expiry that is known does not get lost; refusing would take every token without an expiry from its users. A token
+// without an expiry is asked for again at the refresh interval, so a mistake here heals.
 func decodeToken(object []byte, key redact.String) Answer {
 	var token struct {
 		AccessToken   string     `json:"access_token"`
@@ -147,8 +147,9 @@ func decodeToken(object []byte, key redact.String) Answer {
 	return answer
 }
 
-// plausibleExpiry refuses the years that stand for "unset" (0001, 1970), one of which this package uses itself, and those
-// that RFC 3339 cannot write in UTC. An expiry that has passed is plausible: what to do about it is the caller's.
+// plausibleExpiry refuses the years that stand for "unset" (0001, 1970), one of which this package uses itself, and
+// those that RFC 3339 cannot write in UTC. An expiry that has passed is plausible: what to do about it is the
+// caller's.
 func plausibleExpiry(t time.Time) bool {
 	return t.Unix() > 0 && t.UTC().Year() <= 9999
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // failure names why no answer came, in a closed vocabulary. The transport's own text is never passed on: it holds
-// addresses, and what answered at them, so that whoever may choose a base URL could explore the operator's network with
-// it. What is left tells as much as a user needs to mend a setting.
+// addresses, and what answered at them, so that whoever may choose a base URL could explore the operator's network
+// with it. What is left tells as much as a user needs to mend a setting.
 func failure(err error) string {
 	var dns *net.DNSError
 	switch {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,9 +19,11 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// hijack hands the raw connection to act, and closes it after.
+// hijack hands the raw connection to act, and closes it after. The request has been read by then: closing with something
+// left to read would reset the connection.
 func hijack(t *testing.T, act func(*net.TCPConn)) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
 		connection, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -35,8 +38,9 @@ func TestFailuresOfRealConnections(t *testing.T) {
 	released := make(chan struct{})
 	refusing := serve(t, nil)
 	refusing.Close()
-	strangers := httptest.NewTLSServer(http.NotFoundHandler())
-	strangers.Config.ErrorLog = nil
+	strangers := httptest.NewUnstartedServer(http.NotFoundHandler())
+	strangers.Config.ErrorLog = log.New(io.Discard, "", 0)
+	strangers.StartTLS()
 	t.Cleanup(strangers.Close)
 	for name, test := range map[string]struct {
 		url     string

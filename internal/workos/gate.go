@@ -2,8 +2,8 @@ package workos
 
 import "time"
 
-// probeWait is how long everyone else waits for the first call after a gate's time: longer than WorkOS usually takes to
-// answer, and short enough not to matter when it does not.
+// probeWait is how long everyone else waits for the first call after a gate's time: longer than WorkOS usually
+// takes to answer, and short enough not to matter when it does not.
 const probeWait = 2 * time.Second
 
 // wholeKey is the scope of a gate that is closed at every base URL: rate limits belong to the key.
@@ -15,9 +15,9 @@ const wholeKey = ""
 //   - A 401 closes the key at that base URL for 30 s: another one, such as staging's, may well know the key.
 //   - A 503 with a Retry-After closes the key at that base URL until then.
 //
-// While a gate is closed everyone gets the answer that closed it. When its time is over one call goes ahead, and the others
-// wait until it is answered (or for probeWait): a thousand objects that were told the same instant do not all go to find
-// out that the key is still dead.
+// While a gate is closed everyone gets the answer that closed it. When its time is over one call goes ahead, and
+// the others wait until it is answered (or for probeWait): a thousand objects that were told the same instant do
+// not all go to find out that the key is still dead.
 type gates map[string]gate
 
 type gate struct {
@@ -51,8 +51,8 @@ func (g gates) pass(base string, now time.Time) {
 	}
 }
 
-// settle closes the gate that an answer asks for, or opens those that a call went ahead through. A gate that is closed is
-// not opened by calls that were sent before, nor closed for less.
+// settle closes the gate that an answer asks for, or opens those that a call went ahead through. A gate that is
+// closed is not opened by calls that were sent before, nor closed for less.
 func (g gates) settle(base string, answer Answer, now time.Time) {
 	for _, scope := range []string{wholeKey, base} {
 		if g[scope].probing {

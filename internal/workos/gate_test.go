@@ -204,6 +204,7 @@ func TestGateSurvivesItsOwner(t *testing.T) {
 	ask(t, connect(t, u, "a/a", baseURL, testKey, 6000), alice)
 	u.Disconnect("a/a")
 	step(s.clock, 5*time.Minute)
+	u.Disconnect("somebody/else")
 	client := connect(t, u, "b/b", baseURL, testKey, 6000)
 	expect(t, ask(t, client, alice), workos.OutcomeRateLimited, false, 5*time.Minute)
 }

@@ -13,8 +13,8 @@ import (
 const (
 	// maxRetryAfter bounds every wait that this package asks for, so that no header puts a key to sleep for good.
 	maxRetryAfter = time.Hour
-	// defaultRetryAfter is the patience after a 429 that names none: enough to stop the calls that are on their way to a
-	// key that is over its limit, little enough for the spurious 429s that WorkOS has sent (July 2025).
+	// defaultRetryAfter is the patience after a 429 that names none: enough to stop the calls that are on their way
+	// to a key that is over its limit, little enough for the spurious 429s that WorkOS has sent (July 2025).
 	defaultRetryAfter = time.Second
 	// rejectedRetryAfter is how long a rejected key (401) is left alone.
 	rejectedRetryAfter = 30 * time.Second
@@ -36,8 +36,9 @@ func retryAfter(status int, header http.Header, received time.Time) time.Duratio
 	return 0
 }
 
-// parseRetryAfter reads both forms of RFC 9110, section 10.2.3: seconds, and an HTTP date. A date is taken relative to
-// the answer's own Date, so that a local clock that is off does not count; 0 when there is none, or none to come.
+// parseRetryAfter reads both forms of RFC 9110, section 10.2.3: seconds, and an HTTP date. A date is taken relative
+// to the answer's own Date, so that a local clock that is off does not count; 0 when there is none, or none to
+// come.
 func parseRetryAfter(header http.Header, received time.Time) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	seconds, err := strconv.ParseInt(value, 10, 64)

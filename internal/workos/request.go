@@ -14,16 +14,16 @@ type Request struct {
 	Slug string
 	// UserID is the WorkOS user, such as "user_01EHZNVPK3SFK441A1RGBFSHRT". Never empty.
 	UserID string
-	// OrganizationID is the WorkOS organization, such as "org_01EHZNVPK3SFK441A1RGBFSHRT". It is part of what identifies
-	// a connection: empty leaves organization_id out of the request.
+	// OrganizationID is the WorkOS organization, such as "org_01EHZNVPK3SFK441A1RGBFSHRT". It is part of what
+	// identifies a connection: empty leaves organization_id out of the request.
 	OrganizationID string
 }
 
 // slugPattern keeps a slug one path segment: "..", which url.PathEscape lets pass, is none.
 var slugPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
-// validate refuses what the API server should have refused before. Text that is not UTF-8 would reach WorkOS altered by
-// encoding/json, and so name somebody else.
+// validate refuses what the API server should have refused before. Text that is not UTF-8 would reach WorkOS
+// altered by encoding/json, and so name somebody else.
 func (r Request) validate() error {
 	switch {
 	case !slugPattern.MatchString(r.Slug):

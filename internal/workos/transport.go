@@ -9,11 +9,11 @@ import (
 
 // NewTransport returns the transport for WorkOS: one host, many small calls at once.
 //
-// HTTP/2 carries them over a few connections; its pings find connections that died silently, which would otherwise take
-// every call into a timeout until the kernel gives up, a quarter of an hour later. Should only HTTP/1.1 be on offer, 256
-// idle connections are kept, for 50 s: less than the 60 s after which common load balancers drop them. TLS is 1.2 or
-// newer, and proxies are taken from the environment. Answers come uncompressed, so that the bound on a body is one on
-// what is read off the wire.
+// HTTP/2 carries them over a few connections; its pings find connections that died silently, which would otherwise
+// take every call into a timeout until the kernel gives up, a quarter of an hour later. Should only HTTP/1.1 be on
+// offer, 256 idle connections are kept, for 50 s: less than the 60 s after which common load balancers drop them.
+// TLS is 1.2 or newer, and proxies are taken from the environment. Answers come uncompressed, so that the bound on
+// a body is one on what is read off the wire.
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,

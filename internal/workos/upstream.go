@@ -32,8 +32,8 @@ type Options struct {
 	Clock clock.PassiveClock
 }
 
-// Upstream is all that this process knows of WorkOS: a transport, and the state of each API key in use. It is safe for
-// concurrent use.
+// Upstream is all that this process knows of WorkOS: a transport, and the state of each API key in use. It is safe
+// for concurrent use.
 type Upstream struct {
 	transport http.RoundTripper
 	userAgent string
@@ -70,15 +70,16 @@ func (u *Upstream) Format(f fmt.State, _ rune) {
 }
 
 // Connect returns a client that asks at baseURL with key, for owner: the identity of a PipesEnvironment,
-// "namespace/name". Connecting the same owner again replaces what it had; a client from before still works, and is meant
-// to be let go.
+// "namespace/name". Connecting the same owner again replaces what it had; a client from before still works, and is
+// meant to be let go.
 //
-// baseURL is an http or https URL with a host; it may have a path, with or without a trailing slash. requestsPerMinute is
-// at least 1. Budget and gates belong to the key: owners with the same key share them, and the smallest of their
-// requestsPerMinute holds for all. Whether baseURL's host may be asked at all is for the caller to know.
+// baseURL is an http or https URL with a host; it may have a path, with or without a trailing slash.
+// requestsPerMinute is at least 1. Budget and gates belong to the key: owners with the same key share them, and the
+// smallest of their requestsPerMinute holds for all. Whether baseURL's host may be asked at all is for the caller
+// to know.
 //
-// An error says that baseURL, key or requestsPerMinute cannot be used, and holds nothing of the former two. The owner then
-// keeps what it had.
+// An error says that baseURL, key or requestsPerMinute cannot be used, and holds nothing of the former two. The
+// owner then keeps what it had.
 func (u *Upstream) Connect(owner, baseURL string, key redact.String, requestsPerMinute int) (*Client, error) {
 	base, err := parseBaseURL(baseURL)
 	if err != nil {
@@ -109,9 +110,9 @@ func (u *Upstream) Connect(owner, baseURL string, key redact.String, requestsPer
 	return &Client{upstream: u, state: state, base: base, key: key}, nil
 }
 
-// Disconnect forgets owner. The state of a key that nobody uses any more is dropped as soon as it has nothing to remember:
-// no gate is closed, and a minute has passed since the last request. So an environment that is deleted and created again
-// gets no second budget.
+// Disconnect forgets owner. The state of a key that nobody uses any more is dropped as soon as it has nothing to
+// remember: no gate is closed, and a minute has passed since the last request. So an environment that is deleted
+// and created again gets no second budget.
 func (u *Upstream) Disconnect(owner string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -132,7 +133,8 @@ func (u *Upstream) dropIdleKeys(now time.Time) {
 	}
 }
 
-// parseBaseURL returns the URL below which all slugs are. Its error does not quote the URL, which may hold a password.
+// parseBaseURL returns the URL below which all slugs are. Its error does not quote the URL, which may hold a
+// password.
 func parseBaseURL(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	switch {

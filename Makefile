@@ -1,0 +1,127 @@
+# Everything that a developer or CI runs. `make` alone lists it.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+# What the binaries call themselves.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The image that docker-build makes, and with what.
+IMG ?= pipes-operator:dev
+CONTAINER_TOOL ?= docker
+
+TEST_PACKAGES ?= ./...
+TEST_TIMEOUT ?= 30m
+# More flags for go test, for example TEST_FLAGS='-run TestRenewal -v'.
+TEST_FLAGS ?=
+# More flags for make run, for example RUN_FLAGS=--default-environment=pipes-system/default.
+RUN_FLAGS ?=
+
+BIN := $(CURDIR)/bin
+CONTROLPLANE := hack/controlplane/install.sh
+
+# --- Tools ---------------------------------------------------------------------------------------------------------
+# Each is a Go module of its own in hack/tools: go.mod pins the version, go.sum the checksums, and none of them bends
+# the dependencies of another. The folder carries the version, so that changing one rebuilds it; the file does not, because
+# controller-gen writes its own name into what it generates.
+
+# $(call version-of,folder,module)
+version-of = $(shell awk '$$1 == "$(2)" {print $$2; exit}' hack/tools/$(1)/go.mod)
+
+CONTROLLER_GEN := $(BIN)/controller-gen-$(call version-of,controller-gen,sigs.k8s.io/controller-tools)/controller-gen
+KUSTOMIZE := $(BIN)/kustomize-$(call version-of,kustomize,sigs.k8s.io/kustomize/kustomize/v5)/kustomize
+# golangci-lint with kube-api-linter compiled in.
+GOLANGCI_LINT := $(BIN)/golangci-lint-$(call version-of,golangci-lint,github.com/golangci/golangci-lint/v2)/golangci-lint
+
+$(CONTROLLER_GEN): PACKAGE := sigs.k8s.io/controller-tools/cmd/controller-gen
+$(CONTROLLER_GEN): hack/tools/controller-gen/go.mod hack/tools/controller-gen/go.sum
+$(KUSTOMIZE): PACKAGE := sigs.k8s.io/kustomize/kustomize/v5
+$(KUSTOMIZE): hack/tools/kustomize/go.mod hack/tools/kustomize/go.sum
+$(GOLANGCI_LINT): PACKAGE := sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
+$(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/go.sum
+
+$(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT):
+	@echo "building $(@F)"
+	@cd $(<D) && CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly $(GO) build -trimpath -ldflags "-s -w" -o $@ $(PACKAGE)
+
+##@ General
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*##"; printf "Usage: make \033[36m<target>\033[0m\n"} \
+		/^[a-zA-Z0-9_-]+:.*?##/ {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2} \
+		/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## Watch it work: control plane, simulator, operator, samples. ONCE=1 ends after the last step.
+	@assets=$$($(CONTROLPLANE)) && \
+		KUBEBUILDER_ASSETS="$$assets" $(GO) run ./hack/demo $(if $(filter-out 0 false no,$(ONCE)),--once)
+
+.PHONY: clean
+clean: ## Remove what was built here. The control plane stays cached in ~/.cache/pipes-operator.
+	@rm -rf bin dist
+
+##@ Development
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Generate deep copies and apply configurations of the API types.
+	@$(CONTROLLER_GEN) object applyconfiguration paths=./api/...
+
+.PHONY: manifests
+manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the operator's ClusterRole into config/.
+	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	@$(CONTROLLER_GEN) rbac:roleName=manager paths=./controllers/... output:rbac:dir=config/rbac
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## Format the code and sort its imports.
+	@$(GOLANGCI_LINT) fmt
+
+.PHONY: vet
+vet: ## Run go vet.
+	@$(GO) vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Lint the code (.golangci.yml).
+	@$(GOLANGCI_LINT) run
+
+.PHONY: lint-fix
+lint-fix: $(GOLANGCI_LINT) ## Lint the code and repair what can be repaired.
+	@$(GOLANGCI_LINT) run --fix
+
+.PHONY: lint-api
+lint-api: $(GOLANGCI_LINT) ## Lint the API types with kube-api-linter (.golangci-kal.yml).
+	@$(GOLANGCI_LINT) run --config .golangci-kal.yml ./api/...
+
+.PHONY: run
+run: ## Run the operator from source against the cluster of your kubeconfig. RUN_FLAGS adds flags.
+	@$(GO) run ./cmd/pipes-operator $(RUN_FLAGS)
+
+##@ Checks
+
+.PHONY: verify
+verify: $(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT) ## Regenerate everything, lint, build every overlay; fail if a file changes.
+	@GO="$(GO)" MAKE="$(MAKE)" KUSTOMIZE="$(KUSTOMIZE)" hack/verify.sh
+
+.PHONY: test
+test: ## Run unit and envtest suites on a real control plane, with the race detector, in random order.
+	@assets=$$($(CONTROLPLANE)) && echo "control plane: $$assets" && \
+		CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$assets" \
+		$(GO) test -race -shuffle=on -timeout=$(TEST_TIMEOUT) $(TEST_FLAGS) $(TEST_PACKAGES)
+
+.PHONY: controlplane
+controlplane: ## Get kube-apiserver, etcd and kubectl, and print the directory.
+	@$(CONTROLPLANE)
+
+##@ Build
+
+.PHONY: build
+build: ## Build the operator and the simulator into bin/.
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/ ./cmd/...
+
+.PHONY: docker-build
+docker-build: ## Build the image IMG. BASE_IMAGE names the distroless static image, with the registry to take it from.
+	@$(if $(BASE_IMAGE),,$(error set BASE_IMAGE to distroless static, tag nonroot, at the registry to take it from))
+	@$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMG) .

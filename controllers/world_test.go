@@ -1,0 +1,396 @@
+package controllers_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/rest"
+	testingclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+const (
+	apiKey        = "sk_test_canary_key"
+	apiKeySecret  = "workos-api-key"
+	apiKeyEntry   = "api-key"
+	environmentID = "default"
+	soon          = 10 * time.Second
+	often         = 10 * time.Millisecond
+)
+
+// world is what one spec happens in: two namespaces, a WorkOS, a clock, and an operator that can be restarted.
+type world struct {
+	ctx context.Context
+	// home is the namespace of the PipesEnvironment, tenant that of the PipesTokens.
+	home, tenant string
+	upstream     *workossim.Simulator
+	baseURL      string
+	clock        *testingclock.FakeClock
+	timeline     *timeline
+	operator     *operator
+}
+
+// newWorld starts from an environment that grants the tenant everything. The operator is not yet running.
+func newWorld() *world {
+	w := &world{ctx: context.Background(), clock: testingclock.NewFakeClock(time.Now().UTC().Truncate(time.Second))}
+	w.timeline = newTimeline(w.clock)
+	w.home, w.tenant = w.namespace("home-"), w.namespace("tenant-")
+	w.upstream = workossim.New(workossim.Options{Clock: w.clock, APIKeys: []string{apiKey}, Slugs: []string{"github", "slack"}})
+	server := httptest.NewServer(w.upstream)
+	DeferCleanup(func() { w.upstream.Close(); server.Close() })
+	w.baseURL = server.URL
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: apiKeySecret, Namespace: w.home}, StringData: map[string]string{apiKeyEntry: apiKey}})
+	w.create(w.environment())
+	return w
+}
+
+// running is a new world with its operator at work.
+func running() *world {
+	w := newWorld()
+	w.start()
+	w.waitForEnvironment(v1alpha1.AvailableReason)
+	w.operator.requests.waitForEvents(1)
+	return w
+}
+
+func (w *world) namespace(prefix string) string {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}
+	w.create(namespace)
+	return namespace.Name
+}
+
+func (w *world) environment() *v1alpha1.PipesEnvironment {
+	return &v1alpha1.PipesEnvironment{
+		ObjectMeta: metav1.ObjectMeta{Name: environmentID, Namespace: w.home},
+		Spec: v1alpha1.PipesEnvironmentSpec{
+			APIKeySecretRef: v1alpha1.SecretKeyReference{Name: apiKeySecret, Key: apiKeyEntry},
+			BaseURL:         w.baseURL, RequestsPerMinute: 60000,
+			Grants: []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{w.tenant}}}},
+		},
+	}
+}
+
+// token is a PipesToken of the tenant, for a user of the same name.
+func (w *world) token(name string) *v1alpha1.PipesToken {
+	return &v1alpha1.PipesToken{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.tenant},
+		Spec:       v1alpha1.PipesTokenSpec{Slug: "github", UserID: name, OrganizationID: "org_1"},
+	}
+}
+
+// connect gives the user of token a connection at WorkOS.
+func (w *world) connect(token *v1alpha1.PipesToken, change ...func(*workossim.Connection)) workossim.ID {
+	connection := workossim.Connection{ID: idOf(token), State: workossim.Connected, Lifetime: time.Hour, Scopes: []string{"repo", "user:email"}}
+	for _, c := range change {
+		c(&connection)
+	}
+	w.upstream.Put(connection)
+	return connection.ID
+}
+
+func idOf(token *v1alpha1.PipesToken) workossim.ID {
+	return workossim.ID{Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID}
+}
+
+// synced creates a connected PipesToken and waits until its Secret is there.
+func (w *world) synced(name string, change ...func(*workossim.Connection)) *v1alpha1.PipesToken {
+	GinkgoHelper()
+	token := w.token(name)
+	w.connect(token, change...)
+	w.settled(token, v1alpha1.TokenSyncedReason)
+	return token
+}
+
+// settled creates a PipesToken and waits until the operator has said so much of it, in status and event.
+func (w *world) settled(token *v1alpha1.PipesToken, reason string) {
+	GinkgoHelper()
+	events := w.operator.requests.count(emitEvent)
+	w.create(token)
+	w.waitForReason(token, reason)
+	w.operator.requests.waitForEvents(events + 1)
+}
+
+func (w *world) create(object client.Object) {
+	GinkgoHelper()
+	Expect(user.Create(w.ctx, object)).To(Succeed())
+}
+
+// edit changes what change changes, as kubectl edit does.
+func (w *world) edit(object client.Object, change func()) {
+	GinkgoHelper()
+	Expect(user.Get(w.ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+	before := object.DeepCopyObject().(client.Object)
+	change()
+	Expect(user.Patch(w.ctx, object, client.MergeFrom(before))).To(Succeed())
+}
+
+func (w *world) reload(token *v1alpha1.PipesToken) *v1alpha1.PipesToken {
+	GinkgoHelper()
+	Expect(user.Get(w.ctx, client.ObjectKeyFromObject(token), token)).To(Succeed())
+	return token
+}
+
+// secret is the Secret of token as it is now; nil when there is none.
+func (w *world) secret(token *v1alpha1.PipesToken) *corev1.Secret {
+	GinkgoHelper()
+	secret := &corev1.Secret{}
+	err := user.Get(w.ctx, types.NamespacedName{Namespace: token.Namespace, Name: token.TargetSecretName()}, secret)
+	if client.IgnoreNotFound(err) == nil && err != nil {
+		return nil
+	}
+	Expect(err).NotTo(HaveOccurred())
+	return secret
+}
+
+// tokenIn is the token in the Secret, empty when there is none.
+func (w *world) tokenIn(token *v1alpha1.PipesToken) string {
+	if secret := w.secret(token); secret != nil {
+		return string(secret.Data["access_token"])
+	}
+	return ""
+}
+
+func (w *world) waitForReason(token *v1alpha1.PipesToken, reason string) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		ready := meta.FindStatusCondition(w.reload(token).Status.Conditions, v1alpha1.ReadyCondition)
+		g.Expect(ready).NotTo(BeNil())
+		g.Expect(ready.Reason).To(Equal(reason), "Ready says: %s", ready.Message)
+		g.Expect(token.Status.ObservedGeneration).To(Equal(token.Generation))
+	}, soon, often).Should(Succeed())
+	w.timeline.settle()
+}
+
+func (w *world) waitForEnvironment(reason string) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		environment := &v1alpha1.PipesEnvironment{}
+		g.Expect(user.Get(w.ctx, types.NamespacedName{Namespace: w.home, Name: environmentID}, environment)).To(Succeed())
+		ready := meta.FindStatusCondition(environment.Status.Conditions, v1alpha1.ReadyCondition)
+		g.Expect(ready).NotTo(BeNil())
+		g.Expect(ready.Reason).To(Equal(reason), "Ready says: %s", ready.Message)
+		g.Expect(environment.Status.ObservedGeneration).To(Equal(environment.Generation))
+	}, soon, often).Should(Succeed())
+	w.timeline.settle()
+}
+
+// waitForPass waits until the operator has made another pass over token after what change does, and has settled.
+func (w *world) waitForPass(token *v1alpha1.PipesToken, change func()) {
+	GinkgoHelper()
+	before := w.timeline.passesOf(requestFor(token))
+	change()
+	Eventually(func() int { return w.timeline.passesOf(requestFor(token)) }, soon, often).Should(BeNumerically(">", before))
+	w.timeline.settle()
+}
+
+func requestFor(token *v1alpha1.PipesToken) reconcile.Request {
+	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(token)}
+}
+
+// kstatusOf is what kubectl-like tools make of the object.
+func kstatusOf(object client.Object) status.Status {
+	GinkgoHelper()
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	Expect(err).NotTo(HaveOccurred())
+	unstructuredObject := &unstructured.Unstructured{Object: content}
+	unstructuredObject.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("PipesToken"))
+	result, err := status.Compute(unstructuredObject)
+	Expect(err).NotTo(HaveOccurred())
+	return result.Status
+}
+
+// conditionsOf lists conditions as "Type=Status/Reason".
+func conditionsOf(token *v1alpha1.PipesToken) []string {
+	var conditions []string
+	for _, c := range token.Status.Conditions {
+		conditions = append(conditions, fmt.Sprintf("%s=%s/%s", c.Type, c.Status, c.Reason))
+	}
+	return conditions
+}
+
+// operator is one process of the operator, with a memory and caches of its own.
+type operator struct {
+	stop     func()
+	requests *requests
+	registry *prometheus.Registry
+}
+
+// start starts the operator, as cmd/pipes-operator does, but for the clock.
+func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
+	GinkgoHelper()
+	requests := &requests{}
+	config := rest.CopyConfig(apiServer)
+	config.QPS = -1
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return requests.watch(next) })
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:  scheme,
+		Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache: cache.Options{
+			ByObject:                    controllers.CacheByObject(nil),
+			DefaultNamespaces:           map[string]cache.Config{w.home: {}, w.tenant: {}},
+			ReaderFailOnMissingInformer: true,
+		},
+		Client: client.Options{FieldOwner: controllers.FieldOwner, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	secrets, err := controllers.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
+	Expect(err).NotTo(HaveOccurred())
+	registry := prometheus.NewRegistry()
+	metrics, err := controllers.NewMetrics(registry, w.clock, true)
+	Expect(err).NotTo(HaveOccurred())
+	connections := &controllers.Connections{
+		Reader:       manager.GetAPIReader(),
+		Upstream:     workos.New(workos.Options{UserAgent: "pipes-operator/test", Clock: w.clock, Timeout: 5 * time.Second}),
+		AllowedHosts: []string{strings.TrimPrefix(w.baseURL, "http://")}, AllowInsecure: true,
+	}
+	tokens := &controllers.PipesTokenReconciler{
+		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
+		Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
+		DefaultEnvironment: types.NamespacedName{Namespace: w.home, Name: environmentID},
+		WatchNamespaces:    sets.New(w.home, w.tenant),
+	}
+	for _, c := range change {
+		c(tokens)
+	}
+	Expect(tokens.SetupWithManager(w.ctx, manager, w.timeline.options())).To(Succeed())
+	environments := &controllers.PipesEnvironmentReconciler{
+		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock,
+	}
+	Expect(environments.SetupWithManager(manager, controller.Options{SkipNameValidation: ptr.To(true)})).To(Succeed())
+
+	ctx, cancel := context.WithCancel(w.ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer GinkgoRecover()
+		Expect(manager.Start(ctx)).To(Succeed())
+	})
+	w.operator = &operator{requests: requests, registry: registry, stop: sync.OnceFunc(func() { cancel(); running.Wait() })}
+	DeferCleanup(w.operator.stop)
+}
+
+// restart ends the operator and starts another.
+func (w *world) restart() {
+	GinkgoHelper()
+	w.operator.stop()
+	w.start()
+}
+
+// requests counts what an operator asks of the API server, at its door.
+type requests struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+// watch notes each request as "VERB resource", with the subresource if there is one: "PATCH pipestokens/status".
+func (r *requests) watch(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		if note := describe(request); note != "" {
+			r.mu.Lock()
+			r.seen = append(r.seen, note)
+			r.mu.Unlock()
+		}
+		return next.RoundTrip(request)
+	})
+}
+
+// What an operator asks of the API server, as requests are noted.
+const (
+	createSecret = "POST secrets"
+	patchSecret  = "PATCH secrets"
+	listSecrets  = "LIST secrets"
+	deleteSecret = "DELETE secrets"
+	writeStatus  = "PATCH pipestokens/status"
+	emitEvent    = "POST events"
+)
+
+// describe leaves out watches, discovery, and the API key's own Secret, which belongs to no PipesToken.
+func describe(request *http.Request) string {
+	_, path, ok := strings.Cut(request.URL.Path, "/namespaces/")
+	if !ok || request.URL.Query().Get("watch") != "" {
+		return ""
+	}
+	parts := strings.Split(path, "/")
+	if len(parts) < 2 || len(parts) > 2 && parts[2] == apiKeySecret {
+		return ""
+	}
+	verb, resource := request.Method, parts[1]
+	if len(parts) > 3 {
+		resource += "/" + parts[3]
+	}
+	if verb == http.MethodGet && len(parts) == 2 {
+		verb = "LIST"
+		if request.URL.Query().Get("limit") != "" || request.URL.Query().Get("resourceVersion") != "" {
+			return "" // the informers' own
+		}
+	}
+	return verb + " " + resource
+}
+
+// since returns what has been asked since the count was what mark says.
+func (r *requests) since(mark int) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.seen[mark:]...)
+}
+
+func (r *requests) count(note string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	count := 0
+	for _, seen := range r.seen {
+		if seen == note {
+			count++
+		}
+	}
+	return count
+}
+
+// waitForEvents waits until so many events have been sent: that happens in the background.
+func (r *requests) waitForEvents(count int) {
+	GinkgoHelper()
+	Eventually(func() int { return r.count(emitEvent) }, soon, often).Should(BeNumerically(">=", count))
+}
+
+func (r *requests) mark() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.seen)
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+// encodings of a canary that must not be found anywhere.
+func encodings(canary string) []string {
+	return []string{canary, base64.StdEncoding.EncodeToString([]byte(canary))}
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// columns is how wide the text is: it fits a terminal of 80.
+const columns = 78
+
+// The colours of the console, as SGR parameters.
+const (
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+)
+
+// console writes to the person in front of it.
+type console struct {
+	out    io.Writer
+	colour bool
+	// broken is told when nobody reads the output any more. Nil: nobody is told.
+	broken func(error)
+}
+
+// printf writes as fmt.Fprintf does.
+func (c *console) printf(format string, args ...any) {
+	if _, err := fmt.Fprintf(c.out, format, args...); err != nil && c.broken != nil {
+		c.broken(fmt.Errorf("writing to stdout: %w", err))
+	}
+}
+
+// paint colours text, if there is colour.
+func (c *console) paint(colour, text string) string {
+	if !c.colour || text == "" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// title begins a step.
+func (c *console) title(format string, args ...any) {
+	c.printf("\n%s\n", c.paint(bold, fmt.Sprintf(format, args...)))
+}
+
+// say writes sentences, wrapped.
+func (c *console) say(text string) {
+	c.printf("\n")
+	for _, line := range wrap(text, columns-len(indent)) {
+		c.printf("%s%s\n", indent, line)
+	}
+	c.printf("\n")
+}
+
+// command writes what a user would type.
+func (c *console) command(line string) {
+	c.block(line, func(line string) string { return c.paint(cyan, line) })
+}
+
+// output writes what a command has answered.
+func (c *console) output(text string) {
+	c.block(text, func(line string) string { return line })
+}
+
+func (c *console) block(text string, paint func(string) string) {
+	for line := range strings.Lines(text) {
+		c.printf("%s%s\n", indent, paint(strings.TrimRight(line, "\n")))
+	}
+}
+
+// passed says that something was checked and found to be so.
+func (c *console) passed(what, seen string) {
+	if seen != "" {
+		what += ": " + seen
+	}
+	for i, line := range wrap(what, columns-len(indent)-2) {
+		mark := " "
+		if i == 0 {
+			mark = c.paint(green, "✓")
+		}
+		c.printf("%s%s %s\n", indent, mark, line)
+	}
+}
+
+// busy says what is being done, does it, and says how long it took.
+func (c *console) busy(what string, do func() error) error {
+	began := time.Now()
+	c.printf("%s%-56s", indent, what)
+	err := do()
+	if err != nil {
+		c.printf("%s\n", c.paint(red, "failed"))
+		return err
+	}
+	c.printf("%5.1f s\n", time.Since(began).Seconds())
+	return nil
+}
+
+const indent = "  "
+
+// wrap breaks text into lines of at most width characters, at spaces.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	return append(lines, line)
+}
+
+// shellLine writes words as one command for a shell, over several lines where it is too long for one.
+func shellLine(words ...string) string {
+	text, length := "$", 1
+	for i, word := range words {
+		// Two columns stay free for " \"; and a flag stays on one line with its command's name.
+		if i > 1 && length+1+len(word) > columns-len(indent)-2 {
+			text += " \\\n   "
+			length = 3
+		}
+		text += " " + word
+		length += 1 + len(word)
+	}
+	return text
+}
+
+// quote writes a word so that a shell takes it as it is.
+func quote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@%+,", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

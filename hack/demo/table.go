@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// row is one line of the table: a PipesToken at one instant, with the columns of `kubectl get pipestokens`.
+type row struct {
+	name, slug, ready, reason, expires string
+	age                                time.Duration
+}
+
+// tableWidths hold the longest name of the samples, and the longest reason. A longer value pushes its line to the right.
+var tableWidths = []int{13, 8, 8, 21, 21}
+
+func rowOf(token *v1alpha1.PipesToken, now time.Time) row {
+	r := row{name: token.Name, slug: token.Spec.Slug, age: now.Sub(token.CreationTimestamp.Time)}
+	if ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
+		r.ready, r.reason = string(ready.Status), ready.Reason
+	}
+	if expires := token.Status.ExpirationTime; expires != nil {
+		r.expires = expires.UTC().Format(time.RFC3339)
+	}
+	return r
+}
+
+// same says whether there is nothing new in r, time aside.
+func (r row) same(other row) bool {
+	r.age = other.age
+	return r == other
+}
+
+func (r row) cells() []string {
+	return []string{r.name, r.slug, r.ready, r.reason, r.expires, duration.HumanDuration(max(0, r.age))}
+}
+
+// readyColour is what the READY column is painted in.
+func (r row) readyColour() string {
+	switch metav1.ConditionStatus(r.ready) {
+	case metav1.ConditionTrue:
+		return green
+	case metav1.ConditionFalse:
+		return red
+	default:
+		return yellow
+	}
+}
+
+// tableHeader is the line above the rows.
+func (c *console) tableHeader() {
+	c.printf("%s%s\n", indent, c.paint(bold, align([]string{"NAME", "SLUG", "READY", "REASON", "EXPIRES", "AGE"}, nil)))
+}
+
+// tableRow is one line of the table.
+func (c *console) tableRow(r row) {
+	c.printf("%s%s\n", indent, align(r.cells(), func(column int, padded string) string {
+		if column != 2 {
+			return padded
+		}
+		return c.paint(r.readyColour(), padded)
+	}))
+}
+
+// align puts cells into columns; each is painted, if at all, once it has its width.
+func align(cells []string, paint func(column int, padded string) string) string {
+	var line strings.Builder
+	for i, cell := range cells {
+		if i < len(tableWidths) {
+			// One space at least parts a cell from the next.
+			cell = fmt.Sprintf("%-*s ", tableWidths[i]-1, cell)
+		}
+		if paint != nil {
+			cell = paint(i, cell)
+		}
+		line.WriteString(cell)
+	}
+	return strings.TrimRight(line.String(), " ")
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# What `make verify` runs: is the tree what its sources say it is? It regenerates everything in place, and fails if a
+# file changes by that, showing the difference. On a clean clone that is the same as a dirty `git status`; in a tree with
+# work in progress, only what the generators change counts.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+go=${GO:-go}
+make=${MAKE:-make}
+kustomize=${KUSTOMIZE:?run make verify}
+
+# In bin/, which git ignores, because kustomize takes relative paths only.
+mkdir -p bin
+work=$(mktemp -d bin/verify.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+
+failed=()
+
+# step NAME COMMAND...: runs it, and goes on when it fails: one run shows all there is to mend.
+step() {
+  local name=$1 started=$SECONDS
+  shift
+  echo "verify: $name"
+  if "$@"; then
+    echo "verify: $name: ok, $((SECONDS - started)) s"
+  else
+    failed+=("$name")
+    echo "verify: $name: FAILED, $((SECONDS - started)) s" >&2
+  fi
+}
+
+# apart: git with an index and new objects of its own, so that the repository does not notice.
+apart() {
+  GIT_INDEX_FILE=$PWD/$work/index \
+    GIT_OBJECT_DIRECTORY=$PWD/$work \
+    GIT_ALTERNATE_OBJECT_DIRECTORIES=$(git rev-parse --path-format=absolute --git-path objects) \
+    git "$@"
+}
+
+# snapshot: the whole tree but what is ignored, as a git tree object.
+snapshot() {
+  apart add --all . && apart write-tree
+}
+
+tidy() {
+  local mod result=0
+  while IFS= read -r mod; do
+    if ! (cd "$(dirname "$mod")" && GOWORK=off GOFLAGS=-mod=mod "$go" mod tidy -diff); then
+      echo "$mod is not tidy: run go mod tidy in $(dirname "$mod")" >&2
+      result=1
+    fi
+  done < <(git ls-files --cached --others --exclude-standard -- 'go.mod' '*/go.mod')
+  return $result
+}
+
+regenerate() {
+  local before after
+  before=$(snapshot)
+  "$make" generate manifests || return 1
+  after=$(snapshot)
+  if [[ $before != "$after" ]]; then
+    apart --no-pager diff "$before" "$after" --
+    echo "generated files differ from their sources (above): run make generate manifests, and commit the result" >&2
+    return 1
+  fi
+}
+
+# overlays: every kustomization builds; the components, which need a base, on top of config/default.
+overlays() {
+  local file folder result=0
+  mkdir -p "$work/components"
+  {
+    echo "apiVersion: kustomize.config.k8s.io/v1beta1"
+    echo "kind: Kustomization"
+    echo "resources: [../../../config/default]"
+    echo "components:"
+  } >"$work/components/kustomization.yaml"
+  while IFS= read -r file; do
+    folder=$(dirname "$file")
+    if grep -q '^kind: Component$' "$file"; then
+      echo "- ../../../$folder" >>"$work/components/kustomization.yaml"
+    else
+      "$kustomize" build "$folder" >/dev/null || { echo "$folder does not build" >&2; result=1; }
+    fi
+  done < <(find config -name kustomization.yaml | sort)
+  "$kustomize" build "$work/components" >/dev/null || { echo "config/default with all components does not build" >&2; result=1; }
+  return $result
+}
+
+git rev-parse --git-dir >/dev/null || { echo "verify: this is no git checkout" >&2; exit 1; }
+
+step "modules are tidy" tidy
+step "generated files" regenerate
+step "lint" "$make" lint
+step "API lint" "$make" lint-api
+step "overlays" overlays
+
+if ((${#failed[@]})); then
+  printf 'verify: %d of 5 checks failed: %s\n' "${#failed[@]}" "$(IFS=,; echo "${failed[*]}")" >&2
+  exit 1
+fi
+echo "verify: all checks passed in $SECONDS s"
