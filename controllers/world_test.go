@@ -394,3 +394,7 @@ func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 func encodings(canary string) []string {
 	return []string{canary, base64.StdEncoding.EncodeToString([]byte(canary))}
 }
+
+func withoutDefault(r *controllers.PipesTokenReconciler) {
+	r.DefaultEnvironment = types.NamespacedName{}
+}

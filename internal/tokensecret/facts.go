@@ -20,15 +20,16 @@ const (
 	// TokenHashAnnotation tells a token from another without telling the token: a truncated SHA-256 salted with the UID of
 	// the PipesToken.
 	TokenHashAnnotation = "pipes.workos.com/token-hash"
-	// ScopesAnnotation is a JSON list of the token's scopes; absent when there are none.
+	// ScopesAnnotation is a JSON list of the token's scopes.
 	ScopesAnnotation = "pipes.workos.com/scopes"
-	// MissingScopesAnnotation is a JSON list of the scopes that the user has not granted; absent when there are none.
+	// MissingScopesAnnotation is a JSON list of the scopes that the user has not granted.
 	MissingScopesAnnotation = "pipes.workos.com/missing-scopes"
 )
 
 const never = "never"
 
-// factAnnotations are the annotations that only a Secret with a token has.
+// factAnnotations are the annotations that a Secret has if, and only if, it holds a token: always all of them, so that the removal
+// of one shows.
 var factAnnotations = []string{
 	ExpiresAtAnnotation, ObtainedAtAnnotation, TemplateHashAnnotation, TokenHashAnnotation,
 	ScopesAnnotation, MissingScopesAnnotation,
@@ -59,19 +60,15 @@ func (f Facts) SameToken(other Facts) bool {
 // annotations are the facts as they stand on the Secret.
 func (f Facts) annotations() map[string]string {
 	annotations := map[string]string{
-		ExpiresAtAnnotation:    never,
-		ObtainedAtAnnotation:   formatTime(f.ObtainedAt),
-		TemplateHashAnnotation: f.TemplateHash,
-		TokenHashAnnotation:    f.TokenHash,
+		ExpiresAtAnnotation:     never,
+		ObtainedAtAnnotation:    formatTime(f.ObtainedAt),
+		TemplateHashAnnotation:  f.TemplateHash,
+		TokenHashAnnotation:     f.TokenHash,
+		ScopesAnnotation:        formatList(f.Scopes),
+		MissingScopesAnnotation: formatList(f.MissingScopes),
 	}
 	if !f.ExpiresAt.IsZero() {
 		annotations[ExpiresAtAnnotation] = formatTime(f.ExpiresAt)
-	}
-	for key, list := range map[string][]string{ScopesAnnotation: f.Scopes, MissingScopesAnnotation: f.MissingScopes} {
-		if len(list) > 0 {
-			text, _ := json.Marshal(list) // a list of strings cannot fail
-			annotations[key] = string(text)
-		}
 	}
 	return annotations
 }
@@ -110,16 +107,21 @@ func parseTime(annotations map[string]string, key string) (time.Time, error) {
 	return t.UTC().Truncate(time.Second), nil
 }
 
+// parseList returns nil for a list without items.
 func parseList(annotations map[string]string, key string) ([]string, error) {
-	text, ok := annotations[key]
-	if !ok {
-		return nil, nil
-	}
 	var list []string
-	if err := json.Unmarshal([]byte(text), &list); err != nil {
+	if err := json.Unmarshal([]byte(annotations[key]), &list); err != nil {
 		return nil, fmt.Errorf("annotation %s is not a list", key)
 	}
+	if len(list) == 0 {
+		return nil, nil
+	}
 	return list, nil
+}
+
+func formatList(list []string) string {
+	text, _ := json.Marshal(append([]string{}, list...)) // [] rather than null; and strings cannot fail
+	return string(text)
 }
 
 // formatTime is the one form that instants have on the Secret and in its data.

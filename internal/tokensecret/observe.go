@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -59,7 +58,7 @@ func Observe(meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken, tem
 	}
 	facts, holds, err := parseFacts(meta.Annotations)
 	switch {
-	case !holds && !hasData(meta):
+	case !holds && !hasData(meta, placeholder(token)):
 		seen.State = Empty
 	case !holds || err != nil || !asWritten(meta, facts, template):
 		seen.State = Altered
@@ -84,12 +83,12 @@ func labelledFor(meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken)
 		meta.Labels[v1alpha1.TokenLabel] == labelValue(token.Name)
 }
 
-// hasData says whether anybody owns a key of the data other than those that a cleared Secret may keep.
-func hasData(meta *metav1.PartialObjectMetadata) bool {
-	ours, others := ownership(meta)
+// hasData says whether anybody owns a key of the data other than those that a cleared Secret keeps.
+func hasData(meta *metav1.PartialObjectMetadata, kept map[string][]byte) bool {
+	ours, others := ownership(meta.ManagedFields)
 	ours.Data.add(others.Data)
 	for key := range ours.Data {
-		if key != self && key != corev1.DockerConfigJsonKey && key != corev1.BasicAuthPasswordKey {
+		if _, keep := kept[key]; key != self && !keep {
 			return true
 		}
 	}
@@ -99,7 +98,7 @@ func hasData(meta *metav1.PartialObjectMetadata) bool {
 // asWritten tells from who owns which field whether data and annotations are as we wrote them. Whoever changes or removes a
 // key takes its ownership from us, or removes it; whoever adds one owns it.
 func asWritten(meta *metav1.PartialObjectMetadata, facts Facts, template *Template) bool {
-	ours, others := ownership(meta)
+	ours, others := ownership(meta.ManagedFields)
 	for key := range facts.annotations() {
 		if !ours.Metadata.Annotations.has(key) {
 			return false
@@ -171,8 +170,8 @@ func (f *fieldSet) add(other fieldSet) {
 
 // ownership sums up which fields we own and which anybody else does. An entry that cannot be read owns nothing, so that a
 // Secret whose entries are broken counts as altered and is written anew.
-func ownership(meta *metav1.PartialObjectMetadata) (ours, others fieldSet) {
-	for _, entry := range meta.ManagedFields {
+func ownership(entries []metav1.ManagedFieldsEntry) (ours, others fieldSet) {
+	for _, entry := range entries {
 		var fields fieldSet
 		if entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
 			continue

@@ -75,8 +75,8 @@ func bounded(s string) (string, error) {
 	return s, nil
 }
 
-// Compile reads the templates of spec, which may be nil, and renders them once with made-up values, so that whatever is wrong
-// with them is found, and can be told in full, before any token is near.
+// Compile reads the templates of spec, which may be nil, and renders them with made-up values, so that whatever is wrong with
+// them is found, and can be told in full, before any token is near.
 func Compile(spec *v1alpha1.SecretTemplate) (*Template, error) {
 	compiled := &Template{hash: hashOf("default")}
 	if spec == nil || len(spec.Data) == 0 {
@@ -90,8 +90,8 @@ func Compile(spec *v1alpha1.SecretTemplate) (*Template, error) {
 		if err == nil {
 			err = check(entry)
 		}
-		if err == nil {
-			_, err = execute(entry, sample)
+		for i := 0; err == nil && i < len(samples); i++ {
+			_, err = execute(entry, samples[i])
 		}
 		if err != nil {
 			return nil, fmt.Errorf("secretTemplate.data[%q]: %w", key, err)
@@ -103,10 +103,14 @@ func Compile(spec *v1alpha1.SecretTemplate) (*Template, error) {
 	return compiled, nil
 }
 
-// sample stands in for a token when a template is tried out.
-var sample = Values{
-	AccessToken: redact.NewString("sample"), ExpiresAt: time.Unix(0, 0), Scopes: []string{"sample"},
-	Slug: "sample", UserID: "sample", OrganizationID: "sample",
+// samples stand in for tokens when a template is tried out: one with everything that a token can have, and one with nothing
+// that it can lack, because a template may have a branch for either.
+var samples = []Values{
+	{
+		AccessToken: redact.NewString("sample"), ExpiresAt: time.Unix(0, 0), Scopes: []string{"sample"},
+		Slug: "sample", UserID: "sample", OrganizationID: "sample",
+	},
+	{AccessToken: redact.NewString("sample"), Slug: "sample", UserID: "sample"},
 }
 
 // Hash identifies what the template makes of a token: two templates with the same hash make the same data.
@@ -158,11 +162,15 @@ func execute(entry *template.Template, values Values) ([]byte, error) {
 	if !values.ExpiresAt.IsZero() {
 		expiresAt = formatTime(values.ExpiresAt)
 	}
+	scopes := values.Scopes
+	if scopes == nil {
+		scopes = []string{} // as JSON [], not null
+	}
 	err := entry.Execute(out, struct {
 		AccessToken, ExpiresAt       string
 		Scopes                       []string
 		Slug, UserID, OrganizationID string
-	}{values.AccessToken.Reveal(), expiresAt, values.Scopes, values.Slug, values.UserID, values.OrganizationID})
+	}{values.AccessToken.Reveal(), expiresAt, scopes, values.Slug, values.UserID, values.OrganizationID})
 	return out.bytes, err
 }
 

@@ -2,7 +2,6 @@ package tokensecret
 
 import (
 	"encoding/json"
-	"fmt"
 	"iter"
 	"maps"
 	"strings"
@@ -58,11 +57,7 @@ func (s Secret) WritePatch(token *v1alpha1.PipesToken, content Content) ([]byte,
 	p := s.metadataPatch(token, content.Facts.annotations())
 	p.Data = replaceData(content.Data)
 	if s.State == Altered || s.State == Orphaned {
-		entries, err := claim(s.Meta.ManagedFields, content)
-		if err != nil {
-			return nil, fmt.Errorf("claiming the data of Secret %s: %w", s.Meta.Name, err)
-		}
-		p.Metadata.ManagedFields = entries
+		p.Metadata.ManagedFields = claim(s.Meta.ManagedFields, content)
 	}
 	if s.State == Orphaned {
 		p.Metadata.OwnerReferences = []metav1.OwnerReference{controllerReference(token)}
@@ -70,19 +65,24 @@ func (s Secret) WritePatch(token *v1alpha1.PipesToken, content Content) ([]byte,
 	return json.Marshal(p)
 }
 
-// ClearPatch removes the token from the Secret, and keeps the Secret. A Secret of a type that the API server allows only with
-// certain keys keeps such a key, without a token in it.
+// ClearPatch removes the token from the Secret, and keeps the Secret.
 func (s Secret) ClearPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	p := s.metadataPatch(token, nil)
+	p.Data = replaceData(placeholder(token))
+	return json.Marshal(p)
+}
+
+// placeholder is the data of a Secret without a token: a Secret of a type that the API server allows only with certain keys keeps
+// such a key.
+func placeholder(token *v1alpha1.PipesToken) map[string][]byte {
 	switch secretType(token) {
 	case corev1.SecretTypeDockerConfigJson:
-		p.Data = replaceData(map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths":{}}`)})
+		return map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths":{}}`)}
 	case corev1.SecretTypeBasicAuth:
-		p.Data = replaceData(map[string][]byte{corev1.BasicAuthPasswordKey: {}})
+		return map[string][]byte{corev1.BasicAuthPasswordKey: {}}
 	default:
-		p.Data = replaceData(nil)
+		return nil
 	}
-	return json.Marshal(p)
 }
 
 // MetadataPatch brings our labels and annotations up to date and leaves the token alone. It is nil when they are.
@@ -99,7 +99,7 @@ func (s Secret) MetadataPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 }
 
 func (s Secret) metadataPatch(token *v1alpha1.PipesToken, facts map[string]string) patch {
-	ours, _ := ownership(s.Meta)
+	ours, _ := ownership(s.Meta.ManagedFields)
 	mayRemove := maps.Clone(ours.Metadata.Annotations)
 	for _, key := range factAnnotations {
 		mayRemove.add(keySet{key: {}})
@@ -140,26 +140,16 @@ func replaceData(data map[string][]byte) map[string]any {
 }
 
 // claim rewrites managedFields so that we, and nobody else, own the data and the facts of content. An API server takes over
-// the entries that a write brings along before it notes what the write itself has changed.
-func claim(entries []metav1.ManagedFieldsEntry, content Content) ([]any, error) {
+// the entries that a write brings along before it notes what the write itself has changed. Entries that cannot be read own
+// nothing and are left out.
+func claim(entries []metav1.ManagedFieldsEntry, content Content) []any {
 	facts := content.Facts.annotations()
-	ours := fieldSet{}
+	ours, _ := ownership(entries)
 	claimed := make([]any, 0, len(entries)+1)
 	for _, entry := range entries {
-		if entry.FieldsV1 == nil {
-			continue
-		}
-		if entry.Manager == FieldManager {
-			var fields fieldSet
-			if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
-				return nil, fmt.Errorf("our own managedFields: %w", err)
-			}
-			ours.add(fields)
-			continue
-		}
 		var fields map[string]any
-		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
-			return nil, fmt.Errorf("managedFields of %q: %w", entry.Manager, err)
+		if entry.Manager == FieldManager || entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
+			continue
 		}
 		delete(fields, "f:data")
 		if metadata, ok := fields["f:metadata"].(map[string]any); ok {
@@ -180,7 +170,7 @@ func claim(entries []metav1.ManagedFieldsEntry, content Content) ([]any, error) 
 			"f:annotations": fieldNames(maps.Keys(ours.Metadata.Annotations), maps.Keys(facts)),
 			"f:labels":      fieldNames(maps.Keys(ours.Metadata.Labels)),
 		},
-	})), nil
+	}))
 }
 
 // fieldNames is the field set of a map with these keys.

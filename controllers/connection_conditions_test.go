@@ -1,0 +1,141 @@
+package controllers_test
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+var _ = Describe("A user's connection", func() {
+	var w *world
+	BeforeEach(func() { w = running() })
+
+	for state, reason := range map[workossim.State]string{
+		workossim.NotInstalled:         v1alpha1.NotInstalledReason,
+		workossim.NeedsReauthorization: v1alpha1.NeedsReauthorizationReason,
+		"account_on_fire":              v1alpha1.InactiveReason,
+	} {
+		It("is told to be missing, and found again: "+string(state), func() {
+			token := w.token("alice")
+			id := w.connect(token, func(c *workossim.Connection) { c.State = state })
+			w.settled(token, reason)
+			Expect(conditionsOf(token)).To(ConsistOf("Ready=False/"+reason, "Connected=False/"+reason, "Stalled=True/"+reason))
+			Expect(kstatusOf(token)).To(Equal(status.FailedStatus))
+			Expect(w.secret(token)).To(BeNil())
+			expectComplete(token)
+
+			By("polling fresh after the change, and patiently later")
+			w.timeline.advance(5 * time.Minute)
+			early := len(w.upstream.RequestsFor(id))
+			Expect(early).To(BeNumerically("~", 9, 2))
+			w.timeline.advance(24 * time.Hour)
+			Expect(len(w.upstream.RequestsFor(id)) - early).To(BeNumerically("~", 24*6+8, 8))
+
+			w.upstream.SetState(id, workossim.Connected)
+			w.timeline.advance(10 * time.Minute)
+			w.waitForReason(token, v1alpha1.TokenSyncedReason)
+			Expect(conditionsOf(token)).To(ConsistOf("Ready=True/TokenSynced", "Connected=True/Connected", "ScopesGranted=True/AllScopesGranted"))
+			Expect(kstatusOf(token)).To(Equal(status.CurrentStatus))
+		})
+
+		It("takes the token out of the Secret when it is lost: "+string(state), func() {
+			token := w.synced("alice")
+			uid := w.secret(token).UID
+			w.upstream.SetState(idOf(token), state)
+			w.timeline.advance(time.Hour)
+			w.waitForReason(token, reason)
+			secret := w.secret(token)
+			Expect(secret.UID).To(Equal(uid), "Clear keeps the Secret")
+			Expect(secret.Data).To(BeEmpty())
+			Expect(secret.Annotations).To(BeEmpty())
+			Expect(token.Status.ExpirationTime).To(BeNil())
+			Expect(token.Status.Scopes).To(BeEmpty())
+			Expect(kstatusOf(token)).To(Equal(status.FailedStatus))
+
+			w.upstream.SetState(idOf(token), workossim.Connected)
+			w.timeline.advance(10 * time.Minute)
+			w.waitForReason(token, v1alpha1.TokenSyncedReason)
+			Expect(w.tokenIn(token)).To(Equal(w.held(token)))
+			Expect(w.secret(token).UID).To(Equal(uid))
+		})
+	}
+
+	It("deletes the Secret when inactivePolicy is Delete", func() {
+		token := w.token("alice")
+		token.Spec.InactivePolicy = v1alpha1.InactivePolicyDelete
+		w.connect(token)
+		w.settled(token, v1alpha1.TokenSyncedReason)
+		w.upstream.SetState(idOf(token), workossim.NotInstalled)
+		w.timeline.advance(time.Hour)
+		w.waitForReason(token, v1alpha1.NotInstalledReason)
+		Expect(w.secret(token)).To(BeNil())
+		Expect(token.Status.Binding).To(BeNil())
+		w.upstream.SetState(idOf(token), workossim.Connected)
+		w.timeline.advance(10 * time.Minute)
+		w.waitForReason(token, v1alpha1.TokenSyncedReason)
+	})
+
+	It("leaves the Secret alone when inactivePolicy is Retain, and still says that the token is not to be used", func() {
+		token := w.token("alice")
+		token.Spec.InactivePolicy = v1alpha1.InactivePolicyRetain
+		w.connect(token)
+		w.settled(token, v1alpha1.TokenSyncedReason)
+		before := w.secret(token)
+		w.upstream.SetState(idOf(token), workossim.NotInstalled)
+		w.timeline.advance(time.Hour)
+		w.waitForReason(token, v1alpha1.NotInstalledReason)
+		Expect(w.secret(token)).To(Equal(before))
+	})
+
+	It("keeps what the API server insists on in a typed Secret that is cleared", func() {
+		token := w.token("alice")
+		token.Spec.SecretTemplate = &v1alpha1.SecretTemplate{
+			Type: v1alpha1.SecretTypeDockerConfigJSON,
+			Data: map[string]v1alpha1.DataTemplate{".dockerconfigjson": `{"auths":{"ghcr.io":{"password":{{ quote .AccessToken }}}}}`},
+		}
+		w.connect(token)
+		w.settled(token, v1alpha1.TokenSyncedReason)
+		w.upstream.SetState(idOf(token), workossim.NotInstalled)
+		w.timeline.advance(time.Hour)
+		w.waitForReason(token, v1alpha1.NotInstalledReason)
+		Expect(w.secret(token).Data).To(Equal(map[string][]byte{".dockerconfigjson": []byte(`{"auths":{}}`)}))
+	})
+
+	It("tells scopes that the user has not granted, and works all the same", func() {
+		token := w.synced("alice", func(c *workossim.Connection) { c.MissingScopes = []string{"admin:org"} })
+		Expect(conditionsOf(token)).To(ConsistOf("Ready=True/TokenSynced", "Connected=True/Connected", "ScopesGranted=False/MissingScopes"))
+		Expect(token.Status.MissingScopes).To(Equal([]string{"admin:org"}))
+		Expect(token.Status.Scopes).To(Equal([]string{"repo", "user:email"}))
+		Expect(kstatusOf(token)).To(Equal(status.CurrentStatus))
+	})
+
+	It("asks nothing on a restart while the user is not connected", func() {
+		token := w.token("alice")
+		w.connect(token, func(c *workossim.Connection) { c.State = workossim.NotInstalled })
+		w.settled(token, v1alpha1.NotInstalledReason)
+		w.timeline.advance(time.Hour)
+		calls := len(w.upstream.Requests())
+		w.restart()
+		Eventually(func() time.Time { return w.timeline.timerOf(requestFor(token)) }, soon, often).ShouldNot(BeZero())
+		w.timeline.settle()
+		Expect(w.upstream.Requests()).To(HaveLen(calls))
+		w.timeline.advance(10 * time.Minute)
+		Expect(w.upstream.Requests()).To(HaveLen(calls + 1))
+	})
+
+	It("is asked about at once on request", func() {
+		token := w.token("alice")
+		w.connect(token, func(c *workossim.Connection) { c.State = workossim.NotInstalled })
+		w.settled(token, v1alpha1.NotInstalledReason)
+		w.upstream.SetState(idOf(token), workossim.Connected)
+		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
+		w.waitForReason(token, v1alpha1.TokenSyncedReason)
+		Expect(token.Status.LastHandledRefreshRequest).To(Equal("now"))
+	})
+})

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// sample is a PipesToken of the samples: its name, which is also its file's and its Secret's, and whose connection it asks for.
+type sample struct {
+	name string
+	id   workossim.ID
+}
+
+var (
+	githubAlice = sample{"github-alice", workossim.ID{Slug: "github", UserID: "user_01ALICE"}}
+	slackAlice  = sample{"slack-alice", workossim.ID{Slug: "slack", UserID: "user_01ALICE"}}
+	notionBob   = sample{"notion-bob", workossim.ID{Slug: "notion", UserID: "user_01BOB"}}
+	linearCarol = sample{"linear-carol", workossim.ID{Slug: "linear", UserID: "user_01CAROL"}}
+)
+
+// synced: Ready is True.
+func (s sample) synced() check { return s.is(metav1.ConditionTrue, v1alpha1.TokenSyncedReason) }
+
+// stuck: Ready is False for a reason.
+func (s sample) stuck(reason string) check { return s.is(metav1.ConditionFalse, reason) }
+
+func (s sample) is(status metav1.ConditionStatus, reason string) check {
+	return check{
+		what: fmt.Sprintf("PipesToken %s has Ready=%s, %s", s.name, status, reason),
+		met: func(_, now *snapshot) (string, bool) {
+			ready := now.ready(s.name)
+			if ready.Status == status && ready.Reason == reason {
+				return ready.Message, true
+			}
+			return fmt.Sprintf("Ready=%s, %s: %s", ready.Status, ready.Reason, ready.Message), false
+		},
+	}
+}
+
+// holdsNewest: the Secret holds the token that WorkOS issued last, going by its expiry.
+func (s sample) holdsNewest() check {
+	return check{
+		what: fmt.Sprintf("Secret %s holds the newest token", s.name),
+		met: func(_, now *snapshot) (string, bool) {
+			secret, upstream := now.secrets[s.name], now.connection(s.id)
+			if secret == nil || now.fingerprint(s.name) == "" {
+				return "no token in it", false
+			}
+			expires := string(secret.Data["expires_at"])
+			newest := upstream.ExpiresAt.UTC().Truncate(time.Second).Format(time.RFC3339)
+			return fmt.Sprintf("number %d, fingerprint %s, valid until %s", upstream.TokenSerial, now.fingerprint(s.name), expires), expires == newest
+		},
+	}
+}
+
+// hasKeys: the Secret holds exactly these keys.
+func (s sample) hasKeys(want ...string) check {
+	return check{
+		what: fmt.Sprintf("Secret %s has the keys %s", s.name, strings.Join(want, ", ")),
+		met: func(_, now *snapshot) (string, bool) {
+			keys := now.keys(s.name)
+			if slices.Equal(keys, want) {
+				return "", true
+			}
+			return fmt.Sprintf("keys %q", keys), false
+		},
+	}
+}
+
+// cleared: the Secret is there and holds nothing.
+func (s sample) cleared() check {
+	return check{
+		what: fmt.Sprintf("Secret %s is still there, and empty", s.name),
+		met: func(_, now *snapshot) (string, bool) {
+			if now.secrets[s.name] == nil {
+				return "no Secret", false
+			}
+			keys := now.keys(s.name)
+			if len(keys) == 0 {
+				return "", true
+			}
+			return fmt.Sprintf("keys %q", keys), false
+		},
+	}
+}
+
+// noSecret: there is no Secret.
+func (s sample) noSecret() check {
+	return check{
+		what: fmt.Sprintf("there is no Secret %s", s.name),
+		met: func(_, now *snapshot) (string, bool) {
+			if now.secrets[s.name] == nil {
+				return "", true
+			}
+			return "there is one", false
+		},
+	}
+}
+
+// calls: WorkOS has been asked for the connection exactly this often in this phase.
+func (s sample) calls(want int) check {
+	return check{
+		what: fmt.Sprintf("calls to WorkOS for %s: %d", s.name, want),
+		met: func(before, now *snapshot) (string, bool) {
+			got := len(now.calls(s.id)) - len(before.calls(s.id))
+			if got == want {
+				return "", true
+			}
+			return fmt.Sprint(got), false
+		},
+	}
+}
+
+// rotated: this many new tokens have come in this phase, each by exactly one call.
+func (s sample) rotated(atLeast int) check {
+	return check{
+		what: fmt.Sprintf("%s has rotated %d times, with one call to WorkOS each", s.name, atLeast),
+		met: func(before, now *snapshot) (string, bool) {
+			tokens := now.connection(s.id).TokenSerial - before.connection(s.id).TokenSerial
+			calls := len(now.calls(s.id)) - len(before.calls(s.id))
+			return fmt.Sprintf("%d new tokens, %d calls", tokens, calls), tokens >= atLeast && calls == tokens
+		},
+	}
+}
+
+// oneCallEach: since the beginning, each call has brought a token that no other call has.
+func (s sample) oneCallEach() check {
+	return check{
+		what: fmt.Sprintf("%s so far", s.name),
+		met: func(_, now *snapshot) (string, bool) {
+			serials := map[int]bool{}
+			for _, request := range now.calls(s.id) {
+				serials[request.TokenSerial] = true
+			}
+			calls, tokens := len(now.calls(s.id)), now.connection(s.id).TokenSerial
+			return fmt.Sprintf("%d calls, %d tokens", calls, tokens), calls == tokens && len(serials) == calls && !serials[0]
+		},
+	}
+}
+
+// livesLong: the token in the Secret is valid for at least this long.
+func (s sample) livesLong(atLeast time.Duration) check {
+	return check{
+		what: fmt.Sprintf("the token of %s is valid for more than %s", s.name, atLeast),
+		met: func(_, now *snapshot) (string, bool) {
+			token := now.tokens[s.name]
+			if token == nil || token.Status.ExpirationTime == nil {
+				return "no expiry", false
+			}
+			expires := token.Status.ExpirationTime.UTC()
+			return "until " + expires.Format(time.RFC3339), time.Until(expires) > atLeast
+		},
+	}
+}
+
+// sameToken: the Secret holds the very token that it held before this phase.
+func (s sample) sameToken() check {
+	return check{
+		what: fmt.Sprintf("Secret %s holds what it held", s.name),
+		met: func(before, now *snapshot) (string, bool) {
+			is, was := now.fingerprint(s.name), before.fingerprint(s.name)
+			return fmt.Sprintf("fingerprint %s, was %s", is, was), is == was && is != ""
+		},
+	}
+}
+
+// labelled: the Secret has a label.
+func (s sample) labelled(key, value string) check {
+	return check{
+		what: fmt.Sprintf("Secret %s still has the label %s=%s", s.name, key, value),
+		met: func(_, now *snapshot) (string, bool) {
+			secret := now.secrets[s.name]
+			if secret == nil {
+				return "no Secret", false
+			}
+			if secret.Labels[key] == value {
+				return "", true
+			}
+			return fmt.Sprintf("labels %v", secret.Labels), false
+		},
+	}
+}
+
+// cameAfterGrant: the Secret has come since the environment was changed in this phase. It says how long that took.
+func (s sample) cameAfterGrant() check {
+	return check{
+		what: fmt.Sprintf("from the grant to Secret %s", s.name),
+		met: func(before, now *snapshot) (string, bool) {
+			if now.environment == nil || before.environment == nil || now.environment.Generation == before.environment.Generation {
+				return "the environment has not changed", false
+			}
+			secret := now.secrets[s.name]
+			if secret == nil {
+				return "no Secret", false
+			}
+			took := now.first[firstKey(secret)].Sub(now.first[firstKey(now.environment)])
+			return fmt.Sprintf("%.2f s", max(0, took).Seconds()), true
+		},
+	}
+}
+
+// cameAfter: the Secret is there. It says how long after an instant it came.
+func (s sample) cameAfter(began time.Time, what string) check {
+	return check{
+		what: fmt.Sprintf("from %s to Secret %s", what, s.name),
+		met: func(_, now *snapshot) (string, bool) {
+			secret := now.secrets[s.name]
+			if secret == nil {
+				return "no Secret", false
+			}
+			return fmt.Sprintf("%.1f s", now.first[firstKey(secret)].Sub(began).Seconds()), true
+		},
+	}
+}
+
+// allLookedAfter: the operator that runs now has looked at every PipesToken.
+func allLookedAfter() check {
+	return check{
+		what: "the new process has looked at every PipesToken",
+		met: func(_, now *snapshot) (string, bool) {
+			return fmt.Sprintf("%d of %d", now.lookedAfter, len(now.tokens)), now.lookedAfter == len(now.tokens) && now.lookedAfter > 0
+		},
+	}
+}
+
+// noCalls: WorkOS has not been asked for anything in this phase.
+func noCalls() check {
+	return check{
+		what: "calls to WorkOS",
+		met: func(before, now *snapshot) (string, bool) {
+			return fmt.Sprintf("%d before, %d after", len(before.requests), len(now.requests)), len(before.requests) == len(now.requests)
+		},
+	}
+}
+
+// noWrites: no object has been written in this phase, going by their resource versions.
+func noWrites() check {
+	return check{
+		what: "no Secret and no status was written",
+		met: func(before, now *snapshot) (string, bool) {
+			changed := changedVersions(before.secrets, now.secrets, func(s *corev1.Secret) string { return s.ResourceVersion })
+			changed = append(changed, changedVersions(before.tokens, now.tokens, func(t *v1alpha1.PipesToken) string { return t.ResourceVersion })...)
+			if len(changed) == 0 {
+				return fmt.Sprintf("%d Secrets and %d PipesTokens have the resourceVersion that they had", len(now.secrets), len(now.tokens)), true
+			}
+			return "changed: " + strings.Join(changed, ", "), false
+		},
+	}
+}
+
+// changedVersions names the objects that came, went, or have another resourceVersion.
+func changedVersions[T any](before, now map[string]T, version func(T) string) []string {
+	var changed []string
+	for name, object := range now {
+		was, there := before[name]
+		switch {
+		case !there:
+			changed = append(changed, name+" is new")
+		case version(was) != version(object):
+			changed = append(changed, fmt.Sprintf("%s from %s to %s", name, version(was), version(object)))
+		}
+	}
+	for name := range before {
+		if _, there := now[name]; !there {
+			changed = append(changed, name+" is gone")
+		}
+	}
+	slices.Sort(changed)
+	return changed
+}

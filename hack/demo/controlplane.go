@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// controlPlane is etcd and a kube-apiserver, on loopback and on nothing else. There is no node, and no controller manager.
+type controlPlane struct {
+	etcd, apiserver *process
+	address         string
+	caFile          string
+	adminToken      string
+}
+
+// adminKubeconfig is the name of the kubeconfig of the user, in the workspace.
+const adminKubeconfig = "kubeconfig"
+
+// startControlPlane starts etcd and kube-apiserver and waits until the latter is ready.
+func (d *demo) startControlPlane(ctx context.Context) error {
+	d.plane.adminToken = rand.Text()
+	if err := d.space.write("tokens.csv", d.plane.adminToken+",demo,demo,\"system:masters\"\n"); err != nil {
+		return err
+	}
+	if err := d.space.writeKey("service-accounts.key"); err != nil {
+		return err
+	}
+	var client string
+	if err := retryPorts(func() (bool, error) {
+		p, address, err := d.startEtcd(ctx)
+		d.plane.etcd, client = p, address
+		return p.portTaken(), err
+	}); err != nil {
+		return err
+	}
+	return retryPorts(func() (bool, error) {
+		p, err := d.startAPIServer(ctx, client)
+		d.plane.apiserver = p
+		return p.portTaken(), err
+	})
+}
+
+// startEtcd starts etcd and waits until it listens on the address that it gives.
+func (d *demo) startEtcd(ctx context.Context) (p *process, client string, err error) {
+	addresses, err := freeAddresses(ctx, 2)
+	if err != nil {
+		return nil, "", err
+	}
+	client, peer := addresses[0], "http://"+addresses[1]
+	// Nothing has to outlive a crash here, so nothing is synced to the disk.
+	p, err = d.start("etcd", d.program("etcd"), nil,
+		"--data-dir="+d.space.path("etcd"), "--unsafe-no-fsync", "--log-level=warn",
+		"--listen-client-urls=http://"+client, "--advertise-client-urls=http://"+client,
+		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer)
+	if err != nil {
+		return nil, "", err
+	}
+	return p, client, p.waitUntil(ctx, time.Minute, func(ctx context.Context) error { return listens(ctx, client) })
+}
+
+// startAPIServer starts kube-apiserver and waits until it is ready.
+func (d *demo) startAPIServer(ctx context.Context, etcd string) (*process, error) {
+	addresses, err := freeAddresses(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(addresses[0])
+	if err != nil {
+		return nil, fmt.Errorf("reading a free address: %w", err)
+	}
+	certificates := d.space.path("certificates")
+	d.plane.address, d.plane.caFile = "https://"+addresses[0], filepath.Join(certificates, "apiserver.crt")
+	key := d.space.path("service-accounts.key")
+	p, err := d.start("kube-apiserver", d.program("kube-apiserver"), nil,
+		"--etcd-servers=http://"+etcd, "--bind-address="+host, "--secure-port="+port, "--cert-dir="+certificates,
+		// It announces itself to nobody, and so needs no other address than loopback.
+		"--advertise-address="+host, "--endpoint-reconciler-type=none",
+		"--token-auth-file="+d.space.path("tokens.csv"), "--authorization-mode=RBAC",
+		"--service-cluster-ip-range=10.0.0.0/24", "--service-account-issuer=https://pipes-demo.invalid",
+		"--service-account-key-file="+key, "--service-account-signing-key-file="+key)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.waitUntil(ctx, 2*time.Minute, d.plane.ready)
+}
+
+// ready is an error as long as the API server is not.
+func (c *controlPlane) ready(ctx context.Context) error {
+	transport, err := rest.TransportFor(c.restConfig())
+	if err != nil {
+		return err // among others, as long as there is no certificate
+	}
+	client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
+	defer client.CloseIdleConnections()
+	return answersOK(ctx, client, c.address+"/readyz")
+}
+
+// restConfig is that of the user, who may do everything.
+func (c *controlPlane) restConfig() *rest.Config {
+	return &rest.Config{
+		Host: c.address, BearerToken: c.adminToken, TLSClientConfig: rest.TLSClientConfig{CAFile: c.caFile},
+		QPS: -1, // the API server's own limits do
+	}
+}
+
+// writeKubeconfig writes a kubeconfig into the workspace.
+func (d *demo) writeKubeconfig(name, user, token string) error {
+	ca, err := os.ReadFile(d.plane.caFile)
+	if err != nil {
+		return fmt.Errorf("reading the certificate of kube-apiserver: %w", err)
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters["demo"] = &clientcmdapi.Cluster{Server: d.plane.address, CertificateAuthorityData: ca}
+	config.AuthInfos[user] = &clientcmdapi.AuthInfo{Token: token}
+	config.Contexts["demo"] = &clientcmdapi.Context{Cluster: "demo", AuthInfo: user, Namespace: namespace}
+	config.CurrentContext = "demo"
+	if err := clientcmd.WriteToFile(*config, d.space.path(name)); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}
+
+// writeKey writes the key that the API server signs the tokens of service accounts with.
+func (w workspace) writeKey(name string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("making %s: %w", name, err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("making %s: %w", name, err)
+	}
+	return w.write(name, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})))
+}
+
+// kubectl runs kubectl as the user, and gives what it prints.
+func (d *demo) kubectl(ctx context.Context, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errTooLate)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, d.program("kubectl"), args...)
+	cmd.SysProcAttr = attributes()
+	cmd.Env = append(os.Environ(), d.userEnvironment()...)
+	output, err := cmd.CombinedOutput()
+	switch {
+	case context.Cause(ctx) != nil:
+		return "", context.Cause(ctx)
+	case err != nil:
+		return "", fmt.Errorf("%w: %s", err, output)
+	default:
+		return string(output), nil
+	}
+}
+
+// userEnvironment is what kubectl needs to reach the API server. What kubectl remembers stays in the workspace, and the
+// preferences of the person at the keyboard have no say here.
+func (d *demo) userEnvironment() []string {
+	return []string{"KUBECONFIG=" + d.space.path(adminKubeconfig), "KUBECACHEDIR=" + d.space.path("kubectl-cache"), "KUBERC=off"}
+}
+
+// answersOK is an error unless a GET is answered 200.
+func answersOK(ctx context.Context, client *http.Client, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// errTooLate is what a context ends with when its time is up.
+var errTooLate = errors.New("time is up")
+
+// demo is all that is running.
+type demo struct {
+	out    *console
+	assets string // the directory with etcd, kube-apiserver and kubectl
+	repo   string // the directory of the module
+	since  origin
+
+	space     workspace
+	guard     *guard
+	running   fleet
+	plane     controlPlane
+	simulator simulator
+	operator  operator
+	watch     *observer
+}
+
+// origin is what the first Secret is timed from.
+type origin struct {
+	at   time.Time
+	what string
+}
+
+// setUp starts everything, in the order in which each needs what is before it.
+func (d *demo) setUp(ctx context.Context) error {
+	var err error
+	if d.repo, err = findRepository(ctx); err != nil {
+		return err
+	}
+	if d.space, err = newWorkspace(); err != nil {
+		return err
+	}
+	if d.guard, err = startGuard(string(d.space)); err != nil {
+		return err
+	}
+	builds, err := d.startBuild(ctx)
+	if err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"Starting etcd and kube-apiserver", d.startControlPlane},
+		{"Installing config/default: CRDs, RBAC", d.install},
+		{"Building the operator and the simulator", builds},
+		{"Starting the simulated WorkOS", d.startSimulator},
+		{"Starting the operator", d.startOperator},
+	} {
+		if err := d.out.busy(part.what, func() error { return part.do(ctx) }); err != nil {
+			return err
+		}
+	}
+	return d.prepareForUser()
+}
+
+// tearDown ends what is running and removes the workspace. It may be called at any time, and does what there is to do.
+func (d *demo) tearDown() {
+	if d.watch != nil {
+		d.watch.close()
+	}
+	for _, p := range []*process{d.operator.process, d.simulator.process} {
+		if p != nil {
+			_ = d.stop(p, 5*time.Second)
+		}
+	}
+	for _, p := range []*process{d.plane.apiserver, d.plane.etcd} {
+		if p != nil {
+			_ = d.stop(p, 0) // it would take its time, and there is nothing to save
+		}
+	}
+	if d.guard != nil {
+		d.guard.dismiss() // which removes the workspace, and whatever may be left
+	}
+}
+
+// start starts a program that goes on running, in the workspace and with a log there.
+func (d *demo) start(name, path string, env []string, args ...string) (*process, error) {
+	// No context ends it: tearDown does, in order.
+	cmd := exec.CommandContext(context.Background(), path, args...)
+	cmd.Dir, cmd.Env = string(d.space), append(os.Environ(), env...)
+	p, err := start(name, d.space.path(strings.TrimPrefix(name, "pipes-")+".log"), cmd)
+	if err != nil {
+		return nil, err
+	}
+	d.running.add(p)
+	return p, d.guard.tell("started %d", p.pid())
+}
+
+// stop ends a program.
+func (d *demo) stop(p *process, patience time.Duration) error {
+	d.running.remove(p)
+	err := p.stop(patience)
+	return errors.Join(err, d.guard.tell("ended %d", p.pid()))
+}
+
+// program is the path of a program of the control plane.
+func (d *demo) program(name string) string { return filepath.Join(d.assets, name) }
+
+// built is the path of a program of this repository.
+func (d *demo) built(name string) string { return filepath.Join(d.repo, "bin", "demo", name) }
+
+// startBuild starts to build the programs of this repository, and gives the function that waits for the end of it. They are
+// kept in bin/, so that the next demo has nothing to link.
+func (d *demo) startBuild(ctx context.Context) (func(context.Context) error, error) {
+	log := d.space.path("build.log")
+	output, err := os.Create(log)
+	if err != nil {
+		return nil, fmt.Errorf("building: %w", err)
+	}
+	defer func() { _ = output.Close() }() // go has its own
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", d.built("")+"/", "./cmd/pipes-operator", "./cmd/workos-simulator")
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = d.repo, output, output, attributes()
+	// It runs compilers, which have to end with it.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("building: %w", err)
+	}
+	if err := d.guard.tell("started %d", cmd.Process.Pid); err != nil {
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return func(ctx context.Context) error {
+		err := <-ended
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("building the operator and the simulator: %w:\n%s", err, tail(log, 30))
+		}
+		return d.guard.tell("ended %d", cmd.Process.Pid)
+	}, nil
+}
+
+// install does what a user does to a cluster before anything else.
+func (d *demo) install(ctx context.Context) error {
+	if err := d.writeKubeconfig(adminKubeconfig, "you", d.plane.adminToken); err != nil {
+		return err
+	}
+	if _, err := d.kubectl(ctx, "apply", "-k", filepath.Join(d.repo, "config", "default")); err != nil {
+		return fmt.Errorf("kubectl apply -k config/default: %w", err)
+	}
+	if _, err := d.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s",
+		"crd/pipestokens.pipes.workos.com", "crd/pipesenvironments.pipes.workos.com"); err != nil {
+		return fmt.Errorf("waiting for the CRDs: %w", err)
+	}
+	if err := d.giveRights(ctx); err != nil {
+		return err
+	}
+	var err error
+	d.watch, err = observe(ctx, d.plane.restConfig())
+	return err
+}
+
+// prepareForUser writes what a user applies, and a file that makes a shell ready to do so.
+func (d *demo) prepareForUser() error {
+	for _, name := range []string{"environment", githubAlice.name, slackAlice.name, notionBob.name, linearCarol.name} {
+		if err := d.space.writeSample(name+".yaml", d.simulator.address); err != nil {
+			return err
+		}
+	}
+	var script strings.Builder
+	for _, variable := range d.userEnvironment() {
+		fmt.Fprintf(&script, "export %s\n", variable)
+	}
+	fmt.Fprintf(&script, "export PATH=%s:\"$PATH\"\nexport SIMULATOR=%s\n", quote(d.assets), d.simulator.control())
+	return d.space.write("env", script.String())
+}
+
+// findRepository is the directory of the module that the demo is started in.
+func findRepository(ctx context.Context) (string, error) {
+	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("asking go for the module (go has to be in PATH, and the demo started from the repository, by make demo): %w", err)
+	}
+	path, directory, _ := strings.Cut(strings.TrimSpace(string(output)), " ")
+	if path != "github.com/pipes-operator/pipes-operator" {
+		return "", fmt.Errorf("this is module %s: start the demo from the repository of pipes-operator, by make demo", path)
+	}
+	return directory, nil
+}

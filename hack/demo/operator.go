@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// operatorNamespace and operatorAccount are the ServiceAccount of config/default, whose rights the operator has.
+	operatorNamespace = "pipes-system"
+	operatorAccount   = "pipes-operator-manager"
+	// operatorKubeconfig is in the workspace, and holds a token of that ServiceAccount.
+	operatorKubeconfig = "operator.kubeconfig"
+	operatorLog        = "operator.log"
+	// operatorPatience is how long it may take to end.
+	operatorPatience = 15 * time.Second
+)
+
+// operator is pipes-operator, the real program.
+type operator struct {
+	process *process
+	args    []string
+	metrics string // the URL of its metrics
+}
+
+// giveRights writes the kubeconfig of the operator.
+func (d *demo) giveRights(ctx context.Context) error {
+	token, err := d.kubectl(ctx, "create", "token", operatorAccount, "--namespace="+operatorNamespace, "--duration=48h")
+	if err != nil {
+		return fmt.Errorf("making a token for the operator: %w", err)
+	}
+	return d.writeKubeconfig(operatorKubeconfig, operatorAccount, strings.TrimSpace(token))
+}
+
+// startOperator starts the operator and waits until its caches are filled.
+func (d *demo) startOperator(ctx context.Context) error {
+	return retryPorts(func() (bool, error) {
+		p, err := d.tryOperator(ctx)
+		if err != nil && p.portTaken() {
+			return true, err
+		}
+		return false, err
+	})
+}
+
+func (d *demo) tryOperator(ctx context.Context) (*process, error) {
+	addresses, err := freeAddresses(ctx, 2)
+	if err != nil {
+		return nil, err
+	}
+	d.operator.metrics = "http://" + addresses[0] + "/metrics"
+	d.operator.args = []string{
+		"--kubeconfig=" + d.space.path(operatorKubeconfig),
+		"--default-environment=" + operatorNamespace + "/default",
+		"--allow-insecure-upstream", "--allowed-upstream-hosts=" + d.simulator.address,
+		"--metrics-bind-address=" + addresses[0], "--metrics-secure=false",
+		"--health-probe-bind-address=" + addresses[1],
+		"--zap-encoder=console", "--zap-log-level=debug",
+	}
+	p, err := d.start("pipes-operator", d.built("pipes-operator"), []string{"KUBECONFIG="}, d.operator.args...)
+	if err != nil {
+		return nil, err
+	}
+	d.operator.process = p
+	return p, p.waitUntil(ctx, time.Minute, func(ctx context.Context) error {
+		return answersOK(ctx, http.DefaultClient, "http://"+addresses[1]+"/readyz")
+	})
+}
+
+// stopOperator ends the operator as a rollout does. It has to end well, and in time.
+func (d *demo) stopOperator() error {
+	d.running.remove(d.operator.process)
+	if err := d.stop(d.operator.process, operatorPatience); err != nil {
+		return fmt.Errorf("after SIGTERM: %w", err)
+	}
+	return nil
+}
+
+// lookedAfter is how many PipesTokens the operator's process has looked at since it was started, by its own metrics.
+func (o *operator) lookedAfter(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, o.metrics, http.NoBody)
+	if err != nil {
+		return 0, fmt.Errorf("reading the operator's metrics: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("reading the operator's metrics: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	tokens := 0
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		series, value, _ := strings.Cut(lines.Text(), " ")
+		if !strings.HasPrefix(series, "pipes_operator_tokens{") { // one series for each reason
+			continue
+		}
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return 0, fmt.Errorf("reading the operator's metrics: %w", err)
+		}
+		tokens += n
+	}
+	if err := lines.Err(); err != nil {
+		return 0, fmt.Errorf("reading the operator's metrics: %w", err)
+	}
+	return tokens, nil
+}
+
+// tailOfOperator is the end of the operator's log.
+func (d *demo) tailOfOperator() string {
+	file := d.space.path(operatorLog)
+	if _, err := os.Stat(file); err != nil {
+		return ""
+	}
+	return tail(file, 30)
+}
