@@ -1,10 +1,5 @@
 # The operator as an image: one static binary, no shell, no root.
-#
-#   make docker-build IMG=... BASE_IMAGE=...
-#
-# BASE_IMAGE is distroless static with the tag nonroot, from the registry that you trust for it; pin it by digest.
-# There is no default, so that no build takes it from a place that nobody chose.
-ARG BASE_IMAGE
+ARG BASE_IMAGE=gcr.io/distroless/static:nonroot
 
 FROM --platform=$BUILDPLATFORM golang:1.26.8 AS builder
 ARG TARGETOS

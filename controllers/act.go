@@ -48,7 +48,7 @@ func (r *PipesTokenReconciler) act(ctx context.Context, seen observation, decide
 func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, decided decision) (outcome, error) {
 	done := outcome{observation: seen, tried: true, repaired: seen.secret.State == tokensecret.Altered ||
 		seen.secret.State == tokensecret.Absent && seen.token.Status.Binding != nil}
-	upstream, problem, err := r.Connections.Get(ctx, seen.environment)
+	upstream, problem, err := r.Connections.client(ctx, seen.environment)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -57,7 +57,7 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 			"PipesEnvironment %q in namespace %q is not ready: %s", seen.environment.Name, seen.environment.Namespace, problem.message)}
 		return done, nil
 	}
-	done.connection = r.Connections.Version(seen.environmentName)
+	done.connection = r.Connections.versionOf(seen.environmentName)
 	done.answer, err = upstream.Token(ctx, workos.Request{
 		Slug: seen.token.Spec.Slug, UserID: seen.token.Spec.UserID, OrganizationID: seen.token.Spec.OrganizationID,
 	})
@@ -67,7 +67,7 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 	log.FromContext(ctx).V(1).Info("Asked WorkOS", "cause", decided.cause, "outcome", done.answer.Outcome,
 		"sent", done.answer.Sent, "requestID", done.answer.RequestID, "message", done.answer.Message)
 	r.Metrics.Asked(done.answer, seen.now.Sub(decided.due), !decided.due.IsZero())
-	r.Connections.Report(seen.environment, done.answer.Outcome)
+	r.Connections.heard(seen.environment, done.answer.Outcome)
 
 	judged := judge(seen, done.answer)
 	done.finding = judged.finding

@@ -53,9 +53,9 @@ type connectionState struct {
 	version uint64
 }
 
-// Get returns the client of an environment, or the problem that keeps it from having one. It reads the API key only when the
+// client returns the client of an environment, or the problem that keeps it from having one. It reads the API key only when the
 // environment is new to it or has changed.
-func (c *Connections) Get(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*workos.Client, finding, error) {
+func (c *Connections) client(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*workos.Client, finding, error) {
 	c.mu.Lock()
 	state, ok := c.known[environmentName(environment)]
 	c.mu.Unlock()
@@ -68,8 +68,8 @@ func (c *Connections) Get(ctx context.Context, environment *v1alpha1.PipesEnviro
 	return state.client, state.problem, nil
 }
 
-// Refresh reads the API key anew and returns what is wrong with the environment, if anything.
-func (c *Connections) Refresh(ctx context.Context, environment *v1alpha1.PipesEnvironment) (finding, error) {
+// check reads the API key anew and returns what is wrong with the environment, if anything.
+func (c *Connections) check(ctx context.Context, environment *v1alpha1.PipesEnvironment) (finding, error) {
 	state, err := c.refresh(ctx, environment)
 	if err != nil {
 		return finding{}, err
@@ -83,9 +83,9 @@ func (c *Connections) Refresh(ctx context.Context, environment *v1alpha1.PipesEn
 		"WorkOS refuses the API key: put a valid one into entry %q of Secret %q", environment.Spec.APIKeySecretRef.Key, environment.Spec.APIKeySecretRef.Name)}, nil
 }
 
-// Version tells one connection of an environment from the next: it moves when the API key or the base URL does. Zero: there has
+// versionOf tells one connection of an environment from the next: it moves when the API key or the base URL does. Zero: there has
 // been none.
-func (c *Connections) Version(name types.NamespacedName) uint64 {
+func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if state, ok := c.known[name]; ok {
@@ -94,8 +94,8 @@ func (c *Connections) Version(name types.NamespacedName) uint64 {
 	return 0
 }
 
-// Report notes what WorkOS's answer says about the API key.
-func (c *Connections) Report(environment *v1alpha1.PipesEnvironment, outcome workos.Outcome) {
+// heard notes what WorkOS's answer says about the API key.
+func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, outcome workos.Outcome) {
 	switch outcome {
 	case workos.OutcomeKeyRejected:
 		c.setRejected(environmentName(environment), true)
@@ -117,8 +117,8 @@ func (c *Connections) setRejected(name types.NamespacedName, rejected bool) {
 	}
 }
 
-// Forget drops the connection of an environment that is gone.
-func (c *Connections) Forget(name types.NamespacedName) {
+// forget drops the connection of an environment that is gone.
+func (c *Connections) forget(name types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.known, name)

@@ -22,6 +22,8 @@ type attempt struct {
 	failures int
 	// held: the last try found no room in the budget of the API key, and left it undone.
 	held bool
+	// taken: the last try found the Secret's name taken.
+	taken bool
 	// connection is the version of the environment's connection that the last try used.
 	connection uint64
 }
@@ -91,8 +93,15 @@ func (m *memory) newest(token *v1alpha1.PipesToken, cached *metav1.PartialObject
 func (m *memory) secretDeleted(token types.NamespacedName, secret types.UID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e, ok := m.entries[token]; ok && e.written != nil && e.written.UID == secret {
+	e, ok := m.entries[token]
+	if !ok {
+		return
+	}
+	if e.written != nil && e.written.UID == secret {
 		e.written = nil
+	}
+	if e.attempt.taken {
+		e.attempt.notBefore = time.Time{}
 	}
 }
 

@@ -49,7 +49,7 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 		return observation{}, err
 	}
 	if seen.environment != nil {
-		seen.connection = r.Connections.Version(seen.environmentName)
+		seen.connection = r.Connections.versionOf(seen.environmentName)
 		if seen.granted, err = r.granted(ctx, seen.environment, token); err != nil {
 			return observation{}, err
 		}

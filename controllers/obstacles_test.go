@@ -5,7 +5,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -60,7 +59,7 @@ var _ = Describe("A Secret of that name", func() {
 		Expect(w.operator.requests.since(mark)).NotTo(ContainElements(patchSecret, writeStatus), "ping-pong")
 
 		By("passing on when the first goes, and garbage collection has deleted its Secret")
-		Expect(user.Delete(w.ctx, first)).To(Succeed())
+		w.waitForPass(first, func() { Expect(user.Delete(w.ctx, first)).To(Succeed()) })
 		Expect(user.Delete(w.ctx, before)).To(Succeed())
 		w.waitForReason(second, v1alpha1.TokenSyncedReason)
 		Expect(w.tokenIn(second)).To(Equal(w.held(second)))
@@ -340,9 +339,9 @@ var _ = Describe("The PipesEnvironment", func() {
 		}
 	}
 
-	for name, make := range breakages {
+	for name, build := range breakages {
 		It("that "+name+" is told while there is no token, and forgiven", func() {
-			broken := make()
+			broken := build()
 			broken.breaks()
 			checkKey()
 			token := w.token("alice")
@@ -362,7 +361,7 @@ var _ = Describe("The PipesEnvironment", func() {
 		})
 
 		It("that "+name+" never harms a valid token", func() {
-			broken := make()
+			broken := build()
 			token := w.synced("alice")
 			before := w.secret(token)
 			broken.breaks()

@@ -41,13 +41,13 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 	environment := &v1alpha1.PipesEnvironment{}
 	err := r.Client.Get(ctx, request.NamespacedName, environment)
 	if apierrors.IsNotFound(err) || err == nil && !environment.DeletionTimestamp.IsZero() {
-		r.Connections.Forget(request.NamespacedName)
+		r.Connections.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("reading the PipesEnvironment: %w", err)
 	}
-	problem, err := r.Connections.Refresh(ctx, environment)
+	problem, err := r.Connections.check(ctx, environment)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

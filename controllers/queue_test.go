@@ -19,9 +19,10 @@ type timeline struct {
 	mu     sync.Mutex
 	idle   *sync.Cond
 	timers map[timer]time.Time
-	// busy counts what has been added and is not yet done.
+	// busy is what has been added and is not yet done. What is added once more meanwhile waits in again, so that a queue never
+	// holds what is being worked on, and it can be told when all is done.
 	busy  map[timer]bool
-	again map[timer]bool
+	again map[timer]priorityqueue.AddOpts
 	// begun is when the pass that is under way began: what it asks for counts from there.
 	begun  map[timer]time.Time
 	passes map[reconcile.Request]int
@@ -35,7 +36,7 @@ type timer struct {
 
 func newTimeline(clock *testingclock.FakeClock) *timeline {
 	t := &timeline{
-		clock: clock, timers: map[timer]time.Time{}, busy: map[timer]bool{}, again: map[timer]bool{},
+		clock: clock, timers: map[timer]time.Time{}, busy: map[timer]bool{}, again: map[timer]priorityqueue.AddOpts{},
 		begun: map[timer]time.Time{}, passes: map[reconcile.Request]int{},
 	}
 	t.idle = sync.NewCond(&t.mu)
@@ -69,6 +70,26 @@ func (t *timeline) advance(d time.Duration) {
 			timer.queue.Add(timer.request)
 		}
 	}
+}
+
+// only lets one object's timer fire, at its time; the others stay behind.
+func (t *timeline) only(request reconcile.Request, at time.Time) {
+	t.settle()
+	t.clock.SetTime(latestOf(at, t.clock.Now()))
+	t.mu.Lock()
+	var fired *timer
+	for timer := range t.timers {
+		if timer.request == request {
+			fired = &timer
+			delete(t.timers, timer)
+			break
+		}
+	}
+	t.mu.Unlock()
+	if fired != nil {
+		fired.queue.Add(request)
+	}
+	t.settle()
 }
 
 // settle waits until no object is being worked on, or waits to be.
@@ -106,10 +127,13 @@ func (t *timeline) passesOf(request reconcile.Request) int {
 	return t.passes[request]
 }
 
-// timerOf is when the object comes back by itself; zero when it does not.
+// timerOf is when the object comes back by itself, once it is not being worked on; zero when it does not.
 func (t *timeline) timerOf(request reconcile.Request) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for len(t.busy) > 0 {
+		t.idle.Wait()
+	}
 	for timer, at := range t.timers {
 		if timer.request == request {
 			return at
@@ -118,17 +142,20 @@ func (t *timeline) timerOf(request reconcile.Request) time.Time {
 	return time.Time{}
 }
 
-func (t *timeline) added(timer timer) {
+// added says whether the queue shall have what was added now.
+func (t *timeline) added(timer timer, o priorityqueue.AddOpts) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if timer.queue.closed {
-		return
+		return false
 	}
+	delete(t.timers, timer) // an event uses a pending timer up
 	if t.busy[timer] {
-		t.again[timer] = true
+		t.again[timer] = o
+		return false
 	}
 	t.busy[timer] = true
-	delete(t.timers, timer) // an event uses a pending timer up
+	return true
 }
 
 func (t *timeline) scheduled(timer timer, after time.Duration) {
@@ -152,16 +179,19 @@ func (t *timeline) started(timer timer) {
 	t.begun[timer] = t.clock.Now()
 }
 
-func (t *timeline) done(timer timer) {
+// done returns what was added meanwhile, if anything was.
+func (t *timeline) done(timer timer) (priorityqueue.AddOpts, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.passes[timer.request]++
 	delete(t.begun, timer)
-	if t.again[timer] {
-		return
+	if o, ok := t.again[timer]; ok && !timer.queue.closed {
+		delete(t.again, timer)
+		return o, true
 	}
 	delete(t.busy, timer)
 	t.idle.Broadcast()
+	return priorityqueue.AddOpts{}, false
 }
 
 // forget drops what a queue that has been shut down still had.
@@ -208,8 +238,9 @@ func (q *steppedQueue) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcil
 			q.timeline.scheduled(timer, o.After)
 			continue
 		}
-		q.timeline.added(timer)
-		q.PriorityQueue.AddWithOpts(o, request)
+		if q.timeline.added(timer, o) {
+			q.PriorityQueue.AddWithOpts(o, request)
+		}
 	}
 }
 
@@ -223,7 +254,9 @@ func (q *steppedQueue) GetWithPriority() (reconcile.Request, int, bool) {
 
 func (q *steppedQueue) Done(request reconcile.Request) {
 	q.PriorityQueue.Done(request)
-	q.timeline.done(timer{q, request})
+	if o, again := q.timeline.done(timer{q, request}); again {
+		q.PriorityQueue.AddWithOpts(o, request)
+	}
 }
 
 func (q *steppedQueue) ShutDown() {

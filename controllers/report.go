@@ -48,7 +48,7 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 		last.held, last.notBefore = true, done.now.Add(done.answer.RetryAfter)
 		return last
 	case done.finding.reason == v1alpha1.SecretConflictReason && (done.tried || !done.now.Before(last.notBefore)):
-		return attempt{at: done.now, connection: done.connection,
+		return attempt{at: done.now, connection: done.connection, taken: true,
 			notBefore: done.now.Add(renewal.SlowPoll(done.now, troubleSince(status.Conditions, done.now)))}
 	case done.finding.present() && !trait.asked && done.finding.reason != v1alpha1.SecretConflictReason:
 		// What is seen to stand in the way may be gone the next moment; nothing that was tried before has to be waited for.

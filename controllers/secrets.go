@@ -52,9 +52,9 @@ func (c *SecretClient) Create(ctx context.Context, secret *corev1.Secret) (*meta
 	return c.metadata(ctx, c.rest.Post().Namespace(secret.Namespace).SetHeader("Content-Type", "application/json"), body)
 }
 
-// Patch applies a strategic merge patch to the Secret and returns its metadata. Conflict: the Secret has moved on.
+// Patch applies a JSON patch to the Secret and returns its metadata. Conflict: the Secret has moved on.
 func (c *SecretClient) Patch(ctx context.Context, name types.NamespacedName, patch []byte) (*metav1.PartialObjectMetadata, error) {
-	return c.metadata(ctx, c.rest.Patch(types.StrategicMergePatchType).Namespace(name.Namespace).Name(name.Name), patch)
+	return c.metadata(ctx, c.rest.Patch(types.JSONPatchType).Namespace(name.Namespace).Name(name.Name), patch)
 }
 
 // Delete deletes the very Secret that meta was read from. That it is gone already is no error; that it has changed since is.

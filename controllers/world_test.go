@@ -2,7 +2,6 @@ package controllers_test
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,7 +11,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -241,7 +239,6 @@ func conditionsOf(token *v1alpha1.PipesToken) []string {
 type operator struct {
 	stop     func()
 	requests *requests
-	registry *prometheus.Registry
 }
 
 // start starts the operator, as cmd/pipes-operator does, but for the clock.
@@ -293,7 +290,7 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 		defer GinkgoRecover()
 		Expect(manager.Start(ctx)).To(Succeed())
 	})
-	w.operator = &operator{requests: requests, registry: registry, stop: sync.OnceFunc(func() { cancel(); running.Wait() })}
+	w.operator = &operator{requests: requests, stop: sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })}
 	DeferCleanup(w.operator.stop)
 }
 
@@ -389,11 +386,6 @@ func (r *requests) mark() int {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
-
-// encodings of a canary that must not be found anywhere.
-func encodings(canary string) []string {
-	return []string{canary, base64.StdEncoding.EncodeToString([]byte(canary))}
-}
 
 func withoutDefault(r *controllers.PipesTokenReconciler) {
 	r.DefaultEnvironment = types.NamespacedName{}

@@ -101,6 +101,7 @@ type Grant struct {
 
 // GrantNamespaces selects namespaces by name, by label, or both; a namespace that either selects fits.
 // +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.selector)",message="namespaces needs names or selector; names: [\"*\"] stands for all"
+// +kubebuilder:validation:MinProperties=1
 type GrantNamespaces struct {
 	// names of namespaces; "*" stands for all.
 	// +optional
@@ -119,6 +120,7 @@ type GrantNamespaces struct {
 }
 
 // PipesEnvironmentStatus is what the operator knows of the environment. It never holds the API key.
+// +kubebuilder:validation:MinProperties=1
 type PipesEnvironmentStatus struct {
 	// conditions of the environment: Ready and GrantsValid always, and Stalled where it applies.
 	// +optional
@@ -129,7 +131,7 @@ type PipesEnvironmentStatus struct {
 
 	// observedGeneration is the metadata.generation that this status speaks of.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 }
 

@@ -189,6 +189,7 @@ type AnnotationValue string
 type DataTemplate string
 
 // PipesTokenStatus is what the operator knows of the token. It never holds the token.
+// +kubebuilder:validation:MinProperties=1
 type PipesTokenStatus struct {
 	// conditions of the token: Ready always, and Connected, ScopesGranted, RenewalFailed, Stalled and Reconciling where
 	// they apply.
@@ -200,7 +201,7 @@ type PipesTokenStatus struct {
 
 	// observedGeneration is the metadata.generation that this status speaks of.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// expirationTime is when the token in the Secret expires. Absent when the Secret holds no token, or one without a

@@ -37,10 +37,14 @@ func (s sample) is(status metav1.ConditionStatus, reason string) check {
 		what: fmt.Sprintf("PipesToken %s has Ready=%s, %s", s.name, status, reason),
 		met: func(_, now *snapshot) (string, bool) {
 			ready := now.ready(s.name)
-			if ready.Status == status && ready.Reason == reason {
+			switch is := ready.Status == status && ready.Reason == reason; {
+			case is && status == metav1.ConditionTrue:
+				return "", true
+			case is:
 				return ready.Message, true
+			default:
+				return fmt.Sprintf("Ready=%s, %s: %s", ready.Status, ready.Reason, ready.Message), false
 			}
-			return fmt.Sprintf("Ready=%s, %s: %s", ready.Status, ready.Reason, ready.Message), false
 		},
 	}
 }
@@ -108,13 +112,13 @@ func (s sample) noSecret() check {
 // calls: WorkOS has been asked for the connection exactly this often in this phase.
 func (s sample) calls(want int) check {
 	return check{
-		what: fmt.Sprintf("calls to WorkOS for %s: %d", s.name, want),
+		what: fmt.Sprintf("WorkOS was asked %s for %s", times(want), s.name),
 		met: func(before, now *snapshot) (string, bool) {
 			got := len(now.calls(s.id)) - len(before.calls(s.id))
 			if got == want {
 				return "", true
 			}
-			return fmt.Sprint(got), false
+			return "asked " + times(got), false
 		},
 	}
 }
@@ -122,7 +126,7 @@ func (s sample) calls(want int) check {
 // rotated: this many new tokens have come in this phase, each by exactly one call.
 func (s sample) rotated(atLeast int) check {
 	return check{
-		what: fmt.Sprintf("%s has rotated %d times, with one call to WorkOS each", s.name, atLeast),
+		what: fmt.Sprintf("%s has rotated %s, at one call to WorkOS each", s.name, times(atLeast)),
 		met: func(before, now *snapshot) (string, bool) {
 			tokens := now.connection(s.id).TokenSerial - before.connection(s.id).TokenSerial
 			calls := len(now.calls(s.id)) - len(before.calls(s.id))
@@ -131,25 +135,10 @@ func (s sample) rotated(atLeast int) check {
 	}
 }
 
-// oneCallEach: since the beginning, each call has brought a token that no other call has.
-func (s sample) oneCallEach() check {
-	return check{
-		what: fmt.Sprintf("%s so far", s.name),
-		met: func(_, now *snapshot) (string, bool) {
-			serials := map[int]bool{}
-			for _, request := range now.calls(s.id) {
-				serials[request.TokenSerial] = true
-			}
-			calls, tokens := len(now.calls(s.id)), now.connection(s.id).TokenSerial
-			return fmt.Sprintf("%d calls, %d tokens", calls, tokens), calls == tokens && len(serials) == calls && !serials[0]
-		},
-	}
-}
-
 // livesLong: the token in the Secret is valid for at least this long.
 func (s sample) livesLong(atLeast time.Duration) check {
 	return check{
-		what: fmt.Sprintf("the token of %s is valid for more than %s", s.name, atLeast),
+		what: fmt.Sprintf("the token of %s is valid for %.0f minutes at least", s.name, atLeast.Minutes()),
 		met: func(_, now *snapshot) (string, bool) {
 			token := now.tokens[s.name]
 			if token == nil || token.Status.ExpirationTime == nil {
@@ -192,7 +181,7 @@ func (s sample) labelled(key, value string) check {
 // cameAfterGrant: the Secret has come since the environment was changed in this phase. It says how long that took.
 func (s sample) cameAfterGrant() check {
 	return check{
-		what: fmt.Sprintf("from the grant to Secret %s", s.name),
+		what: fmt.Sprintf("Secret %s, counted from the grant", s.name),
 		met: func(before, now *snapshot) (string, bool) {
 			if now.environment == nil || before.environment == nil || now.environment.Generation == before.environment.Generation {
 				return "the environment has not changed", false
@@ -202,7 +191,7 @@ func (s sample) cameAfterGrant() check {
 				return "no Secret", false
 			}
 			took := now.first[firstKey(secret)].Sub(now.first[firstKey(now.environment)])
-			return fmt.Sprintf("%.2f s", max(0, took).Seconds()), true
+			return fmt.Sprintf("after %.2f s", max(0, took).Seconds()), true
 		},
 	}
 }
@@ -210,13 +199,13 @@ func (s sample) cameAfterGrant() check {
 // cameAfter: the Secret is there. It says how long after an instant it came.
 func (s sample) cameAfter(began time.Time, what string) check {
 	return check{
-		what: fmt.Sprintf("from %s to Secret %s", what, s.name),
+		what: fmt.Sprintf("the first Secret, counted from %s", what),
 		met: func(_, now *snapshot) (string, bool) {
 			secret := now.secrets[s.name]
 			if secret == nil {
 				return "no Secret", false
 			}
-			return fmt.Sprintf("%.1f s", now.first[firstKey(secret)].Sub(began).Seconds()), true
+			return fmt.Sprintf("after %.1f s", now.first[firstKey(secret)].Sub(began).Seconds()), true
 		},
 	}
 }
@@ -231,12 +220,27 @@ func allLookedAfter() check {
 	}
 }
 
+// allSynced: Ready is True for every PipesToken.
+func allSynced() check {
+	return check{
+		what: "every PipesToken is Ready",
+		met: func(_, now *snapshot) (string, bool) {
+			for name := range now.tokens {
+				if ready := now.ready(name); ready.Status != metav1.ConditionTrue {
+					return fmt.Sprintf("%s has Ready=%s, %s", name, ready.Status, ready.Reason), false
+				}
+			}
+			return "", len(now.tokens) > 0
+		},
+	}
+}
+
 // noCalls: WorkOS has not been asked for anything in this phase.
 func noCalls() check {
 	return check{
-		what: "calls to WorkOS",
+		what: "WorkOS was asked for nothing",
 		met: func(before, now *snapshot) (string, bool) {
-			return fmt.Sprintf("%d before, %d after", len(before.requests), len(now.requests)), len(before.requests) == len(now.requests)
+			return fmt.Sprintf("%d calls before, %d after", len(before.requests), len(now.requests)), len(before.requests) == len(now.requests)
 		},
 	}
 }
@@ -275,4 +279,18 @@ func changedVersions[T any](before, now map[string]T, version func(T) string) []
 	}
 	slices.Sort(changed)
 	return changed
+}
+
+// times says how often, in words.
+func times(n int) string {
+	switch n {
+	case 0:
+		return "never"
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	default:
+		return fmt.Sprintf("%d times", n)
+	}
 }

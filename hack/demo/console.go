@@ -26,12 +26,23 @@ type console struct {
 	colour bool
 	// broken is told when nobody reads the output any more. Nil: nobody is told.
 	broken func(error)
+
+	parted bool // the last line is empty
 }
 
 // printf writes as fmt.Fprintf does.
 func (c *console) printf(format string, args ...any) {
-	if _, err := fmt.Fprintf(c.out, format, args...); err != nil && c.broken != nil {
+	text := fmt.Sprintf(format, args...)
+	c.parted = text == "\n" || strings.HasSuffix(text, "\n\n")
+	if _, err := io.WriteString(c.out, text); err != nil && c.broken != nil {
 		c.broken(fmt.Errorf("writing to stdout: %w", err))
+	}
+}
+
+// gap writes an empty line, unless there is one.
+func (c *console) gap() {
+	if !c.parted {
+		c.printf("\n")
 	}
 }
 
@@ -44,17 +55,18 @@ func (c *console) paint(colour, text string) string {
 }
 
 // title begins a step.
-func (c *console) title(format string, args ...any) {
-	c.printf("\n%s\n", c.paint(bold, fmt.Sprintf(format, args...)))
+func (c *console) title(text string) {
+	c.gap()
+	c.printf("%s\n", c.paint(bold, text))
 }
 
 // say writes sentences, wrapped.
 func (c *console) say(text string) {
-	c.printf("\n")
+	c.gap()
 	for _, line := range wrap(text, columns-len(indent)) {
 		c.printf("%s%s\n", indent, line)
 	}
-	c.printf("\n")
+	c.gap()
 }
 
 // command writes what a user would type.
@@ -69,7 +81,10 @@ func (c *console) output(text string) {
 
 func (c *console) block(text string, paint func(string) string) {
 	for line := range strings.Lines(text) {
-		c.printf("%s%s\n", indent, paint(strings.TrimRight(line, "\n")))
+		if line = strings.TrimRight(line, " \n"); line != "" {
+			line = indent + paint(line)
+		}
+		c.printf("%s\n", line)
 	}
 }
 
@@ -124,8 +139,8 @@ func wrap(text string, width int) []string {
 func shellLine(words ...string) string {
 	text, length := "$", 1
 	for i, word := range words {
-		// Two columns stay free for " \"; and a flag stays on one line with its command's name.
-		if i > 1 && length+1+len(word) > columns-len(indent)-2 {
+		// Two columns stay free for " \".
+		if i > 0 && length+1+len(word) > columns-len(indent)-2 {
 			text += " \\\n   "
 			length = 3
 		}

@@ -41,18 +41,15 @@ func (d *demo) startControlPlane(ctx context.Context) error {
 		return err
 	}
 	var client string
-	if err := retryPorts(func() (bool, error) {
-		p, address, err := d.startEtcd(ctx)
-		d.plane.etcd, client = p, address
-		return p.portTaken(), err
+	var err error
+	if d.plane.etcd, err = d.startReady(func() (p *process, err error) {
+		p, client, err = d.startEtcd(ctx)
+		return p, err
 	}); err != nil {
 		return err
 	}
-	return retryPorts(func() (bool, error) {
-		p, err := d.startAPIServer(ctx, client)
-		d.plane.apiserver = p
-		return p.portTaken(), err
-	})
+	d.plane.apiserver, err = d.startReady(func() (*process, error) { return d.startAPIServer(ctx, client) })
+	return err
 }
 
 // startEtcd starts etcd and waits until it listens on the address that it gives.
@@ -64,7 +61,7 @@ func (d *demo) startEtcd(ctx context.Context) (p *process, client string, err er
 	client, peer := addresses[0], "http://"+addresses[1]
 	// Nothing has to outlive a crash here, so nothing is synced to the disk.
 	p, err = d.start("etcd", d.program("etcd"), nil,
-		"--data-dir="+d.space.path("etcd"), "--unsafe-no-fsync", "--log-level=warn",
+		"--data-dir="+d.space.path("etcd", addresses[0]), "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls=http://"+client, "--advertise-client-urls=http://"+client,
 		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer)
 	if err != nil {
@@ -141,11 +138,11 @@ func (w workspace) writeKey(name string) error {
 	if err != nil {
 		return fmt.Errorf("making %s: %w", name, err)
 	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(key)
+	encoded, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		return fmt.Errorf("making %s: %w", name, err)
 	}
-	return w.write(name, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})))
+	return w.write(name, string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded})))
 }
 
 // kubectl runs kubectl as the user, and gives what it prints.

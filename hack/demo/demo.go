@@ -21,6 +21,7 @@ type demo struct {
 	assets string // the directory with etcd, kube-apiserver and kubectl
 	repo   string // the directory of the module
 	since  origin
+	passed int // how many steps have; 0 until all have
 
 	space     workspace
 	guard     *guard
@@ -85,8 +86,13 @@ func (d *demo) tearDown() {
 			_ = d.stop(p, 0) // it would take its time, and there is nothing to save
 		}
 	}
+	if d.space != "" {
+		if err := d.space.remove(); err != nil {
+			d.out.printf("%v: remove it by hand.\n", err)
+		}
+	}
 	if d.guard != nil {
-		d.guard.dismiss() // which removes the workspace, and whatever may be left
+		d.guard.dismiss()
 	}
 }
 
@@ -101,6 +107,21 @@ func (d *demo) start(name, path string, env []string, args ...string) (*process,
 	}
 	d.running.add(p)
 	return p, d.guard.tell("started %d", p.pid())
+}
+
+// startReady starts a program until it is ready; and again, with other ports, when somebody else has been faster to take one.
+func (d *demo) startReady(attempt func() (*process, error)) (*process, error) {
+	const attempts = 3
+	for i := 1; ; i++ {
+		p, err := attempt()
+		if err == nil {
+			return p, nil
+		}
+		if p == nil || !p.portTaken() || i == attempts {
+			return p, err
+		}
+		_ = d.stop(p, 0)
+	}
 }
 
 // stop ends a program.

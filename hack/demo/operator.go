@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ const (
 	operatorAccount   = "pipes-operator-manager"
 	// operatorKubeconfig is in the workspace, and holds a token of that ServiceAccount.
 	operatorKubeconfig = "operator.kubeconfig"
-	operatorLog        = "operator.log"
 	// operatorPatience is how long it may take to end.
 	operatorPatience = 15 * time.Second
 )
@@ -25,8 +23,8 @@ const (
 // operator is pipes-operator, the real program.
 type operator struct {
 	process *process
-	args    []string
-	metrics string // the URL of its metrics
+	metrics string // the address that it serves metrics on
+	probes  string // the address that it serves /readyz on
 }
 
 // giveRights writes the kubeconfig of the operator.
@@ -40,42 +38,43 @@ func (d *demo) giveRights(ctx context.Context) error {
 
 // startOperator starts the operator and waits until its caches are filled.
 func (d *demo) startOperator(ctx context.Context) error {
-	return retryPorts(func() (bool, error) {
-		p, err := d.tryOperator(ctx)
-		if err != nil && p.portTaken() {
-			return true, err
+	var err error
+	d.operator.process, err = d.startReady(func() (*process, error) { return d.tryOperator(ctx) })
+	return err
+}
+
+// tryOperator starts the operator on the ports that it had before, if it had any that nobody else has taken since.
+func (d *demo) tryOperator(ctx context.Context) (*process, error) {
+	if listens(ctx, d.operator.metrics) == nil || listens(ctx, d.operator.probes) == nil || d.operator.metrics == "" {
+		addresses, err := freeAddresses(ctx, 2)
+		if err != nil {
+			return nil, err
 		}
-		return false, err
+		d.operator.metrics, d.operator.probes = addresses[0], addresses[1]
+	}
+	p, err := d.start("pipes-operator", d.built("pipes-operator"), []string{"KUBECONFIG="}, d.operatorFlags()...)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.waitUntil(ctx, time.Minute, func(ctx context.Context) error {
+		return answersOK(ctx, http.DefaultClient, "http://"+d.operator.probes+"/readyz")
 	})
 }
 
-func (d *demo) tryOperator(ctx context.Context) (*process, error) {
-	addresses, err := freeAddresses(ctx, 2)
-	if err != nil {
-		return nil, err
-	}
-	d.operator.metrics = "http://" + addresses[0] + "/metrics"
-	d.operator.args = []string{
+// operatorFlags are the flags that the operator is started with.
+func (d *demo) operatorFlags() []string {
+	return []string{
 		"--kubeconfig=" + d.space.path(operatorKubeconfig),
 		"--default-environment=" + operatorNamespace + "/default",
 		"--allow-insecure-upstream", "--allowed-upstream-hosts=" + d.simulator.address,
-		"--metrics-bind-address=" + addresses[0], "--metrics-secure=false",
-		"--health-probe-bind-address=" + addresses[1],
+		"--metrics-bind-address=" + d.operator.metrics, "--metrics-secure=false",
+		"--health-probe-bind-address=" + d.operator.probes,
 		"--zap-encoder=console", "--zap-log-level=debug",
 	}
-	p, err := d.start("pipes-operator", d.built("pipes-operator"), []string{"KUBECONFIG="}, d.operator.args...)
-	if err != nil {
-		return nil, err
-	}
-	d.operator.process = p
-	return p, p.waitUntil(ctx, time.Minute, func(ctx context.Context) error {
-		return answersOK(ctx, http.DefaultClient, "http://"+addresses[1]+"/readyz")
-	})
 }
 
 // stopOperator ends the operator as a rollout does. It has to end well, and in time.
 func (d *demo) stopOperator() error {
-	d.running.remove(d.operator.process)
 	if err := d.stop(d.operator.process, operatorPatience); err != nil {
 		return fmt.Errorf("after SIGTERM: %w", err)
 	}
@@ -86,7 +85,7 @@ func (d *demo) stopOperator() error {
 func (o *operator) lookedAfter(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, o.metrics, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.metrics+"/metrics", http.NoBody)
 	if err != nil {
 		return 0, fmt.Errorf("reading the operator's metrics: %w", err)
 	}
@@ -112,13 +111,4 @@ func (o *operator) lookedAfter(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("reading the operator's metrics: %w", err)
 	}
 	return tokens, nil
-}
-
-// tailOfOperator is the end of the operator's log.
-func (d *demo) tailOfOperator() string {
-	file := d.space.path(operatorLog)
-	if _, err := os.Stat(file); err != nil {
-		return ""
-	}
-	return tail(file, 30)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -91,17 +92,6 @@ func (p *process) portTaken() bool {
 	}
 }
 
-// retryPorts does what needs ports, again with others while somebody else takes them first.
-func retryPorts(attempt func() (retry bool, err error)) error {
-	const attempts = 3
-	for i := 1; ; i++ {
-		retry, err := attempt()
-		if err == nil || !retry || i == attempts {
-			return err
-		}
-	}
-}
-
 // freeAddresses are n addresses on loopback that nobody listens on.
 func freeAddresses(ctx context.Context, n int) ([]string, error) {
 	var addresses []string
@@ -132,7 +122,7 @@ func (p *process) waitUntil(ctx context.Context, limit time.Duration, try func(c
 		case <-p.ended:
 			return p.dead()
 		case <-ctx.Done():
-			if context.Cause(ctx) == errTooLate {
+			if errors.Is(context.Cause(ctx), errTooLate) {
 				return fmt.Errorf("%s was not ready within %s: %w; the end of its log %s:\n%s", p.name, limit, err, p.log, tail(p.log, 15))
 			}
 			return context.Cause(ctx)

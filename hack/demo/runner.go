@@ -79,7 +79,7 @@ type runner struct {
 // run goes through the steps up to the first that fails. The error says which, and what was expected.
 func (r *runner) run(ctx context.Context, steps []step) error {
 	for i, s := range steps {
-		r.out.title("Step %d of %d: %s", i+1, len(steps), s.title)
+		r.out.title(fmt.Sprintf("Step %d of %d: %s", i+1, len(steps), s.title))
 		for _, p := range s.phases {
 			if err := r.phase(ctx, p); err != nil {
 				return fmt.Errorf("step %d of %d (%s): %w", i+1, len(steps), s.title, err)
@@ -105,9 +105,7 @@ func (r *runner) phase(ctx context.Context, p phase) error {
 	for _, f := range findings {
 		r.out.passed(f.what, f.seen)
 	}
-	if len(p.show) > 0 {
-		r.out.printf("\n")
-	}
+	r.out.gap()
 	return r.perform(ctx, p.show)
 }
 
@@ -186,7 +184,7 @@ type tableWriter struct {
 func (t *tableWriter) write(rows []row) {
 	for _, r := range rows {
 		if !t.begun {
-			t.out.printf("\n")
+			t.out.gap()
 			t.out.tableHeader()
 			t.begun = true
 		}
@@ -194,4 +192,4 @@ func (t *tableWriter) write(rows []row) {
 	}
 }
 
-func (t *tableWriter) end() { t.out.printf("\n") }
+func (t *tableWriter) end() { t.out.gap() }

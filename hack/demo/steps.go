@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"path/filepath"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -42,7 +40,7 @@ func (d *demo) rotate() step {
 			"Secret never holds an expired token. Watch two rotations; it goes on in the background after that.",
 		until:  []check{githubAlice.rotated(2), githubAlice.synced(), githubAlice.holdsNewest()},
 		within: 3 * time.Minute, // two rotations take about 45 s
-		show:   []action{d.simulate(http.MethodGet, "connections", "")},
+		show:   []action{d.journal(githubAlice)},
 	}}}
 }
 
@@ -56,7 +54,7 @@ func (d *demo) connect() step {
 		say: "Now she connects it. The operator would notice by itself: it asks again every 30 seconds, later less often. Whoever " +
 			"cannot wait, such as the page that she has connected on, asks for it with an annotation.",
 		do: []action{
-			d.simulate(http.MethodPost, "state", `{"slug":"slack","userID":"user_01ALICE","state":"connected"}`),
+			d.simulate("state", `{"slug":"slack","userID":"user_01ALICE","state":"connected"}`),
 			d.requestRefresh(slackAlice),
 		},
 		until:  []check{slackAlice.synced(), slackAlice.holdsNewest()},
@@ -74,16 +72,17 @@ func (d *demo) reauthorize() step {
 		say: "Bob's connection breaks, and WorkOS says needs_reauthorization. At the next renewal, or at once with the annotation, the token " +
 			"is taken out of the Secret (inactivePolicy: Clear), so that it also vanishes from running pods.",
 		do: []action{
-			d.simulate(http.MethodPost, "state", `{"slug":"notion","userID":"user_01BOB","state":"needs_reauthorization"}`),
+			d.simulate("state", `{"slug":"notion","userID":"user_01BOB","state":"needs_reauthorization"}`),
 			d.requestRefresh(notionBob),
 		},
 		until:  []check{notionBob.stuck(v1alpha1.NeedsReauthorizationReason), notionBob.cleared()},
 		within: soon,
+		steady: quiet,
 		show:   []action{d.user("get", "secret", notionBob.name)},
 	}, {
 		say: "Bob connects again, and the same Secret holds a token again.",
 		do: []action{
-			d.simulate(http.MethodPost, "state", `{"slug":"notion","userID":"user_01BOB","state":"connected"}`),
+			d.simulate("state", `{"slug":"notion","userID":"user_01BOB","state":"connected"}`),
 			d.requestRefresh(notionBob),
 		},
 		until:  []check{notionBob.synced(), notionBob.holdsNewest()},
@@ -102,7 +101,7 @@ func (d *demo) grant() step {
 	}, {
 		say: "The owner of the PipesEnvironment grants it. That takes effect at once.",
 		do: []action{d.user("patch", "pipesenvironment", "default", "--namespace="+operatorNamespace, "--type=json",
-			`-p=[{"op":"add","path":"/spec/grants/0/slugs/-","value":"linear"}]`)},
+			"-p", `[{"op":"add","path":"/spec/grants/0/slugs/-","value":"linear"}]`)},
 		until: []check{
 			linearCarol.synced(), linearCarol.holdsNewest(), linearCarol.calls(1), linearCarol.cameAfterGrant(),
 		},
@@ -115,7 +114,7 @@ func (d *demo) repair() step {
 		say: "Somebody puts a label of their own onto a Secret, which is theirs to keep, and then overwrites the token, which is not.",
 		do: []action{
 			d.user("label", "secret", slackAlice.name, "team=payments"),
-			d.user("patch", "secret", slackAlice.name, `-p={"stringData":{"access_token":"edited by hand"}}`),
+			d.user("patch", "secret", slackAlice.name, "-p", `{"stringData":{"access_token":"edited by hand"}}`),
 		},
 		until: []check{
 			slackAlice.sameToken(), slackAlice.labelled("team", "payments"), slackAlice.calls(1), slackAlice.synced(),
@@ -128,9 +127,9 @@ func (d *demo) repair() step {
 
 func (d *demo) restart() step {
 	return step{title: "the operator restarts, at no call", phases: []phase{{
-		say: "Meanwhile github-alice has gone on rotating. So that no renewal is due during the restart, its tokens live for an hour from now on.",
+		say: "So that no renewal is due during the restart, its tokens live for an hour from now on.",
 		do: []action{
-			d.simulate(http.MethodPost, "connections", `{"slug":"github","userID":"user_01ALICE","lifetime":"1h"}`),
+			d.simulate("connections", `{"slug":"github","userID":"user_01ALICE","lifetime":"1h"}`),
 			d.requestRefresh(githubAlice),
 		},
 		until:  []check{githubAlice.synced(), githubAlice.holdsNewest(), githubAlice.livesLong(30 * time.Minute)},
@@ -139,8 +138,7 @@ func (d *demo) restart() step {
 		say: "The operator is stopped and started again. All it has to know is in the Secrets' metadata: it asks WorkOS for nothing, and writes nothing.",
 		do:  []action{d.halt(), d.launch()},
 		until: []check{
-			allLookedAfter(), noCalls(), noWrites(),
-			githubAlice.synced(), slackAlice.synced(), notionBob.synced(), linearCarol.synced(),
+			allLookedAfter(), noCalls(), noWrites(), allSynced(),
 		},
 		within: soon,
 		steady: quiet,
@@ -157,7 +155,11 @@ func (d *demo) user(args ...string) action {
 	return action{
 		line: func() string {
 			words := []string{"kubectl"}
-			for _, arg := range args {
+			for i, arg := range args {
+				if i > 0 && len(args[i-1]) == 2 && args[i-1][0] == '-' { // -f FILE stays together
+					words[len(words)-1] += " " + quote(arg)
+					continue
+				}
 				words = append(words, quote(arg))
 			}
 			return shellLine(words...)
@@ -171,24 +173,32 @@ func (d *demo) requestRefresh(s sample) action {
 	args := []string{"annotate", "pipestoken", s.name, "--overwrite"}
 	const value = v1alpha1.RefreshRequestedAtAnnotation + "="
 	return action{
-		line: func() string { return shellLine(append(append([]string{"kubectl"}, args...), value+`"$(date +%s)"`)...) },
+		line: func() string {
+			return shellLine(append(append([]string{"kubectl"}, args...), value+`"$(date +%s)"`)...)
+		},
 		run: func(ctx context.Context) (string, error) {
-			return d.kubectl(ctx, append(args, fmt.Sprint(value, time.Now().Unix()))...)
+			return d.kubectl(ctx, append(args, value+strconv.FormatInt(time.Now().Unix(), 10))...)
 		},
 	}
 }
 
 // simulate is a request to the control API of the simulator. There may be no curl on this machine; there is one in the text.
-func (d *demo) simulate(method, endpoint, body string) action {
+func (d *demo) simulate(endpoint, body string) action {
 	return action{
-		line: func() string {
-			if method == http.MethodGet {
-				return shellLine("curl", "$SIMULATOR/"+endpoint)
-			}
-			return shellLine("curl", "$SIMULATOR/"+endpoint, "-d", quote(body))
-		},
+		line: func() string { return shellLine("curl", "-d "+quote(body), "$SIMULATOR/"+endpoint) },
 		run: func(ctx context.Context) (string, error) {
-			return d.simulator.do(ctx, method, endpoint, body)
+			return "", d.simulator.do(ctx, http.MethodPost, endpoint, body, nil)
+		},
+	}
+}
+
+// journal shows what WorkOS has been asked: for one connection, or for all if none is given.
+func (d *demo) journal(of ...sample) action {
+	return action{
+		line: func() string { return shellLine("curl", "$SIMULATOR/requests") + "   # in short:" },
+		run: func(ctx context.Context) (string, error) {
+			requests, err := d.simulator.requests(ctx)
+			return journalTable(requests, of...), err
 		},
 	}
 }
@@ -196,7 +206,7 @@ func (d *demo) simulate(method, endpoint, body string) action {
 // halt stops the operator.
 func (d *demo) halt() action {
 	return action{
-		line: func() string { return shellLine("kill", fmt.Sprint(d.operator.process.pid())) },
+		line: func() string { return shellLine("kill", strconv.Itoa(d.operator.process.pid())) },
 		run:  func(context.Context) (string, error) { return "", d.stopOperator() },
 	}
 }
@@ -205,7 +215,11 @@ func (d *demo) halt() action {
 func (d *demo) launch() action {
 	return action{
 		line: func() string {
-			return shellLine(filepath.Base(d.built("pipes-operator")), strings.Join(d.operator.args[:1], " "), "...")
+			words := []string{d.built("pipes-operator")}
+			for _, flag := range d.operatorFlags() {
+				words = append(words, quote(flag))
+			}
+			return shellLine(append(words, "2>>"+d.operator.process.log, "&")...)
 		},
 		run: func(ctx context.Context) (string, error) { return "", d.startOperator(ctx) },
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
 // row is one line of the table: a PipesToken at one instant, with the columns of `kubectl get pipestokens`.
@@ -83,4 +86,22 @@ func align(cells []string, paint func(column int, padded string) string) string 
 		line.WriteString(cell)
 	}
 	return strings.TrimRight(line.String(), " ")
+}
+
+// journalTable is a table of calls to WorkOS: those for some connections, or all if none is given.
+func journalTable(requests []workossim.Request, of ...sample) string {
+	var text strings.Builder
+	const format = "%-10s%-9s%-14s%-8s%-23s%s\n"
+	fmt.Fprintf(&text, format, "TIME", "SLUG", "USER", "STATUS", "RESULT", "TOKEN")
+	for _, r := range requests {
+		if len(of) > 0 && !slices.ContainsFunc(of, func(s sample) bool { return s.id == r.ID }) {
+			continue
+		}
+		token := ""
+		if r.TokenSerial > 0 {
+			token = "number " + strconv.Itoa(r.TokenSerial)
+		}
+		fmt.Fprintf(&text, format, r.Time.UTC().Format(time.TimeOnly), r.Slug, r.UserID, strconv.Itoa(r.Status), r.Result, token)
+	}
+	return text.String()
 }

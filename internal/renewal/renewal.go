@@ -129,7 +129,7 @@ func NextRefresh(t Token, last time.Time, interval time.Duration) time.Time {
 	if last.Before(first) {
 		return first
 	}
-	return first.Add((last.Sub(first)/interval + 1) * interval)
+	return last.Add(interval - last.Sub(first)%interval).Truncate(time.Second)
 }
 
 // Wait is how long from now until the earliest of the given instants, zero instants ignored: at least a millisecond, so that

@@ -99,7 +99,7 @@ func hasData(meta *metav1.PartialObjectMetadata, kept map[string][]byte) bool {
 // key takes its ownership from us, or removes it; whoever adds one owns it.
 func asWritten(meta *metav1.PartialObjectMetadata, facts Facts, template *Template) bool {
 	ours, others := ownership(meta.ManagedFields)
-	for key := range facts.annotations() {
+	for _, key := range factAnnotations {
 		if !ours.Metadata.Annotations.has(key) {
 			return false
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"iter"
 	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,41 +36,32 @@ func New(token *v1alpha1.PipesToken, content Content) *corev1.Secret {
 	}
 }
 
-// patch is a strategic merge patch: null removes a key, what is not named stays. It carries the resourceVersion that it was
-// decided on, so that the API server refuses it once the Secret has moved on.
-type patch struct {
-	Metadata patchMetadata  `json:"metadata"`
-	Data     map[string]any `json:"data,omitempty"`
+// operation is one of a JSON patch (RFC 6902). A strategic merge patch would do but for one thing: it cannot replace data that is
+// not there, and drops what it was to be replaced by.
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitempty"`
 }
 
-type patchMetadata struct {
-	ResourceVersion string                  `json:"resourceVersion"`
-	Labels          map[string]*string      `json:"labels,omitempty"`
-	Annotations     map[string]*string      `json:"annotations,omitempty"`
-	OwnerReferences []metav1.OwnerReference `json:"ownerReferences,omitempty"`
-	ManagedFields   []any                   `json:"managedFields,omitempty"`
-}
-
-// WritePatch replaces the data of the Secret by content, and of its metadata only what is ours. Of an Altered or Orphaned
-// Secret it also takes over the ownership of the data: writing the very bytes that somebody else has written would not, and
-// the Secret would look altered for ever.
+// WritePatch is a JSON patch that replaces the data of the Secret by content, and of its metadata only what is ours. Of an
+// Altered or Orphaned Secret it also takes over the ownership of the data: writing the very bytes that somebody else has
+// written would not, and the Secret would look altered for ever.
 func (s Secret) WritePatch(token *v1alpha1.PipesToken, content Content) ([]byte, error) {
-	p := s.metadataPatch(token, content.Facts.annotations())
-	p.Data = replaceData(content.Data)
+	patch := append(s.metadataPatch(token, content.Facts.annotations()), operation{"add", "/data", content.Data})
 	if s.State == Altered || s.State == Orphaned {
-		p.Metadata.ManagedFields = claim(s.Meta.ManagedFields, content)
+		patch = append(patch, operation{"add", "/metadata/managedFields", claim(s.Meta.ManagedFields, content)})
 	}
 	if s.State == Orphaned {
-		p.Metadata.OwnerReferences = []metav1.OwnerReference{controllerReference(token)}
+		references := append(slices.Clone(s.Meta.OwnerReferences), controllerReference(token))
+		patch = append(patch, operation{"add", "/metadata/ownerReferences", references})
 	}
-	return json.Marshal(p)
+	return json.Marshal(s.decidedOn(patch))
 }
 
-// ClearPatch removes the token from the Secret, and keeps the Secret.
+// ClearPatch is a JSON patch that removes the token from the Secret, and keeps the Secret.
 func (s Secret) ClearPatch(token *v1alpha1.PipesToken) ([]byte, error) {
-	p := s.metadataPatch(token, nil)
-	p.Data = replaceData(placeholder(token))
-	return json.Marshal(p)
+	return json.Marshal(s.decidedOn(append(s.metadataPatch(token, nil), operation{"add", "/data", placeholder(token)})))
 }
 
 // placeholder is the data of a Secret without a token: a Secret of a type that the API server allows only with certain keys keeps
@@ -81,62 +73,53 @@ func placeholder(token *v1alpha1.PipesToken) map[string][]byte {
 	case corev1.SecretTypeBasicAuth:
 		return map[string][]byte{corev1.BasicAuthPasswordKey: {}}
 	default:
-		return nil
+		return map[string][]byte{}
 	}
 }
 
-// MetadataPatch brings our labels and annotations up to date and leaves the token alone. It is nil when they are.
+// MetadataPatch is a JSON patch that brings our labels and annotations up to date and leaves the token alone. It is nil when they
+// are.
 func (s Secret) MetadataPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	var facts map[string]string
 	if s.State == Intact {
 		facts = s.Facts.annotations()
 	}
-	p := s.metadataPatch(token, facts)
-	if p.Metadata.Labels == nil && p.Metadata.Annotations == nil {
+	patch := s.metadataPatch(token, facts)
+	if len(patch) == 0 {
 		return nil, nil
 	}
-	return json.Marshal(p)
+	return json.Marshal(s.decidedOn(patch))
 }
 
-func (s Secret) metadataPatch(token *v1alpha1.PipesToken, facts map[string]string) patch {
+// decidedOn adds the resourceVersion that the patch was decided on, so that the API server refuses it once the Secret has moved on.
+func (s Secret) decidedOn(patch []operation) []operation {
+	return append(patch, operation{"replace", "/metadata/resourceVersion", s.Meta.ResourceVersion})
+}
+
+func (s Secret) metadataPatch(token *v1alpha1.PipesToken, facts map[string]string) []operation {
 	ours, _ := ownership(s.Meta.ManagedFields)
 	mayRemove := maps.Clone(ours.Metadata.Annotations)
 	for _, key := range factAnnotations {
 		mayRemove.add(keySet{key: {}})
 	}
-	return patch{Metadata: patchMetadata{
-		ResourceVersion: s.Meta.ResourceVersion,
-		Labels:          changes(s.Meta.Labels, desiredLabels(token), ours.Metadata.Labels),
-		Annotations:     changes(s.Meta.Annotations, desiredAnnotations(token, facts), mayRemove),
-	}}
+	return append(
+		changes("/metadata/labels", s.Meta.Labels, desiredLabels(token), ours.Metadata.Labels),
+		changes("/metadata/annotations", s.Meta.Annotations, desiredAnnotations(token, facts), mayRemove)...)
 }
 
-// changes turns have into want, removing only keys of mayRemove. It is nil when there is nothing to do.
-func changes(have, want map[string]string, mayRemove keySet) map[string]*string {
-	changes := map[string]*string{}
-	for key, value := range want {
-		if current, ok := have[key]; !ok || current != value {
-			changes[key] = ptr.To(value)
+// changes turns have, at path, into want, removing only keys of mayRemove. It replaces the whole map, because an operation on one
+// key of a map that somebody has removed meanwhile fails as invalid, before the API server looks at the resourceVersion.
+func changes(path string, have, want map[string]string, mayRemove keySet) []operation {
+	become := maps.Clone(want)
+	for key, value := range have {
+		if _, wanted := want[key]; !wanted && !mayRemove.has(key) {
+			become[key] = value
 		}
 	}
-	for key := range have {
-		if _, wanted := want[key]; !wanted && mayRemove.has(key) {
-			changes[key] = nil
-		}
-	}
-	if len(changes) == 0 {
+	if maps.Equal(have, become) {
 		return nil
 	}
-	return changes
-}
-
-// replaceData is the data of a strategic merge patch that replaces the map instead of merging into it.
-func replaceData(data map[string][]byte) map[string]any {
-	replaced := map[string]any{"$patch": "replace"}
-	for key, value := range data {
-		replaced[key] = value
-	}
-	return replaced
+	return []operation{{"add", path, become}}
 }
 
 // claim rewrites managedFields so that we, and nobody else, own the data and the facts of content. An API server takes over

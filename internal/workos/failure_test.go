@@ -22,6 +22,7 @@ import (
 // hijack hands the raw connection to act, and closes it after. The request has been read by then: closing with something
 // left to read would reset the connection.
 func hijack(t *testing.T, act func(*net.TCPConn)) http.HandlerFunc {
+	t.Helper()
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
 		connection, _, err := w.(http.Hijacker).Hijack()
