@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"net/http"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
 var _ = Describe("A Secret of that name", func() {
@@ -398,6 +400,46 @@ var _ = Describe("The PipesEnvironment", func() {
 		}
 		w.waitForEnvironment(v1alpha1.APIKeyRejectedReason)
 		Expect(len(w.upstream.Requests())).To(BeNumerically("<=", 4), "one for each worker that asked at the same time")
+	})
+
+	It("has a rotated key in use within a minute, without a restart", func() {
+		w.operator.stop()
+		w.stepEnvironments = true
+		w.start()
+		token := w.synced("alice", alwaysFresh)
+		w.upstream.SetAPIKeys("sk_test_canary_rotated")
+		secret := keySecret()
+		w.edit(secret, func() { secret.Data[apiKeyEntry] = []byte("sk_test_canary_rotated") })
+		w.timeline.advance(time.Minute)
+		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
+		Eventually(func() string { return w.reload(token).Status.LastHandledRefreshRequest }, soon, often).Should(Equal("now"))
+		requests := w.upstream.RequestsFor(idOf(token))
+		Expect(requests[len(requests)-1].Key).To(Equal(workossim.Fingerprint("sk_test_canary_rotated")))
+		Expect(requests[len(requests)-1].Status).To(Equal(http.StatusOK))
+		w.waitForEnvironment(v1alpha1.AvailableReason)
+	})
+
+	It("keeps saying after a restart that its key was refused, until WorkOS accepts one", func() {
+		token := w.token("alice")
+		w.connect(token)
+		w.upstream.SetAPIKeys("sk_other")
+		w.settled(token, v1alpha1.EnvironmentNotReadyReason)
+		w.waitForEnvironment(v1alpha1.APIKeyRejectedReason)
+		w.restart()
+		Eventually(func() time.Time { return w.timeline.timerOf(requestFor(token)) }, soon, often).ShouldNot(BeZero())
+		w.waitForEnvironment(v1alpha1.APIKeyRejectedReason)
+		w.upstream.SetAPIKeys(apiKey)
+		w.timeline.advance(time.Minute)
+		w.waitForReason(token, v1alpha1.TokenSyncedReason)
+		w.waitForEnvironment(v1alpha1.AvailableReason)
+	})
+
+	It("in a namespace that the operator does not watch is told to be out of sight", func() {
+		token := w.token("alice")
+		token.Spec.EnvironmentRef = &v1alpha1.EnvironmentReference{Name: environmentID, Namespace: "default"}
+		w.connect(token)
+		w.settled(token, v1alpha1.EnvironmentNotFoundReason)
+		Expect(token.Status.Conditions[0].Message).To(ContainSubstring("does not watch"))
 	})
 
 	It("that nobody names and nobody has set as the default is told", func() {

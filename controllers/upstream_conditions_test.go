@@ -132,6 +132,35 @@ var _ = Describe("WorkOS in trouble", func() {
 		Expect(w.operator.requests.since(mark)).To(BeEmpty())
 	})
 
+	It("is never asked more often than requestsPerMinute allows, and everybody gets their turn", func() {
+		environment := w.environment()
+		w.edit(environment, func() { environment.Spec.RequestsPerMinute = 3 })
+		w.waitForEnvironment(v1alpha1.AvailableReason)
+		var tokens []*v1alpha1.PipesToken
+		for _, name := range []string{"a", "b", "c", "d", "e", "f", "g"} {
+			token := w.token(name)
+			w.connect(token)
+			w.create(token)
+			tokens = append(tokens, token)
+		}
+		for _, token := range tokens {
+			Eventually(func() int64 { return w.reload(token).Status.ObservedGeneration }, soon, often).Should(BeNumerically(">", 0))
+			if token.Status.Conditions[0].Reason != v1alpha1.TokenSyncedReason {
+				Expect(conditionsOf(token)).To(ConsistOf("Ready=Unknown/Pending", "Reconciling=True/Pending"))
+				Expect(kstatusOf(token)).To(Equal(status.InProgressStatus))
+			}
+		}
+		w.timeline.advance(5 * time.Minute)
+		for _, token := range tokens {
+			w.waitForReason(token, v1alpha1.TokenSyncedReason)
+		}
+		requests := w.upstream.Requests()
+		Expect(requests).To(HaveLen(len(tokens)))
+		for i := 3; i < len(requests); i++ {
+			Expect(requests[i].Time.Sub(requests[i-3].Time)).To(BeNumerically(">=", time.Minute))
+		}
+	})
+
 	It("holds everyone on the key back while a Retry-After lasts", func() {
 		alice, bob := w.token("alice"), w.token("bob")
 		w.connect(alice)

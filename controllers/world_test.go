@@ -55,6 +55,8 @@ type world struct {
 	clock        *testingclock.FakeClock
 	timeline     *timeline
 	operator     *operator
+	// stepEnvironments runs the timers of PipesEnvironments on the timeline too. They fire every 30 seconds.
+	stepEnvironments bool
 }
 
 // newWorld starts from an environment that grants the tenant everything. The operator is not yet running.
@@ -282,7 +284,11 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 	environments := &controllers.PipesEnvironmentReconciler{
 		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock,
 	}
-	Expect(environments.SetupWithManager(manager, controller.Options{SkipNameValidation: ptr.To(true)})).To(Succeed())
+	options := controller.Options{SkipNameValidation: ptr.To(true)}
+	if w.stepEnvironments {
+		options = w.timeline.options()
+	}
+	Expect(environments.SetupWithManager(manager, options)).To(Succeed())
 
 	ctx, cancel := context.WithCancel(w.ctx)
 	var running sync.WaitGroup

@@ -21,7 +21,7 @@ type PipesEnvironmentSpec struct {
 	// +kubebuilder:default="https://api.workos.com"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' && !self.contains('@') && !self.contains('?') && !self.contains('#')",message="baseURL must be a URL such as https://api.workos.com, without user, query or fragment"
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[!-~]+$') && isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' && !self.contains('@') && !self.contains('?') && !self.contains('#')",message="baseURL must be a URL such as https://api.workos.com: http or https, with a host, without user, query, fragment and spaces"
 	BaseURL string `json:"baseURL,omitempty"`
 
 	// requestsPerMinute is how often the operator may call WorkOS with this API key, 1 to 60000. WorkOS allows a key 6000,
@@ -48,14 +48,14 @@ type SecretKeyReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",message="name must be a DNS name: lowercase letters, digits, '-' and '.', and a letter or digit at both ends of each part"
 	Name string `json:"name,omitempty"`
 
 	// key of the entry in the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]*$') && self != '.' && !self.startsWith('..')",message="key must be letters, digits, '-', '_' and '.', and not begin with '..'"
 	Key string `json:"key,omitempty"`
 }
 

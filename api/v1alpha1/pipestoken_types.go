@@ -43,7 +43,7 @@ type PipesTokenSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9_-]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([A-Za-z0-9][A-Za-z0-9_-]*)?$')",message="slug must be letters, digits, '-' and '_', and begin with a letter or digit, for example google-drive"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="slug is immutable: create another PipesToken"
 	Slug string `json:"slug,omitempty"`
 
@@ -52,7 +52,7 @@ type PipesTokenSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]*$')",message="userID must be letters, digits, '-' and '_', for example user_01EHZNVPK3SFK441A1RGBFSHRT"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="userID is immutable: create another PipesToken"
 	UserID string `json:"userID,omitempty"`
 
@@ -63,7 +63,7 @@ type PipesTokenSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]*$')",message="organizationID must be letters, digits, '-' and '_', for example org_01EHZNVPK3SFK441A1RGBFSHRT"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="organizationID is immutable: create another PipesToken"
 	OrganizationID string `json:"organizationID,omitempty"`
 
@@ -78,7 +78,7 @@ type PipesTokenSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",message="secretName must be a DNS name: lowercase letters, digits, '-' and '.', and a letter or digit at both ends of each part"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="secretName is immutable: create another PipesToken"
 	SecretName string `json:"secretName,omitempty"`
 
@@ -92,8 +92,7 @@ type PipesTokenSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="renewBefore must be between 10s and 24h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="renewBefore must be a duration between 10s and 24h, such as 90s, 10m or 1h30m"
 	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
 
 	// refreshInterval is how often a token without a known expiry is fetched again, to notice revocation, rotation and
@@ -102,8 +101,7 @@ type PipesTokenSpec struct {
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('24h')",message="refreshInterval must be between 1m and 24h"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('1m') && duration(self) <= duration('24h')",message="refreshInterval must be a duration between 1m and 24h, such as 5m, 1h or 1h30m"
 	RefreshInterval *metav1.Duration `json:"refreshInterval,omitempty"`
 
 	// inactivePolicy says what becomes of the Secret once WorkOS says that the connection is not active, or once the
@@ -126,14 +124,14 @@ type EnvironmentReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",message="name must be a DNS name: lowercase letters, digits, '-' and '.', and a letter or digit at both ends of each part"
 	Name string `json:"name,omitempty"`
 
 	// namespace of the PipesEnvironment. Default: the namespace of the PipesToken.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$')",message="namespace must be a DNS label: lowercase letters, digits and '-', and a letter or digit at both ends"
 	Namespace string `json:"namespace,omitempty"`
 }
 
@@ -151,7 +149,7 @@ type SecretTemplate struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of labels must be an optional DNS name with '/', then up to 63 letters, digits, '-', '_' or '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of labels must be an optional DNS name with '/', then up to 63 letters, digits, '-', '_' or '.'"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of labels in the domains kubernetes.io, k8s.io and pipes.workos.com are reserved"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="values of labels must be letters, digits, '-', '_' or '.', and begin and end with a letter or digit"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
@@ -161,7 +159,7 @@ type SecretTemplate struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of annotations must be an optional DNS name with '/', then up to 63 letters, digits, '-', '_' or '.'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of annotations must be an optional DNS name with '/', then up to 63 letters, digits, '-', '_' or '.'"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of annotations in the domains kubernetes.io, k8s.io and pipes.workos.com are reserved"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 

@@ -112,7 +112,7 @@ func (s sample) noSecret() check {
 // calls: WorkOS has been asked for the connection exactly this often in this phase.
 func (s sample) calls(want int) check {
 	return check{
-		what: fmt.Sprintf("WorkOS was asked %s for %s", times(want), s.name),
+		what: "WorkOS was asked for " + s.name + " " + times(want),
 		met: func(before, now *snapshot) (string, bool) {
 			got := len(now.calls(s.id)) - len(before.calls(s.id))
 			if got == want {
@@ -153,10 +153,13 @@ func (s sample) livesLong(atLeast time.Duration) check {
 // sameToken: the Secret holds the very token that it held before this phase.
 func (s sample) sameToken() check {
 	return check{
-		what: fmt.Sprintf("Secret %s holds what it held", s.name),
+		what: fmt.Sprintf("Secret %s holds its token", s.name),
 		met: func(before, now *snapshot) (string, bool) {
 			is, was := now.fingerprint(s.name), before.fingerprint(s.name)
-			return fmt.Sprintf("fingerprint %s, was %s", is, was), is == was && is != ""
+			if is == was && is != "" {
+				return fmt.Sprintf("fingerprint %s, as before", is), true
+			}
+			return fmt.Sprintf("fingerprint %s, before %s", is, was), false
 		},
 	}
 }
@@ -215,7 +218,8 @@ func allLookedAfter() check {
 	return check{
 		what: "the new process has looked at every PipesToken",
 		met: func(_, now *snapshot) (string, bool) {
-			return fmt.Sprintf("%d of %d", now.lookedAfter, len(now.tokens)), now.lookedAfter == len(now.tokens) && now.lookedAfter > 0
+			seen := now.lookedAfter()
+			return fmt.Sprintf("%d of %d", seen, len(now.tokens)), seen == len(now.tokens) && seen > 0
 		},
 	}
 }
@@ -285,7 +289,7 @@ func changedVersions[T any](before, now map[string]T, version func(T) string) []
 func times(n int) string {
 	switch n {
 	case 0:
-		return "never"
+		return "not at all"
 	case 1:
 		return "once"
 	case 2:

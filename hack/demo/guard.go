@@ -72,8 +72,9 @@ func keepGuard(in io.Reader) {
 	for pid := range running {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // fails when it has ended
 	}
+	deadline := time.Now().Add(5 * time.Second)
 	for pid := range running {
-		awaitEnd(pid, time.Now().Add(5*time.Second))
+		awaitEnd(pid, deadline)
 	}
 	if directory != "" {
 		_ = os.RemoveAll(directory)
@@ -85,7 +86,8 @@ func scan(line, format string, pid *int) bool {
 	return err == nil
 }
 
-// awaitEnd waits until there is no such process. It is not the guard's child, so it can only be looked for.
+// awaitEnd waits until there is no such process, so that nothing is written while the directory is removed. It is not the
+// guard's child, so it can only be looked for; and where nobody collects it, it is there for ever.
 func awaitEnd(pid int, deadline time.Time) {
 	for syscall.Kill(pid, 0) == nil && time.Now().Before(deadline) {
 		time.Sleep(20 * time.Millisecond)

@@ -125,8 +125,8 @@ type snapshot struct {
 	requests    []workossim.Request
 	connections []connection
 	first       map[string]time.Time
-	// lookedAfter is how many PipesTokens the running operator has looked at; 0 while none is running.
-	lookedAfter int
+	// lookedAfter asks the operator how many PipesTokens it has looked at since it was started; 0 when it does not answer.
+	lookedAfter func() int
 }
 
 // look takes a snapshot of the cluster.
@@ -167,8 +167,13 @@ func (d *demo) look(ctx context.Context) (*snapshot, error) {
 	if s.connections, err = d.simulator.connections(ctx); err != nil {
 		return nil, err
 	}
-	// While it is being restarted there is no operator to ask.
-	s.lookedAfter, _ = d.operator.lookedAfter(ctx)
+	s.lookedAfter = func() int {
+		n, err := d.operator.lookedAfter(ctx)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
 	return s, nil
 }
 

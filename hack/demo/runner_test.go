@@ -71,8 +71,8 @@ Step 1 of 2: first
   $ act
   did act
 
-  NAME         SLUG    READY   REASON               EXPIRES              AGE
-  a                                                                      0s
+  NAME          SLUG    READY    REASON               EXPIRES               AGE
+  a                                                                         0s
 
   ✓ enough looks: what is there
 

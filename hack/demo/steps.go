@@ -23,8 +23,9 @@ func (d *demo) steps() []step {
 
 func (d *demo) sync() step {
 	return step{title: "a token is synced", phases: []phase{{
-		say: "A PipesEnvironment holds the API key and says who may use it. A PipesToken asks for Alice's GitHub token.",
-		do:  []action{d.apply("environment"), d.apply(githubAlice.name)},
+		say: "A PipesEnvironment holds the API key and says who may use it; a PipesToken asks for Alice's GitHub token. " +
+			"The table is what kubectl get pipestokens -w shows.",
+		do: []action{d.apply("environment"), d.apply(githubAlice.name)},
 		until: []check{
 			githubAlice.synced(), githubAlice.hasKeys("access_token", "expires_at", "scopes"),
 			githubAlice.calls(1), githubAlice.cameAfter(d.since.at, d.since.what),
@@ -127,7 +128,7 @@ func (d *demo) repair() step {
 
 func (d *demo) restart() step {
 	return step{title: "the operator restarts, at no call", phases: []phase{{
-		say: "So that no renewal is due during the restart, its tokens live for an hour from now on.",
+		say: "So that no renewal is due during the restart, Alice's GitHub tokens live for an hour from now on.",
 		do: []action{
 			d.simulate("connections", `{"slug":"github","userID":"user_01ALICE","lifetime":"1h"}`),
 			d.requestRefresh(githubAlice),
@@ -185,7 +186,7 @@ func (d *demo) requestRefresh(s sample) action {
 // simulate is a request to the control API of the simulator. There may be no curl on this machine; there is one in the text.
 func (d *demo) simulate(endpoint, body string) action {
 	return action{
-		line: func() string { return shellLine("curl", "-d "+quote(body), "$SIMULATOR/"+endpoint) },
+		line: func() string { return shellLine("curl", "$SIMULATOR/"+endpoint, "-d "+quote(body)) },
 		run: func(ctx context.Context) (string, error) {
 			return "", d.simulator.do(ctx, http.MethodPost, endpoint, body, nil)
 		},

@@ -22,7 +22,7 @@ type row struct {
 }
 
 // tableWidths hold the longest name of the samples, and the longest reason. A longer value pushes its line to the right.
-var tableWidths = []int{13, 8, 8, 21, 21}
+var tableWidths = []int{14, 8, 9, 21, 22}
 
 func rowOf(token *v1alpha1.PipesToken, now time.Time) row {
 	r := row{name: token.Name, slug: token.Spec.Slug, age: now.Sub(token.CreationTimestamp.Time)}

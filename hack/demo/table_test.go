@@ -31,12 +31,12 @@ func TestRowsLookLikeThoseOfKubectl(t *testing.T) {
 		status v1alpha1.PipesTokenStatus
 		want   string
 	}{
-		"no status": {v1alpha1.PipesTokenStatus{}, "  github-alice github                                                    2m5s\n"},
-		"no expiry": {v1alpha1.PipesTokenStatus{Conditions: readyWith("False", "NeedsReauthorization")}, "  github-alice github  False   NeedsReauthorization                      2m5s\n"},
+		"no status": {v1alpha1.PipesTokenStatus{}, "  github-alice  github                                                      2m5s\n"},
+		"no expiry": {v1alpha1.PipesTokenStatus{Conditions: readyWith("False", "NeedsReauthorization")}, "  github-alice  github  False    NeedsReauthorization                       2m5s\n"},
 		"with expiry": {v1alpha1.PipesTokenStatus{Conditions: readyWith("True", "TokenSynced"), ExpirationTime: &expires},
-			"  github-alice github  True    TokenSynced          2026-11-23T13:00:00Z 2m5s\n"},
+			"  github-alice  github  True     TokenSynced          2026-11-23T13:00:00Z  2m5s\n"},
 		"a reason that is too long": {v1alpha1.PipesTokenStatus{Conditions: readyWith("False", "AccountSelectionRequired")},
-			"  github-alice github  False   AccountSelectionRequired                      2m5s\n"},
+			"  github-alice  github  False    AccountSelectionRequired                       2m5s\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
@@ -54,7 +54,7 @@ func TestTheTableFitsATerminalOf80Columns(t *testing.T) {
 	c.tableHeader()
 	c.tableRow(row{name: "linear-carol", slug: "linear", ready: "Unknown", reason: "NeedsReauthorization", expires: "2026-11-23T13:00:00Z", age: 125 * time.Second})
 	for line := range strings.Lines(out.String()) {
-		if len(line) > 80 {
+		if len(strings.TrimSuffix(line, "\n")) > 80 {
 			t.Errorf("%d columns: %s", len(line), line)
 		}
 	}
@@ -65,7 +65,7 @@ func TestColourDoesNotMoveColumns(t *testing.T) {
 	r := row{name: "github-alice", slug: "github", ready: "True", reason: "TokenSynced"}
 	(&console{out: &plain}).tableRow(r)
 	(&console{out: &coloured, colour: true}).tableRow(r)
-	if !strings.Contains(coloured.String(), "\x1b[32mTrue    \x1b[0m") {
+	if !strings.Contains(coloured.String(), "\x1b[32mTrue     \x1b[0m") {
 		t.Errorf("got %q", coloured.String())
 	}
 	if got := strings.NewReplacer("\x1b[32m", "", "\x1b[0m", "").Replace(coloured.String()); got != plain.String() {

@@ -1,0 +1,151 @@
+package controllers
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// healthy is a token of an hour, obtained at noon and looked at a minute later: there is nothing to do.
+func healthy() observation {
+	template, err := tokensecret.Compile(nil)
+	if err != nil {
+		panic(err)
+	}
+	return observation{
+		now: noon.Add(time.Minute),
+		token: &v1alpha1.PipesToken{
+			ObjectMeta: metav1.ObjectMeta{Name: "alice", Namespace: "agents", UID: "uid"},
+			Spec:       v1alpha1.PipesTokenSpec{Slug: "github", UserID: "user_1"},
+		},
+		template:        template,
+		environmentName: types.NamespacedName{Namespace: "pipes-system", Name: "default"},
+		environment:     &v1alpha1.PipesEnvironment{},
+		granted:         true,
+		secret: tokensecret.Secret{State: tokensecret.Intact, Facts: tokensecret.Facts{
+			ObtainedAt: noon, ExpiresAt: noon.Add(time.Hour), TemplateHash: template.Hash(), TokenHash: "hash",
+		}},
+	}
+}
+
+func TestDecide(t *testing.T) {
+	failing := finding{v1alpha1.UpstreamUnavailableReason, "trouble"}
+	for name, test := range map[string]struct {
+		seen   func(*observation)
+		action action
+		reason string
+	}{
+		"nothing to do":           {func(*observation) {}, relabel, ""},
+		"renewal is due":          {func(o *observation) { o.now = noon.Add(58 * time.Minute) }, fetch, ""},
+		"renewal is not yet due":  {func(o *observation) { o.now = noon.Add(47 * time.Minute) }, relabel, ""},
+		"no Secret":               {func(o *observation) { o.secret = tokensecret.Secret{State: tokensecret.Absent} }, fetch, ""},
+		"an empty Secret":         {func(o *observation) { o.secret = tokensecret.Secret{State: tokensecret.Empty} }, fetch, ""},
+		"an altered Secret":       {func(o *observation) { o.secret.State = tokensecret.Altered }, fetch, ""},
+		"an orphaned Secret":      {func(o *observation) { o.secret.State = tokensecret.Orphaned }, fetch, ""},
+		"another template":        {func(o *observation) { o.secret.Facts.TemplateHash = "old" }, fetch, ""},
+		"a refresh was requested": {func(o *observation) { request(o, "now") }, fetch, ""},
+		"a refresh was handled": {func(o *observation) {
+			request(o, "now")
+			o.token.Status.LastHandledRefreshRequest = "now"
+		}, relabel, ""},
+		"a refresh was requested while the last try has to wait": {func(o *observation) {
+			request(o, "now")
+			o.standing, o.attempt.notBefore = failing, noon.Add(time.Hour)
+		}, fetch, ""},
+		"a refresh was requested while there is no room in the budget": {func(o *observation) {
+			request(o, "now")
+			o.attempt = attempt{held: true, notBefore: noon.Add(time.Hour)}
+		}, relabel, ""},
+		"a failure that has to wait": {func(o *observation) {
+			o.standing, o.attempt.notBefore = failing, noon.Add(time.Hour)
+		}, relabel, failing.reason},
+		"a failure that has waited": {func(o *observation) { o.standing, o.attempt.notBefore = failing, noon }, fetch, ""},
+		"an altered Secret that has to wait": {func(o *observation) {
+			o.secret.State, o.attempt.notBefore = tokensecret.Altered, noon.Add(time.Hour)
+		}, wait, ""},
+		"an environment with a new connection": {func(o *observation) {
+			o.standing, o.connection = finding{v1alpha1.EnvironmentNotReadyReason, "key"}, 2
+			o.attempt = attempt{notBefore: noon.Add(time.Hour), connection: 1}
+		}, fetch, ""},
+
+		"no environment":                {func(o *observation) { o.environment, o.granted = nil, false }, wait, v1alpha1.EnvironmentNotFoundReason},
+		"no grant":                      {func(o *observation) { o.granted = false }, withdraw, v1alpha1.NotGrantedReason},
+		"no grant, and suspended":       {func(o *observation) { o.granted, o.token.Spec.Suspend = false, true }, withdraw, v1alpha1.NotGrantedReason},
+		"no grant, and another's":       {func(o *observation) { o.granted, o.secret.State = false, tokensecret.Foreign }, withdraw, v1alpha1.NotGrantedReason},
+		"suspended with a token":        {func(o *observation) { o.token.Spec.Suspend, o.now = true, noon.Add(59*time.Minute) }, relabel, ""},
+		"suspended, and a refresh":      {func(o *observation) { o.token.Spec.Suspend = true; request(o, "now") }, relabel, ""},
+		"suspended without a token":     {func(o *observation) { o.token.Spec.Suspend, o.secret.State = true, tokensecret.Absent }, wait, v1alpha1.SuspendedReason},
+		"somebody else's Secret":        {func(o *observation) { o.secret.State = tokensecret.Foreign }, wait, v1alpha1.SecretConflictReason},
+		"a broken template":             {func(o *observation) { o.template, o.templateErr = nil, errBroken }, wait, v1alpha1.InvalidTemplateReason},
+		"a broken template, no grant":   {func(o *observation) { o.template, o.templateErr, o.granted = nil, errBroken, false }, withdraw, v1alpha1.NotGrantedReason},
+		"a broken template, and due":    {func(o *observation) { o.template, o.templateErr, o.now = nil, errBroken, noon.Add(time.Hour) }, wait, v1alpha1.InvalidTemplateReason},
+		"a broken template, and a wish": {func(o *observation) { o.template, o.templateErr = nil, errBroken; request(o, "now") }, wait, v1alpha1.InvalidTemplateReason},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := healthy()
+			test.seen(&seen)
+			decided := decide(seen)
+			if decided.action != test.action || decided.finding.reason != test.reason {
+				t.Errorf("decided %+v, want %s %s", decided, test.action, test.reason)
+			}
+			if (decided.action == fetch) != (decided.cause != "") {
+				t.Errorf("a fetch has a cause, and nothing else has: %+v", decided)
+			}
+		})
+	}
+}
+
+var errBroken = errors.New("broken")
+
+func request(o *observation, value string) {
+	o.token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: value}
+}
+
+func TestUrgency(t *testing.T) {
+	valid, none := healthy(), healthy()
+	none.secret = tokensecret.Secret{State: tokensecret.Absent}
+	ordered := []outcome{
+		{observation: none, finding: finding{reason: v1alpha1.NotInstalledReason}},
+		{observation: none, finding: finding{reason: v1alpha1.UpstreamUnavailableReason}},
+		{observation: valid},
+	}
+	for i := range ordered[1:] {
+		if urgency(ordered[i]) >= urgency(ordered[i+1]) {
+			t.Errorf("%s is as urgent as %s", ordered[i].finding.reason, ordered[i+1].finding.reason)
+		}
+	}
+	if urgency(outcome{observation: valid}) <= 0 {
+		t.Error("renewals starve behind fresh events, which have priority 0")
+	}
+}
+
+// Every exit of a pass over a living object comes back, and none comes back at once for ever.
+func TestEveryOutcomeComesBack(t *testing.T) {
+	for _, reason := range append(slices.Collect(maps.Keys(traits)), "") {
+		for _, state := range []tokensecret.State{tokensecret.Absent, tokensecret.Foreign, tokensecret.Empty, tokensecret.Altered, tokensecret.Intact} {
+			for _, tried := range []bool{true, false} {
+				done := outcome{observation: healthy(), finding: finding{reason: reason, message: "x"}, tried: tried}
+				done.secret.State = state
+				status := statusOf(done)
+				done.attempt = nextAttempt(done, status)
+				next := nextTry(done)
+				if trait := traits[reason]; trait.asked && tried && !next.After(done.now) {
+					t.Errorf("%s, Secret %s: comes back at once after a try", reason, state)
+				}
+				if ready := readyOf(status); ready.Reason == "" || ready.Message == "" {
+					t.Errorf("%s, Secret %s: no Ready condition", reason, state)
+				}
+			}
+		}
+	}
+}
