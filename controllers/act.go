@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -81,13 +82,16 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 		// WorkOS has been asked: it is not asked again before a while has passed, however soon this is tried again.
 		failures := seen.attempt.failures + 1
 		r.memory.remember(seen.token, attempt{
-			at: seen.now, failures: failures, connection: done.connection,
+			at: seen.now, failures: failures, connection: done.connection, request: refreshRequest(seen.token),
 			notBefore: seen.now.Add(renewal.Backoff(failures, string(seen.token.UID))),
 		})
 		return outcome{}, err
 	}
 	return done, nil
 }
+
+// errMovedOn: the Secret is not as it was observed. The answer is dropped, because the Secret may hold a later one already.
+var errMovedOn = errors.New("the Secret has changed meanwhile")
 
 // write puts the token into the Secret, in one request that the API server refuses if the Secret is not as it was observed.
 func (r *PipesTokenReconciler) write(ctx context.Context, done *outcome, content tokensecret.Content) error {
@@ -98,21 +102,18 @@ func (r *PipesTokenReconciler) write(ctx context.Context, done *outcome, content
 	if !apierrors.IsAlreadyExists(err) {
 		return r.written(done, content, meta, err)
 	}
-	// The name is taken by a Secret that the cache does not show: somebody else's, or ours without our label.
+	// The name is taken by a Secret that the cache does not show: somebody else's, or ours without our label, or one that
+	// another replica has just created.
 	found, err := r.Secrets.Find(ctx, secretName(done.token))
 	if err != nil {
 		return fmt.Errorf("looking whose Secret %s is: %w", done.token.TargetSecretName(), err)
 	}
-	done.secret = tokensecret.Observe(found, done.token, done.template)
-	switch done.secret.State {
-	case tokensecret.Absent:
-		return fmt.Errorf("secret %s was there and is gone: trying again", done.token.TargetSecretName())
-	case tokensecret.Foreign:
-		done.finding = conflict(done.token)
+	if secret := tokensecret.Observe(found, done.token, done.template); secret.State == tokensecret.Foreign {
+		done.secret, done.finding = secret, conflict(done.token)
 		return nil
-	default:
-		return r.overwrite(ctx, done, content)
 	}
+	r.memory.wrote(done.token, found, done.now)
+	return fmt.Errorf("creating Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
 }
 
 func (r *PipesTokenReconciler) overwrite(ctx context.Context, done *outcome, content tokensecret.Content) error {
@@ -158,12 +159,7 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) erro
 	case !done.secret.IsOurs():
 		return nil
 	case policy == v1alpha1.InactivePolicyDelete:
-		if err := r.Secrets.Delete(ctx, done.secret.Meta); err != nil {
-			return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), err)
-		}
-		r.memory.secretDeleted(nameOf(done.token), done.secret.Meta.UID)
-		done.secret = tokensecret.Secret{State: tokensecret.Absent}
-		return nil
+		return r.remove(ctx, done)
 	case done.secret.State == tokensecret.Empty:
 		return nil
 	}
@@ -171,7 +167,20 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) erro
 	if err != nil {
 		return fmt.Errorf("clearing Secret %s: %w", done.token.TargetSecretName(), err)
 	}
-	return r.patchMetadata(ctx, done, patch, "clearing")
+	err = r.patchMetadata(ctx, done, patch, "clearing")
+	if isRefusal(err) {
+		return r.remove(ctx, done) // An immutable Secret cannot be cleared, and its token has to go all the same.
+	}
+	return err
+}
+
+func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error {
+	if err := r.Secrets.Delete(ctx, done.secret.Meta); err != nil {
+		return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), err)
+	}
+	r.memory.secretDeleted(nameOf(done.token), done.secret.Meta.UID)
+	done.secret = tokensecret.Secret{State: tokensecret.Absent}
+	return nil
 }
 
 func (r *PipesTokenReconciler) relabel(ctx context.Context, done *outcome) error {

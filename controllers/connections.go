@@ -99,7 +99,8 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, outcome work
 	switch outcome {
 	case workos.OutcomeKeyRejected:
 		c.setRejected(environmentName(environment), true)
-	case workos.OutcomeToken, workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive:
+	case workos.OutcomeToken, workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive,
+		workos.OutcomeNotFound, workos.OutcomeAccountSelectionRequired, workos.OutcomeAuthMethodMismatch:
 		c.setRejected(environmentName(environment), false)
 	}
 }

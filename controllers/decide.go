@@ -126,7 +126,7 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 	switch {
 	case seen.token.Spec.Suspend:
 		return "", time.Time{}
-	case refreshRequested(seen.token) && !(seen.attempt.held && seen.now.Before(seen.notBefore())):
+	case seen.refreshRequested() && !(seen.attempt.held && seen.now.Before(seen.notBefore())):
 		return "a refresh was requested", time.Time{}
 	case seen.now.Before(seen.notBefore()):
 		return "", time.Time{}
@@ -201,9 +201,11 @@ func refreshRequest(token *v1alpha1.PipesToken) string {
 	return strings.ToValidUTF8(value[:min(len(value), longest)], "")
 }
 
-func refreshRequested(token *v1alpha1.PipesToken) bool {
-	request := refreshRequest(token)
-	return request != "" && request != token.Status.LastHandledRefreshRequest
+// refreshRequested says whether a refresh request waits that has not been answered: the status says so, or, until it has been
+// written, the memory.
+func (seen observation) refreshRequested() bool {
+	request := refreshRequest(seen.token)
+	return request != "" && request != seen.token.Status.LastHandledRefreshRequest && request != seen.attempt.request
 }
 
 func latest(a, b time.Time) time.Time {

@@ -22,6 +22,8 @@ type attempt struct {
 	failures int
 	// held: the last try found no room in the budget of the API key, and left it undone.
 	held bool
+	// request is the refresh request that the last try answered.
+	request string
 	// taken: the last try found the Secret's name taken.
 	taken bool
 	// connection is the version of the environment's connection that the last try used.

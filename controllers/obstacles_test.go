@@ -479,3 +479,44 @@ var _ = Describe("The PipesEnvironment", func() {
 		}, soon, often).Should(ContainSubstring("spec.grants[0].namespaces.selector"))
 	})
 })
+
+var _ = Describe("Two replicas at once", func() {
+	It("never replace a token by one that was asked for earlier", func() {
+		w := newWorld()
+		token := w.token("alice")
+		w.connect(token, alwaysFresh)
+		w.create(token)
+
+		By("holding back the answer to the first")
+		release := make(chan struct{})
+		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultLatency, Hold: release, Times: 1})
+		w.start()
+		slow := w.timeline
+		Eventually(func() []workossim.Request { return w.upstream.RequestsFor(idOf(token)) }, soon, often).Should(HaveLen(1))
+
+		By("letting the second ask later and be answered first")
+		w.timeline = newTimeline(w.clock)
+		w.start()
+		w.waitForReason(token, v1alpha1.TokenSyncedReason)
+		later := w.tokenIn(token)
+		before := w.secret(token)
+		close(release)
+		slow.settle()
+		Expect(w.upstream.RequestsFor(idOf(token))).To(HaveLen(2))
+		Expect(w.secret(token)).To(Equal(before))
+		Expect(w.tokenIn(token)).To(Equal(later))
+	})
+})
+
+var _ = Describe("A Secret that cannot be cleared", func() {
+	It("is deleted when the grant is withdrawn", func() {
+		w := running()
+		token := w.synced("alice")
+		secret := w.secret(token)
+		w.waitForPass(token, func() { w.edit(secret, func() { secret.Immutable = ptr.To(true) }) })
+		environment := w.environment()
+		w.edit(environment, func() { environment.Spec.Grants = nil })
+		w.waitForReason(token, v1alpha1.NotGrantedReason)
+		Expect(w.secret(token)).To(BeNil())
+	})
+})

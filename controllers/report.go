@@ -52,11 +52,11 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 			notBefore: done.now.Add(renewal.SlowPoll(done.now, troubleSince(status.Conditions, done.now)))}
 	case done.finding.present() && !trait.asked && done.finding.reason != v1alpha1.SecretConflictReason:
 		// What is seen to stand in the way may be gone the next moment; nothing that was tried before has to be waited for.
-		return attempt{connection: done.connection, at: last.at}
+		return attempt{connection: done.connection, at: last.at, request: last.request}
 	case !done.tried:
 		return last
 	}
-	next := attempt{at: done.now, connection: done.connection}
+	next := attempt{at: done.now, connection: done.connection, request: refreshRequest(done.token)}
 	next.failures, next.notBefore = afterTry(done, status)
 	return next
 }

@@ -27,6 +27,8 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 	}
 	if done.tried && done.answer.Outcome != workos.OutcomeHeld {
 		status.LastHandledRefreshRequest = refreshRequest(done.token)
+	} else if done.attempt.request != "" {
+		status.LastHandledRefreshRequest = done.attempt.request
 	}
 	if done.secret.IsOurs() {
 		status.Binding = &v1alpha1.SecretReference{Name: done.token.TargetSecretName()}
@@ -152,8 +154,8 @@ func timeOrNil(t time.Time) *metav1.Time {
 	return &stored
 }
 
-// statusConfiguration is the status as server-side apply wants it: whole, since what is left out is removed. The UID keeps it from
-// an object that has been deleted and created anew meanwhile.
+// statusConfiguration is the status as server-side apply wants it: whole, since what is left out is removed. UID and
+// resourceVersion keep it from an object that has been created anew, or changed by another replica, since it was read.
 func statusConfiguration(token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus) *v1alpha1ac.PipesTokenApplyConfiguration {
 	applied := v1alpha1ac.PipesTokenStatus().
 		WithObservedGeneration(status.ObservedGeneration).
@@ -167,7 +169,7 @@ func statusConfiguration(token *v1alpha1.PipesToken, status v1alpha1.PipesTokenS
 	if status.Binding != nil {
 		applied.WithBinding(v1alpha1ac.SecretReference().WithName(status.Binding.Name))
 	}
-	return v1alpha1ac.PipesToken(token.Name, token.Namespace).WithUID(token.UID).WithStatus(applied)
+	return v1alpha1ac.PipesToken(token.Name, token.Namespace).WithUID(token.UID).WithResourceVersion(token.ResourceVersion).WithStatus(applied)
 }
 
 func conditionConfigurations(conditions []metav1.Condition) []*metav1ac.ConditionApplyConfiguration {

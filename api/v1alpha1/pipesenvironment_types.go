@@ -55,7 +55,7 @@ type SecretKeyReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]*$') && self != '.' && !self.startsWith('..')",message="key must be letters, digits, '-', '_' and '.', and not begin with '..'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]*$') && self != '.' && !self.startsWith('..')",message="key must be letters, digits, '-', '_' and '.', and not be '.' or begin with '..'"
 	Key string `json:"key,omitempty"`
 }
 
@@ -74,7 +74,7 @@ type Grant struct {
 	// +kubebuilder:validation:MaxItems=128
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9][A-Za-z0-9_-]*$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([A-Za-z0-9][A-Za-z0-9_-]*)?$')",message="slugs must be letters, digits, '-' and '_', and begin with a letter or digit"
 	Slugs []string `json:"slugs,omitempty"`
 
 	// organizationIDs that may be asked for. When given, a PipesToken must name one of them; one that names no
@@ -85,7 +85,7 @@ type Grant struct {
 	// +kubebuilder:validation:MaxItems=1024
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_-]+$`
+	// +kubebuilder:validation:items:XValidation:rule="!self.matches(r'[^\\w-]')",message="organizationIDs must be letters, digits, '-' and '_'"
 	OrganizationIDs []string `json:"organizationIDs,omitempty"`
 
 	// userIDs that may be asked for. Left out: any.
@@ -95,7 +95,7 @@ type Grant struct {
 	// +kubebuilder:validation:MaxItems=1024
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_-]+$`
+	// +kubebuilder:validation:items:XValidation:rule="!self.matches(r'[^\\w-]')",message="userIDs must be letters, digits, '-' and '_'"
 	UserIDs []string `json:"userIDs,omitempty"`
 }
 
@@ -110,7 +110,7 @@ type GrantNamespaces struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:Pattern=`^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$')",message="names must be those of namespaces, or '*' for all: patterns such as 'team-*' are not supported, use selector"
 	Names []string `json:"names,omitempty"`
 
 	// selector selects namespaces by their labels. It must not be empty: names: ["*"] stands for all.

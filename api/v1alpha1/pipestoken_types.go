@@ -35,7 +35,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="has(self.organizationID) == has(oldSelf.organizationID)",message="organizationID cannot be added or removed: create another PipesToken",fieldPath=".organizationID"
 // +kubebuilder:validation:XValidation:rule="has(self.environmentRef) == has(oldSelf.environmentRef)",message="environmentRef cannot be added or removed: create another PipesToken",fieldPath=".environmentRef"
 // +kubebuilder:validation:XValidation:rule="has(self.secretName) == has(oldSelf.secretName)",message="secretName cannot be added or removed: create another PipesToken",fieldPath=".secretName"
-// +kubebuilder:validation:XValidation:rule="(has(self.secretTemplate) ? self.secretTemplate.type : 'Opaque') == (has(oldSelf.secretTemplate) ? oldSelf.secretTemplate.type : 'Opaque')",message="secretTemplate.type is immutable: create another PipesToken",fieldPath=".secretTemplate"
+// +kubebuilder:validation:XValidation:rule="(has(self.secretTemplate) ? self.secretTemplate.type : 'Opaque') == (has(oldSelf.secretTemplate) ? oldSelf.secretTemplate.type : 'Opaque')",message="secretTemplate.type is immutable: create another PipesToken",fieldPath=".secretTemplate.type"
 type PipesTokenSpec struct {
 	// slug names the integration at WorkOS, as in its dashboard: github, slack, google-drive ...
 	// It consists of letters, digits, '-' and '_', begins with a letter or digit, and is at most 128 characters long.
@@ -149,9 +149,9 @@ type SecretTemplate struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of labels must be an optional DNS name with '/', then up to 63 letters, digits, '-', '_' or '.'"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of labels in the domains kubernetes.io, k8s.io and pipes.workos.com are reserved"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="values of labels must be letters, digits, '-', '_' or '.', and begin and end with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of labels must be up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, after a DNS name and '/' if need be"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of labels in the domains kubernetes.io, k8s.io and pipes.workos.com are reserved: use another"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="values of labels must be letters, digits, '-', '_' and '.', with a letter or digit at both ends"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
 	// annotations to put on the Secret, at most 16. Keys in the domains kubernetes.io, k8s.io and pipes.workos.com are
@@ -159,8 +159,8 @@ type SecretTemplate struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of annotations must be an optional DNS name with '/', then up to 63 letters, digits, '-', '_' or '.'"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of annotations in the domains kubernetes.io, k8s.io and pipes.workos.com are reserved"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of annotations must be up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, after a DNS name and '/' if need be"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of annotations in the domains kubernetes.io, k8s.io and pipes.workos.com are reserved: use another"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
 	// data replaces the default keys of the Secret: each key is a key of the Secret, each value a Go text/template over
@@ -169,7 +169,7 @@ type SecretTemplate struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="keys of data must be letters, digits, '-', '_' or '.', at most 253, and not begin with '..'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="keys of data must be up to 253 letters, digits, '-', '_' and '.', and not be '.' or begin with '..'"
 	Data map[string]DataTemplate `json:"data,omitempty"`
 }
 

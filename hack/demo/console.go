@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -107,12 +108,15 @@ func (c *console) busy(what string, do func() error) error {
 	began := time.Now()
 	c.printf("%s%-56s", indent, what)
 	err := do()
-	if err != nil {
+	switch {
+	case errors.Is(err, errStopped):
+		c.printf("stopped\n")
+	case err != nil:
 		c.printf("%s\n", c.paint(red, "failed"))
-		return err
+	default:
+		c.printf("%5.1f s\n", time.Since(began).Seconds())
 	}
-	c.printf("%5.1f s\n", time.Since(began).Seconds())
-	return nil
+	return err
 }
 
 const indent = "  "
