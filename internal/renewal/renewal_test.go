@@ -352,7 +352,7 @@ func TestNextRefreshSpreadsTokensThatWereObtainedTogether(t *testing.T) {
 		distinct[renewal.NextRefresh(renewal.Token{Obtained: start, Seed: seed}, start, time.Hour)] = true
 	}
 	if len(distinct) < 300 { // of 720 whole seconds in twelve minutes
-		t.Errorf("500 tokens are looked at at only %d instants", len(distinct))
+		t.Errorf("500 tokens share %d instants", len(distinct))
 	}
 }
 

@@ -34,9 +34,10 @@ func TestFactsComeBackFromTheSecretAsTheyWereWritten(t *testing.T) {
 		"a far expiry":              {func(f *tokensecret.Facts) { f.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			facts, want := full, full
+			facts := full
 			test.change(&facts)
-			if want = facts; test.want != nil {
+			want := facts
+			if test.want != nil {
 				want = full
 				test.want(&want)
 			}
@@ -51,7 +52,7 @@ func TestFactsComeBackFromTheSecretAsTheyWereWritten(t *testing.T) {
 
 func TestHashTokenTellsTokensApartAndNothingElse(t *testing.T) {
 	hash := func(uid, token string) string { return tokensecret.HashToken(uid, redact.NewString(token)) }
-	if hash("uid", canary) != hash("uid", canary) {
+	if first, again := hash("uid", canary), hash("uid", canary); first != again {
 		t.Error("the hash of one token changed")
 	}
 	seen := map[string]string{}

@@ -83,8 +83,8 @@ func FuzzObserve(f *testing.F) {
 		seen := tokensecret.Observe(meta, token, template)
 		write, err := seen.WritePatch(token, given)
 		expectPatch(t, write, err)
-		clear, err := seen.ClearPatch(token)
-		expectPatch(t, clear, err)
+		cleared, err := seen.ClearPatch(token)
+		expectPatch(t, cleared, err)
 		metadata, err := seen.MetadataPatch(token)
 		if metadata != nil || err != nil {
 			expectPatch(t, metadata, err)

@@ -50,6 +50,7 @@ func pretty(t *testing.T, text []byte) string {
 
 // noError makes the result of a patch one value.
 func noError(t *testing.T) func([]byte, error) []byte {
+	t.Helper()
 	return func(patch []byte, err error) []byte {
 		t.Helper()
 		if err != nil {
@@ -273,7 +274,7 @@ func TestMetadataPatch(t *testing.T) {
 		Labels:      map[string]v1alpha1.LabelValue{"team": "ai"},
 		Annotations: map[string]v1alpha1.AnnotationValue{"note": "x"},
 	})
-	clear := func(c *cluster) {
+	cleared := func(c *cluster) {
 		removeFacts(c)
 		c.disown(dataOf, "access_token", "expires_at", "scopes")
 	}
@@ -286,7 +287,7 @@ func TestMetadataPatch(t *testing.T) {
 		"nothing to do":                        {alice(), alice(), func(*cluster) {}, ""},
 		"nothing to do with a template":        {alice(template), alice(template), func(*cluster) {}, ""},
 		"nothing to do about foreign metadata": {alice(), alice(), func(c *cluster) { c.label("a", "b"); c.annotate("a", "b") }, ""},
-		"nothing to do with a cleared one":     {alice(), alice(), clear, ""},
+		"nothing to do with a cleared one":     {alice(), alice(), cleared, ""},
 		"only the template's data has changed": {alice(), alice(withTemplate(*specOf(map[string]string{"a": "b"}))), func(*cluster) {}, ""},
 		"a label and an annotation to add": {alice(), alice(template), func(*cluster) {}, `[
 			{"op": "add", "path": "/metadata/labels", "value": {` + ours + `, "team": "ai"}},
@@ -296,7 +297,7 @@ func TestMetadataPatch(t *testing.T) {
 			{"op": "add", "path": "/metadata/annotations", "value": {` + simpleFacts + `}}, ` + version + `]`},
 		"our label to restore": {alice(), alice(), func(c *cluster) { c.label(v1alpha1.TokenLabel, "other"); c.label("a", "b") }, `[
 			{"op": "add", "path": "/metadata/labels", "value": {` + ours + `, "a": "b"}}, ` + version + `]`},
-		"a label to add to a cleared one": {alice(), alice(template), clear, `[
+		"a label to add to a cleared one": {alice(), alice(template), cleared, `[
 			{"op": "add", "path": "/metadata/labels", "value": {` + ours + `, "team": "ai"}},
 			{"op": "add", "path": "/metadata/annotations", "value": {"note": "x"}}, ` + version + `]`},
 	} {

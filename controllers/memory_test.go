@@ -1,0 +1,74 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// The cache runs behind our own writes. A pass that believed it would take the token that it has just replaced for the present
+// one, and ask WorkOS again.
+func TestTheNewestSecretIsBelieved(t *testing.T) {
+	meta := func(version string) *metav1.PartialObjectMetadata {
+		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: "secret", ResourceVersion: version}}
+	}
+	token := &v1alpha1.PipesToken{ObjectMeta: metav1.ObjectMeta{Name: "alice", Namespace: "agents", UID: "token"}}
+	recreated := token.DeepCopy()
+	recreated.UID = "another"
+	for name, test := range map[string]struct {
+		cached *metav1.PartialObjectMetadata
+		after  time.Duration
+		token  *v1alpha1.PipesToken
+		events func(*memory)
+		want   string
+	}{
+		"the cache is behind":               {cached: meta("9"), want: "10"},
+		"the cache has caught up":           {cached: meta("10"), want: "10"},
+		"the cache is ahead":                {cached: meta("11"), want: "11"},
+		"the cache has not seen it created": {cached: nil, want: "10"},
+		"the cache never saw it":            {cached: nil, after: trustWritten, want: ""},
+		"the cache has seen it go":          {events: func(m *memory) { m.secretDeleted(nameOf(token), "secret") }, want: ""},
+		"the cache has seen another go":     {events: func(m *memory) { m.secretDeleted(nameOf(token), "older") }, want: "10"},
+		"the PipesToken is gone":            {events: func(m *memory) { m.forget(nameOf(token)) }, want: ""},
+		"the PipesToken was created anew":   {token: recreated, want: ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &memory{}
+			m.wrote(token, meta("10"), noon)
+			if test.events != nil {
+				test.events(m)
+			}
+			asked := token
+			if test.token != nil {
+				asked = test.token
+			}
+			got := m.newest(asked, test.cached, noon.Add(test.after))
+			if version := versionOf(got); version != test.want {
+				t.Errorf("got resourceVersion %q, want %q", version, test.want)
+			}
+		})
+	}
+}
+
+func versionOf(meta *metav1.PartialObjectMetadata) string {
+	if meta == nil {
+		return ""
+	}
+	return meta.ResourceVersion
+}
+
+func TestADeletedSecretEndsTheWaitForItsName(t *testing.T) {
+	token := &v1alpha1.PipesToken{ObjectMeta: metav1.ObjectMeta{Name: "alice", Namespace: "agents", UID: "token"}}
+	for taken, want := range map[bool]time.Time{true: {}, false: noon} {
+		m := &memory{}
+		m.remember(token, attempt{taken: taken, notBefore: noon})
+		m.secretDeleted(types.NamespacedName{Namespace: "agents", Name: "alice"}, "secret")
+		if got, _ := m.attempt(token); !got.notBefore.Equal(want) {
+			t.Errorf("taken %t: waits until %s, want %s", taken, got.notBefore, want)
+		}
+	}
+}
