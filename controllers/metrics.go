@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
@@ -27,7 +28,8 @@ type Metrics struct {
 
 // tokenState is what the gauges say of one PipesToken.
 type tokenState struct {
-	reason  string
+	reason  string    // of Ready
+	failing string    // the reason of RenewalFailed; empty: renewal does not fail
 	expires time.Time // zero: no expiry
 	due     time.Time // zero: nothing is due until something changes
 }
@@ -35,6 +37,8 @@ type tokenState struct {
 var (
 	tokensDesc = prometheus.NewDesc("pipes_operator_tokens",
 		"PipesTokens by the reason of their Ready condition.", []string{"reason"}, nil)
+	failingDesc = prometheus.NewDesc("pipes_operator_renewals_failing",
+		"PipesTokens whose token is still valid and cannot be renewed, by the reason of their RenewalFailed condition.", []string{"reason"}, nil)
 	overdueDesc = prometheus.NewDesc("pipes_operator_oldest_overdue_renewal_seconds",
 		"How long the PipesToken that has waited longest past its due time has waited; 0 when none has. "+
 			"It grows without bound when an object has been forgotten.", nil, nil)
@@ -61,7 +65,9 @@ func NewMetrics(registerer prometheus.Registerer, clock clock.PassiveClock, perO
 		}),
 	}
 	for _, outcome := range workos.Outcomes() {
-		m.calls.WithLabelValues(string(outcome), "true")
+		if outcome != workos.OutcomeHeld { // which is never sent
+			m.calls.WithLabelValues(string(outcome), "true")
+		}
 	}
 	for _, collector := range []prometheus.Collector{m.calls, m.lateness, m.skew, m} {
 		if err := registerer.Register(collector); err != nil {
@@ -86,11 +92,14 @@ func (m *Metrics) Asked(answer workos.Answer, late time.Duration, wasDue bool) {
 	}
 }
 
-// Observe notes the state of one PipesToken: the reason of its Ready condition, the expiry of its token and when it is due.
-func (m *Metrics) Observe(name types.NamespacedName, reason string, expires *metav1.Time, due time.Time) {
-	state := tokenState{reason: reason, due: due}
-	if expires != nil {
-		state.expires = expires.Time
+// Observe notes the state of one PipesToken: its status, and when it is due.
+func (m *Metrics) Observe(name types.NamespacedName, status v1alpha1.PipesTokenStatus, due time.Time) {
+	state := tokenState{reason: readyOf(status).Reason, due: due}
+	if failed := meta.FindStatusCondition(status.Conditions, v1alpha1.RenewalFailedCondition); failed != nil {
+		state.failing = failed.Reason
+	}
+	if status.ExpirationTime != nil {
+		state.expires = status.ExpirationTime.Time
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -107,6 +116,7 @@ func (m *Metrics) Forget(name types.NamespacedName) {
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- tokensDesc
+	descriptions <- failingDesc
 	descriptions <- overdueDesc
 	descriptions <- expirationDesc
 }
@@ -116,9 +126,12 @@ func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 	now := m.clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	reasons, overdue := map[string]int{}, time.Duration(0)
+	reasons, failing, overdue := map[string]int{}, map[string]int{}, time.Duration(0)
 	for name, state := range m.tokens {
 		reasons[state.reason]++
+		if state.failing != "" {
+			failing[state.failing]++
+		}
 		if !state.due.IsZero() {
 			overdue = max(overdue, now.Sub(state.due))
 		}
@@ -129,6 +142,9 @@ func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 	}
 	for reason, count := range reasons {
 		metrics <- prometheus.MustNewConstMetric(tokensDesc, prometheus.GaugeValue, float64(count), reason)
+	}
+	for reason, count := range failing {
+		metrics <- prometheus.MustNewConstMetric(failingDesc, prometheus.GaugeValue, float64(count), reason)
 	}
 	metrics <- prometheus.MustNewConstMetric(overdueDesc, prometheus.GaugeValue, overdue.Seconds())
 }

@@ -23,7 +23,7 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	done.attempt = nextAttempt(done, status)
 	r.memory.remember(done.token, done.attempt)
 	due := nextTry(done)
-	r.Metrics.Observe(nameOf(done.token), readyOf(status).Reason, status.ExpirationTime, due)
+	r.Metrics.Observe(nameOf(done.token), status, due)
 
 	if !sameStatus(status, done.token.Status) {
 		if err := r.Client.Status().Apply(ctx, statusConfiguration(done.token, status), client.ForceOwnership); err != nil {

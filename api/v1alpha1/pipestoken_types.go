@@ -230,7 +230,7 @@ type PipesTokenStatus struct {
 	MissingScopes []string `json:"missingScopes,omitempty"`
 
 	// lastHandledRefreshRequest echoes the annotation pipes.workos.com/refresh-requested-at once the fetch that it asked
-	// for has been made.
+	// for has been tried; the conditions say how it went.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256

@@ -29,7 +29,7 @@ type PipesTokenStatusApplyConfiguration struct {
 	// missingScopes are the scopes that the integration asks for and the user has not granted.
 	MissingScopes []string `json:"missingScopes,omitempty"`
 	// lastHandledRefreshRequest echoes the annotation pipes.workos.com/refresh-requested-at once the fetch that it asked
-	// for has been made.
+	// for has been tried; the conditions say how it went.
 	LastHandledRefreshRequest *string `json:"lastHandledRefreshRequest,omitempty"`
 	// binding names the Secret, which makes a PipesToken a Provisioned Service of servicebinding.io.
 	Binding *SecretReferenceApplyConfiguration `json:"binding,omitempty"`

@@ -1,0 +1,57 @@
+package controllers
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	testingclock "k8s.io/utils/clock/testing"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+func TestGaugesFollowTheTokens(t *testing.T) {
+	registry, clock := prometheus.NewRegistry(), testingclock.NewFakePassiveClock(noon)
+	metrics, err := NewMetrics(registry, clock, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := func(n string) types.NamespacedName { return types.NamespacedName{Namespace: "agents", Name: n} }
+	ready := func(reason string, more ...metav1.Condition) v1alpha1.PipesTokenStatus {
+		return v1alpha1.PipesTokenStatus{Conditions: append(more, metav1.Condition{Type: v1alpha1.ReadyCondition, Reason: reason})}
+	}
+	synced := ready(v1alpha1.TokenSyncedReason, metav1.Condition{Type: v1alpha1.RenewalFailedCondition, Reason: v1alpha1.RateLimitedReason})
+	synced.ExpirationTime = &metav1.Time{Time: noon.Add(time.Hour)}
+	metrics.Observe(name("synced"), synced, noon.Add(-3*time.Second))
+	metrics.Observe(name("lost"), ready(v1alpha1.NotInstalledReason), noon.Add(time.Minute))
+	metrics.Observe(name("denied"), ready(v1alpha1.NotGrantedReason), time.Time{})
+	metrics.Observe(name("gone"), ready(v1alpha1.NotGrantedReason), noon.Add(-time.Hour))
+	metrics.Forget(name("gone"))
+	clock.SetTime(noon.Add(2 * time.Second))
+
+	want := `
+# HELP pipes_operator_oldest_overdue_renewal_seconds How long the PipesToken that has waited longest past its due time has waited; 0 when none has. It grows without bound when an object has been forgotten.
+# TYPE pipes_operator_oldest_overdue_renewal_seconds gauge
+pipes_operator_oldest_overdue_renewal_seconds 5
+# HELP pipes_operator_renewals_failing PipesTokens whose token is still valid and cannot be renewed, by the reason of their RenewalFailed condition.
+# TYPE pipes_operator_renewals_failing gauge
+pipes_operator_renewals_failing{reason="RateLimited"} 1
+# HELP pipes_operator_token_expiration_timestamp_seconds When the token in the Secret of a PipesToken expires, in Unix time.
+# TYPE pipes_operator_token_expiration_timestamp_seconds gauge
+pipes_operator_token_expiration_timestamp_seconds{name="synced",namespace="agents"} 1.7954388e+09
+# HELP pipes_operator_tokens PipesTokens by the reason of their Ready condition.
+# TYPE pipes_operator_tokens gauge
+pipes_operator_tokens{reason="NotGranted"} 1
+pipes_operator_tokens{reason="NotInstalled"} 1
+pipes_operator_tokens{reason="TokenSynced"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want),
+		"pipes_operator_oldest_overdue_renewal_seconds", "pipes_operator_renewals_failing",
+		"pipes_operator_token_expiration_timestamp_seconds", "pipes_operator_tokens"); err != nil {
+		t.Error(err)
+	}
+}
