@@ -13,7 +13,6 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/redact"
-	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
@@ -28,37 +27,40 @@ type outcome struct {
 	repaired bool
 	// answer is what WorkOS said; the zero Answer when it was not asked.
 	answer workos.Answer
+	// unfinished is why the Secret is not yet as it should be, and has to be tried again soon.
+	unfinished error
+	// dropped: the answer brought a token that could not be written.
+	dropped bool
 }
 
-// act does what was decided.
+// act does what was decided. Its own errors are those after which there is nothing to report.
 func (r *PipesTokenReconciler) act(ctx context.Context, seen observation, decided decision) (outcome, error) {
 	done := outcome{observation: seen, finding: decided.finding}
 	switch decided.action {
 	case fetch:
 		return r.fetch(ctx, seen, decided)
 	case withdraw:
-		return done, r.withdraw(ctx, &done)
+		r.withdraw(ctx, &done)
 	case relabel:
-		return done, r.relabel(ctx, &done)
-	default:
-		return done, nil
+		r.relabel(ctx, &done)
+	case wait:
 	}
+	return done, nil
 }
 
 // fetch asks WorkOS once and does what the answer calls for.
 func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, decided decision) (outcome, error) {
-	done := outcome{observation: seen, tried: true, repaired: seen.secret.State == tokensecret.Altered ||
-		seen.secret.State == tokensecret.Absent && seen.token.Status.Binding != nil}
-	upstream, problem, err := r.Connections.client(ctx, seen.environment)
+	done := outcome{observation: seen, tried: true, repaired: seen.secret.State != tokensecret.Intact && seen.attempt.intact}
+	upstream, version, problem, err := r.Connections.client(ctx, seen.environment)
 	if err != nil {
 		return outcome{}, err
 	}
+	done.client = version
 	if problem.present() {
 		done.finding = finding{v1alpha1.EnvironmentNotReadyReason, fmt.Sprintf(
 			"PipesEnvironment %q in namespace %q is not ready: %s", seen.environment.Name, seen.environment.Namespace, problem.message)}
 		return done, nil
 	}
-	done.connection = r.Connections.versionOf(seen.environmentName)
 	done.answer, err = upstream.Token(ctx, workos.Request{
 		Slug: seen.token.Spec.Slug, UserID: seen.token.Spec.UserID, OrganizationID: seen.token.Spec.OrganizationID,
 	})
@@ -68,24 +70,17 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 	log.FromContext(ctx).V(1).Info("Asked WorkOS", "cause", decided.cause, "outcome", done.answer.Outcome,
 		"sent", done.answer.Sent, "requestID", done.answer.RequestID, "message", done.answer.Message)
 	r.Metrics.Asked(done.answer, seen.now.Sub(decided.due), !decided.due.IsZero())
-	r.Connections.heard(seen.environment, done.answer.Outcome)
+	r.Connections.heard(seen.environment, version, done.answer.Outcome)
 
 	judged := judge(seen, done.answer)
 	done.finding = judged.finding
 	switch {
 	case judged.write:
-		err = r.write(ctx, &done, judged.content)
+		if done.unfinished = r.write(ctx, &done, judged.content); done.unfinished != nil {
+			done.dropped, done.finding = true, seen.standing
+		}
 	case traits[judged.finding.reason].withdraws:
-		err = r.withdraw(ctx, &done)
-	}
-	if err != nil {
-		// WorkOS has been asked: it is not asked again before a while has passed, however soon this is tried again.
-		failures := seen.attempt.failures + 1
-		r.memory.remember(seen.token, attempt{
-			at: seen.now, failures: failures, connection: done.connection, request: refreshRequest(seen.token),
-			notBefore: seen.now.Add(renewal.Backoff(failures, string(seen.token.UID))),
-		})
-		return outcome{}, err
+		r.withdraw(ctx, &done)
 	}
 	return done, nil
 }
@@ -100,6 +95,7 @@ func (r *PipesTokenReconciler) write(ctx context.Context, done *outcome, content
 	}
 	meta, err := r.Secrets.Create(ctx, tokensecret.New(done.token, content))
 	if !apierrors.IsAlreadyExists(err) {
+		done.unseen = err == nil
 		return r.written(done, content, meta, err)
 	}
 	// The name is taken by a Secret that the cache does not show: somebody else's, or ours without our label, or one that
@@ -108,8 +104,8 @@ func (r *PipesTokenReconciler) write(ctx context.Context, done *outcome, content
 	if err != nil {
 		return fmt.Errorf("looking whose Secret %s is: %w", done.token.TargetSecretName(), err)
 	}
-	if secret := tokensecret.Observe(found, done.token, done.template); secret.State == tokensecret.Foreign {
-		done.secret, done.finding = secret, conflict(done.token)
+	if done.secret = tokensecret.Observe(found, done.token, done.template); done.secret.State == tokensecret.Foreign {
+		done.finding = conflict(done.token)
 		return nil
 	}
 	r.memory.wrote(done.token, found, done.now)
@@ -129,8 +125,7 @@ func (r *PipesTokenReconciler) overwrite(ctx context.Context, done *outcome, con
 func (r *PipesTokenReconciler) written(done *outcome, content tokensecret.Content, meta *metav1.PartialObjectMetadata, err error) error {
 	switch {
 	case err == nil:
-		r.memory.wrote(done.token, meta, done.now)
-		done.secret = tokensecret.Observe(meta, done.token, done.template)
+		r.wrote(done, meta)
 		return nil
 	case isRefusal(err):
 		done.finding = finding{v1alpha1.SecretRejectedReason,
@@ -141,12 +136,28 @@ func (r *PipesTokenReconciler) written(done *outcome, content tokensecret.Conten
 	}
 }
 
-// withdraw applies inactivePolicy to the Secret. It touches nothing that is not ours, and nothing that holds no token.
-func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) error {
-	policy := done.token.Spec.InactivePolicy
-	if policy == v1alpha1.InactivePolicyRetain {
-		return nil
+// wrote takes note of how a write has left the Secret.
+func (r *PipesTokenReconciler) wrote(done *outcome, meta *metav1.PartialObjectMetadata) {
+	r.memory.wrote(done.token, meta, done.now)
+	done.secret = tokensecret.Observe(meta, done.token, done.template)
+}
+
+// stillThere comes before why a token that has to go could not be taken out of the Secret.
+const stillThere = ". The token is still in the Secret, because the API server refuses to take it out: "
+
+// withdraw applies inactivePolicy to the Secret. It touches nothing that is not ours, and nothing that holds no token. Where the
+// API server refuses it, the finding says so.
+func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
+	done.finding.message, _, _ = strings.Cut(done.finding.message, stillThere)
+	if done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain {
+		return
 	}
+	if done.unfinished = r.takeAway(ctx, done); isRefusal(done.unfinished) {
+		done.finding.message += stillThere + printable(done.unfinished.Error())
+	}
+}
+
+func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) error {
 	if done.secret.State == tokensecret.Absent && readyReason(done.token) != done.finding.reason {
 		// A Secret that has lost our label is not in the cache. Look once, before saying that the token is gone.
 		found, err := r.Secrets.Find(ctx, secretName(done.token))
@@ -154,24 +165,30 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) erro
 			return fmt.Errorf("looking for Secret %s: %w", done.token.TargetSecretName(), err)
 		}
 		done.secret = tokensecret.Observe(found, done.token, done.template)
+		if done.tried && done.secret.IsOurs() {
+			r.memory.wrote(done.token, found, done.now)
+			return fmt.Errorf("clearing Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
+		}
 	}
 	switch {
 	case !done.secret.IsOurs():
 		return nil
-	case policy == v1alpha1.InactivePolicyDelete:
+	case done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyDelete:
 		return r.remove(ctx, done)
 	case done.secret.State == tokensecret.Empty:
 		return nil
 	}
 	patch, err := done.secret.ClearPatch(done.token)
+	if err == nil {
+		err = r.patch(ctx, done, patch)
+	}
+	if apierrors.IsInvalid(err) {
+		return r.remove(ctx, done) // An immutable Secret cannot be cleared, and its token has to go all the same.
+	}
 	if err != nil {
 		return fmt.Errorf("clearing Secret %s: %w", done.token.TargetSecretName(), err)
 	}
-	err = r.patchMetadata(ctx, done, patch, "clearing")
-	if isRefusal(err) {
-		return r.remove(ctx, done) // An immutable Secret cannot be cleared, and its token has to go all the same.
-	}
-	return err
+	return nil
 }
 
 func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error {
@@ -183,22 +200,24 @@ func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error 
 	return nil
 }
 
-func (r *PipesTokenReconciler) relabel(ctx context.Context, done *outcome) error {
+// relabel brings labels and annotations up to date. That they are not does not keep the token from being renewed.
+func (r *PipesTokenReconciler) relabel(ctx context.Context, done *outcome) {
 	patch, err := done.secret.MetadataPatch(done.token)
-	if err != nil || patch == nil {
-		return err
+	if err == nil && patch != nil {
+		err = r.patch(ctx, done, patch)
 	}
-	return r.patchMetadata(ctx, done, patch, "relabelling")
+	if err != nil {
+		done.unfinished = fmt.Errorf("relabelling Secret %s: %w", done.token.TargetSecretName(), err)
+	}
 }
 
-// patchMetadata sends a patch that brings no token.
-func (r *PipesTokenReconciler) patchMetadata(ctx context.Context, done *outcome, patch []byte, doing string) error {
+// patch sends a patch that brings no token.
+func (r *PipesTokenReconciler) patch(ctx context.Context, done *outcome, patch []byte) error {
 	meta, err := r.Secrets.Patch(ctx, secretName(done.token), patch)
 	if err != nil {
-		return fmt.Errorf("%s Secret %s: %w", doing, done.token.TargetSecretName(), err)
+		return err
 	}
-	r.memory.wrote(done.token, meta, done.now)
-	done.secret = tokensecret.Observe(meta, done.token, done.template)
+	r.wrote(done, meta)
 	return nil
 }
 
@@ -208,15 +227,15 @@ func isRefusal(err error) bool {
 		apierrors.IsRequestEntityTooLargeError(err) || apierrors.IsMethodNotSupported(err)
 }
 
-// scrub keeps the token out of a message of the API server. Its own never quote a Secret's data, but those of admission webhooks
-// are whatever their authors made them.
+// scrub keeps the token out of a message of the API server. Its own never quote a Secret's data, and what admission plugins add
+// has been cut off; this is for what nobody has thought of.
 func scrub(message string, token redact.String, content tokensecret.Content) string {
 	quoted := strings.Contains(message, token.Reveal())
 	for _, value := range content.Data {
-		quoted = quoted || len(value) > 0 && strings.Contains(message, base64.StdEncoding.EncodeToString(value))
+		quoted = quoted || len(value) > 0 && (strings.Contains(message, string(value)) || strings.Contains(message, base64.StdEncoding.EncodeToString(value)))
 	}
 	if quoted {
-		return "(its message is withheld because it quotes the token)"
+		return "(its message is withheld because it quotes the Secret)"
 	}
 	return message
 }

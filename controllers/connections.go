@@ -53,19 +53,19 @@ type connectionState struct {
 	version uint64
 }
 
-// client returns the client of an environment, or the problem that keeps it from having one. It reads the API key only when the
-// environment is new to it or has changed.
-func (c *Connections) client(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*workos.Client, finding, error) {
+// client returns the client of an environment and its version, or the problem that keeps the environment from having one. It reads
+// the API key only when the environment is new to it or has changed.
+func (c *Connections) client(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*workos.Client, uint64, finding, error) {
 	c.mu.Lock()
 	state, ok := c.known[environmentName(environment)]
 	c.mu.Unlock()
 	if !ok || state.uid != environment.UID || state.generation != environment.Generation || state.client == nil {
 		var err error
 		if state, err = c.refresh(ctx, environment); err != nil {
-			return nil, finding{}, err
+			return nil, 0, finding{}, err
 		}
 	}
-	return state.client, state.problem, nil
+	return state.client, state.version, state.problem, nil
 }
 
 // check reads the API key anew and returns what is wrong with the environment, if anything.
@@ -83,7 +83,7 @@ func (c *Connections) check(ctx context.Context, environment *v1alpha1.PipesEnvi
 		"WorkOS refuses the API key: put a valid one into entry %q of Secret %q", environment.Spec.APIKeySecretRef.Key, environment.Spec.APIKeySecretRef.Name)}, nil
 }
 
-// versionOf tells one connection of an environment from the next: it moves when the API key or the base URL does. Zero: there has
+// versionOf tells one client of an environment from the next: it moves when the API key or the base URL does. Zero: there has
 // been none.
 func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 	c.mu.Lock()
@@ -94,21 +94,21 @@ func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 	return 0
 }
 
-// heard notes what WorkOS's answer says about the API key.
-func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, outcome workos.Outcome) {
+// heard notes what WorkOS's answer to the client of that version says about its API key.
+func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, outcome workos.Outcome) {
 	switch outcome {
 	case workos.OutcomeKeyRejected:
-		c.setRejected(environmentName(environment), true)
+		c.setRejected(environmentName(environment), version, true)
 	case workos.OutcomeToken, workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive,
 		workos.OutcomeNotFound, workos.OutcomeAccountSelectionRequired, workos.OutcomeAuthMethodMismatch:
-		c.setRejected(environmentName(environment), false)
+		c.setRejected(environmentName(environment), version, false)
 	}
 }
 
-func (c *Connections) setRejected(name types.NamespacedName, rejected bool) {
+func (c *Connections) setRejected(name types.NamespacedName, version uint64, rejected bool) {
 	c.mu.Lock()
 	state, ok := c.known[name]
-	changed := ok && state.rejected != rejected
+	changed := ok && state.version == version && state.rejected != rejected
 	if changed {
 		state.rejected = rejected
 	}

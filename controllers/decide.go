@@ -46,10 +46,14 @@ func decide(seen observation) decision {
 	if cause, due := fetchCause(seen); cause != "" {
 		return decision{action: fetch, cause: cause, due: due}
 	}
-	if seen.secret.State == tokensecret.Intact || seen.secret.State == tokensecret.Empty {
+	switch {
+	case traits[seen.standing.reason].withdraws:
+		return decision{action: withdraw, finding: seen.standing}
+	case (seen.secret.State == tokensecret.Intact || seen.secret.State == tokensecret.Empty) && !seen.token.Spec.Suspend:
 		return decision{action: relabel, finding: seen.standing}
+	default:
+		return decision{action: wait, finding: seen.standing}
 	}
-	return decision{action: wait, finding: seen.standing}
 }
 
 // firstObstacle goes through what can be seen to stand in the way, gravest first: a grant that is gone takes the token away
@@ -126,7 +130,7 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 	switch {
 	case seen.token.Spec.Suspend:
 		return "", time.Time{}
-	case seen.refreshRequested() && !(seen.attempt.held && seen.now.Before(seen.notBefore())):
+	case seen.refreshRequested() && (!seen.attempt.requestWaits || !seen.now.Before(seen.notBefore())):
 		return "a refresh was requested", time.Time{}
 	case seen.now.Before(seen.notBefore()):
 		return "", time.Time{}
@@ -153,10 +157,12 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 	return "", time.Time{}
 }
 
-// notBefore is the earliest time of the next try. What the environment caused does not wait once the environment has a new
-// connection.
+// notBefore is the earliest time of the next try. What a change may have mended does not wait: the environment's new client, or
+// an edit of what the API server refused.
 func (seen observation) notBefore() time.Time {
-	if seen.standing.reason == v1alpha1.EnvironmentNotReadyReason && seen.connection != seen.attempt.connection {
+	mended := seen.standing.reason == v1alpha1.EnvironmentNotReadyReason && seen.client != seen.attempt.client ||
+		seen.standing.reason == v1alpha1.SecretRejectedReason && seen.token.Generation != seen.token.Status.ObservedGeneration
+	if mended {
 		return time.Time{}
 	}
 	return seen.attempt.notBefore

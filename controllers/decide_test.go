@@ -64,7 +64,7 @@ func TestDecide(t *testing.T) {
 		}, fetch, ""},
 		"a refresh was requested while there is no room in the budget": {func(o *observation) {
 			request(o, "now")
-			o.attempt = attempt{held: true, notBefore: noon.Add(time.Hour)}
+			o.attempt = attempt{requestWaits: true, notBefore: noon.Add(time.Hour)}
 		}, relabel, ""},
 		"a failure that has to wait": {func(o *observation) {
 			o.standing, o.attempt.notBefore = failing, noon.Add(time.Hour)
@@ -74,16 +74,19 @@ func TestDecide(t *testing.T) {
 			o.secret.State, o.attempt.notBefore = tokensecret.Altered, noon.Add(time.Hour)
 		}, wait, ""},
 		"an environment with a new connection": {func(o *observation) {
-			o.standing, o.connection = finding{v1alpha1.EnvironmentNotReadyReason, "key"}, 2
-			o.attempt = attempt{notBefore: noon.Add(time.Hour), connection: 1}
+			o.standing, o.client = finding{v1alpha1.EnvironmentNotReadyReason, "key"}, 2
+			o.attempt = attempt{notBefore: noon.Add(time.Hour), client: 1}
 		}, fetch, ""},
 
-		"no environment":                {func(o *observation) { o.environment, o.granted = nil, false }, wait, v1alpha1.EnvironmentNotFoundReason},
-		"no grant":                      {func(o *observation) { o.granted = false }, withdraw, v1alpha1.NotGrantedReason},
-		"no grant, and suspended":       {func(o *observation) { o.granted, o.token.Spec.Suspend = false, true }, withdraw, v1alpha1.NotGrantedReason},
-		"no grant, and another's":       {func(o *observation) { o.granted, o.secret.State = false, tokensecret.Foreign }, withdraw, v1alpha1.NotGrantedReason},
-		"suspended with a token":        {func(o *observation) { o.token.Spec.Suspend, o.now = true, noon.Add(59*time.Minute) }, relabel, ""},
-		"suspended, and a refresh":      {func(o *observation) { o.token.Spec.Suspend = true; request(o, "now") }, relabel, ""},
+		"no environment":           {func(o *observation) { o.environment, o.granted = nil, false }, wait, v1alpha1.EnvironmentNotFoundReason},
+		"no grant":                 {func(o *observation) { o.granted = false }, withdraw, v1alpha1.NotGrantedReason},
+		"no grant, and suspended":  {func(o *observation) { o.granted, o.token.Spec.Suspend = false, true }, withdraw, v1alpha1.NotGrantedReason},
+		"no grant, and another's":  {func(o *observation) { o.granted, o.secret.State = false, tokensecret.Foreign }, withdraw, v1alpha1.NotGrantedReason},
+		"suspended with a token":   {func(o *observation) { o.token.Spec.Suspend, o.now = true, noon.Add(59*time.Minute) }, wait, ""},
+		"suspended, and a refresh": {func(o *observation) { o.token.Spec.Suspend = true; request(o, "now") }, wait, ""},
+		"not connected, as it was": {func(o *observation) {
+			o.standing, o.attempt.notBefore = finding{v1alpha1.NotInstalledReason, "x"}, noon.Add(time.Hour)
+		}, withdraw, v1alpha1.NotInstalledReason},
 		"suspended without a token":     {func(o *observation) { o.token.Spec.Suspend, o.secret.State = true, tokensecret.Absent }, wait, v1alpha1.SuspendedReason},
 		"somebody else's Secret":        {func(o *observation) { o.secret.State = tokensecret.Foreign }, wait, v1alpha1.SecretConflictReason},
 		"a broken template":             {func(o *observation) { o.template, o.templateErr = nil, errBroken }, wait, v1alpha1.InvalidTemplateReason},

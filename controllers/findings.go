@@ -62,5 +62,5 @@ var traits = map[string]trait{
 	v1alpha1.SecretConflictReason:  {mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.SecretRejectedReason:  {hidden: true, asked: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.InvalidTemplateReason: {mark: v1alpha1.StalledCondition, pace: onChange},
-	v1alpha1.SuspendedReason:       {hidden: true, mark: v1alpha1.StalledCondition, pace: onChange},
+	v1alpha1.SuspendedReason:       {mark: v1alpha1.StalledCondition, pace: onChange},
 }

@@ -62,9 +62,9 @@ func judgeToken(seen observation, token workos.Token) verdict {
 	return verdict{write: true, content: tokensecret.Content{Facts: facts, Data: data}}
 }
 
-// failures says which reason each outcome without a token has, and what the user reads. Where it says all there is, WorkOS's own
+// explanations say which reason each outcome without a token has, and what the user reads. Where it says all there is, WorkOS's own
 // words are left out.
-var failures = map[workos.Outcome]finding{
+var explanations = map[workos.Outcome]finding{
 	workos.OutcomeNotInstalled: {v1alpha1.NotInstalledReason,
 		"The user has not connected this integration: it works once they have connected it"},
 	workos.OutcomeNeedsReauthorization: {v1alpha1.NeedsReauthorizationReason,
@@ -92,21 +92,25 @@ var failures = map[workos.Outcome]finding{
 // failure turns an answer without a token into a finding. While the trouble stays the same, so does the message: a request ID
 // that changes with each try would cost a write of the status each time. The log has every one.
 func failure(seen observation, answer workos.Answer) finding {
-	found, ok := failures[answer.Outcome]
+	found, ok := explanations[answer.Outcome]
 	if !ok {
 		found = finding{v1alpha1.UpstreamUnavailableReason, "WorkOS gave an answer that this version does not know"}
-	}
-	if seen.standing.reason == found.reason && (!answer.Sent || strings.HasPrefix(seen.standing.message, found.message)) {
-		return seen.standing
 	}
 	if answer.Message != "" && answer.Outcome != workos.OutcomeNotInstalled && answer.Outcome != workos.OutcomeNeedsReauthorization {
 		found.message += ": " + printable(answer.Message)
 	}
+	before, _, _ := strings.Cut(seen.standing.message, requestIDMark)
+	if seen.standing.reason == found.reason && (!answer.Sent || before == found.message) {
+		return seen.standing
+	}
 	if answer.RequestID != "" {
-		found.message += fmt.Sprintf(" (request ID %s)", answer.RequestID)
+		found.message += requestIDMark + answer.RequestID + ")"
 	}
 	return found
 }
+
+// requestIDMark comes before the ID of the request, which WorkOS's support asks for.
+const requestIDMark = " (request ID "
 
 // printable cuts text from elsewhere to what fits into a condition: 256 printable characters on one line.
 func printable(text string) string {

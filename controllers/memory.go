@@ -11,23 +11,27 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// attempt is what this process remembers of its last try for one object: a call to WorkOS, or a look at a name that was
-// taken. It only ever spares calls; all that correctness needs stands in the Secret.
+// attempt is what this process remembers of its last try for one object: a call to WorkOS, or a look at a name that was taken.
+// The status says the same, but may lag behind, when it could not be written. What the Secret holds stands in the Secret alone.
 type attempt struct {
 	// at is when the last try was made. Zero: none by this process.
 	at time.Time
 	// notBefore is the earliest time of the next one.
 	notBefore time.Time
-	// failures counts failed tries in a row.
-	failures int
-	// held: the last try found no room in the budget of the API key, and left it undone.
-	held bool
-	// request is the refresh request that the last try answered.
-	request string
-	// taken: the last try found the Secret's name taken.
-	taken bool
-	// connection is the version of the environment's connection that the last try used.
-	connection uint64
+	// found is what the last try found wrong; it stands until the next one.
+	found finding
+	// connected is the Connected condition as of WorkOS's last answer. Nil: as the status has it.
+	connected *metav1.Condition
+	// intact: the last try left a token in the Secret. If it is gone, somebody else has seen to that.
+	intact bool
+	// failures counts failed tries in a row, and repairs those that made up for what somebody else did to the Secret.
+	failures, repairs int
+	// request is the refresh request that was answered last, and requestWaits says that one which was not, because nothing
+	// was sent or written, has to wait for notBefore like everything else.
+	request      string
+	requestWaits bool
+	// client is the version of the environment's client that the last try used.
+	client uint64
 }
 
 // memory keeps one entry for each PipesToken that this process has looked at.
@@ -42,6 +46,8 @@ type entry struct {
 	// written is what the API server returned for our last write of the Secret, until the cache has seen it.
 	written   *metav1.PartialObjectMetadata
 	writtenAt time.Time
+	// freed: a Secret of the object's Secret's name has been deleted since the last pass.
+	freed bool
 }
 
 // trustWritten is how long a Secret that we have written, and that the cache does not show, is believed to be there. A watch
@@ -102,9 +108,17 @@ func (m *memory) secretDeleted(token types.NamespacedName, secret types.UID) {
 	if e.written != nil && e.written.UID == secret {
 		e.written = nil
 	}
-	if e.attempt.taken {
-		e.attempt.notBefore = time.Time{}
-	}
+	e.freed = true
+}
+
+// wasFreed says whether the Secret's name may have become free since it was last asked.
+func (m *memory) wasFreed(token *v1alpha1.PipesToken) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.entry(token)
+	freed := e.freed
+	e.freed = false
+	return freed
 }
 
 func (m *memory) forget(name types.NamespacedName) {

@@ -61,14 +61,16 @@ func versionOf(meta *metav1.PartialObjectMetadata) string {
 	return meta.ResourceVersion
 }
 
-func TestADeletedSecretEndsTheWaitForItsName(t *testing.T) {
+func TestADeletedSecretFreesItsNameOnce(t *testing.T) {
 	token := &v1alpha1.PipesToken{ObjectMeta: metav1.ObjectMeta{Name: "alice", Namespace: "agents", UID: "token"}}
-	for taken, want := range map[bool]time.Time{true: {}, false: noon} {
-		m := &memory{}
-		m.remember(token, attempt{taken: taken, notBefore: noon})
-		m.secretDeleted(types.NamespacedName{Namespace: "agents", Name: "alice"}, "secret")
-		if got, _ := m.attempt(token); !got.notBefore.Equal(want) {
-			t.Errorf("taken %t: waits until %s, want %s", taken, got.notBefore, want)
-		}
+	m := &memory{}
+	m.remember(token, attempt{notBefore: noon})
+	m.secretDeleted(types.NamespacedName{Namespace: "agents", Name: "alice"}, "secret")
+	m.remember(token, attempt{notBefore: noon}) // of a pass that was under way
+	if !m.wasFreed(token) {
+		t.Error("the deletion is lost")
+	}
+	if m.wasFreed(token) {
+		t.Error("the deletion is told twice")
 	}
 }

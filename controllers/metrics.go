@@ -92,6 +92,16 @@ func (m *Metrics) Asked(answer workos.Answer, late time.Duration, wasDue bool) {
 	}
 }
 
+// Enter notes a PipesToken at the beginning of its first pass, so that one whose passes all fail shows as overdue.
+func (m *Metrics) Enter(name types.NamespacedName, status v1alpha1.PipesTokenStatus, now time.Time) {
+	m.mu.Lock()
+	_, known := m.tokens[name]
+	m.mu.Unlock()
+	if !known {
+		m.Observe(name, status, now)
+	}
+}
+
 // Observe notes the state of one PipesToken: its status, and when it is due.
 func (m *Metrics) Observe(name types.NamespacedName, status v1alpha1.PipesTokenStatus, due time.Time) {
 	state := tokenState{reason: readyOf(status).Reason, due: due}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,18 +29,20 @@ type observation struct {
 	environmentName types.NamespacedName
 	// environment is nil when there is none.
 	environment *v1alpha1.PipesEnvironment
-	// connection is the version of the environment's connection; it moves when the API key or the base URL does.
-	connection uint64
-	granted    bool
+	// client is the version of the environment's client; it moves when the API key or the base URL does.
+	client  uint64
+	granted bool
 
 	secret tokensecret.Secret
+	// unseen: the Secret is known from our own write alone; the cache does not show it.
+	unseen bool
 	// standing is the finding of the last try, which stands until the next one.
 	standing finding
 	attempt  attempt
 }
 
 func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.PipesToken, now time.Time) (observation, error) {
-	seen := observation{now: now, token: token, environmentName: r.environmentOf(token), standing: standing(token)}
+	seen := observation{now: now, token: token, environmentName: r.environmentOf(token)}
 	seen.template, seen.templateErr = tokensecret.Compile(token.Spec.SecretTemplate)
 
 	var err error
@@ -49,21 +50,25 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 		return observation{}, err
 	}
 	if seen.environment != nil {
-		seen.connection = r.Connections.versionOf(seen.environmentName)
+		seen.client = r.Connections.versionOf(seen.environmentName)
 		if seen.granted, err = r.granted(ctx, seen.environment, token); err != nil {
 			return observation{}, err
 		}
 	}
 
-	cached, err := r.cachedSecret(ctx, token, now)
+	cached, err := r.cachedSecret(ctx, token)
 	if err != nil {
 		return observation{}, err
 	}
-	seen.secret = tokensecret.Observe(cached, token, seen.template)
+	known := r.memory.newest(token, cached, now)
+	seen.unseen = cached == nil && known != nil
+	seen.secret = tokensecret.Observe(known, token, seen.template)
 	seen.attempt = r.recall(seen)
-	if cached == nil && readyReason(token) == v1alpha1.SecretConflictReason {
+	seen.standing = stillStanding(seen)
+	freed := r.memory.wasFreed(token)
+	if known == nil && readyReason(token) == v1alpha1.SecretConflictReason {
 		// Only our own Secrets are cached. Whether the name is still taken takes a look, at the pace of a slow poll.
-		return r.lookAgain(ctx, seen)
+		return r.lookAgain(ctx, seen, freed)
 	}
 	return seen, nil
 }
@@ -89,8 +94,7 @@ func (r *PipesTokenReconciler) granted(ctx context.Context, environment *v1alpha
 		UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID,
 	}
 	if grants.SelectsByLabel(environment) && !r.IgnoreNamespaceLabels {
-		namespace := &metav1.PartialObjectMetadata{}
-		namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+		namespace := namespaceMetadata()
 		if err := r.Client.Get(ctx, client.ObjectKey{Name: token.Namespace}, namespace); err != nil {
 			return false, fmt.Errorf("reading the labels of namespace %s: %w", token.Namespace, err)
 		}
@@ -99,22 +103,21 @@ func (r *PipesTokenReconciler) granted(ctx context.Context, environment *v1alpha
 	return grants.Allowed(environment, claim), nil
 }
 
-// cachedSecret returns the metadata of the Secret from the cache, or from our own last write when the cache lags behind it.
-func (r *PipesTokenReconciler) cachedSecret(ctx context.Context, token *v1alpha1.PipesToken, now time.Time) (*metav1.PartialObjectMetadata, error) {
-	cached := &metav1.PartialObjectMetadata{}
-	cached.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+// cachedSecret returns the metadata of the Secret from the cache; nil when it shows none.
+func (r *PipesTokenReconciler) cachedSecret(ctx context.Context, token *v1alpha1.PipesToken) (*metav1.PartialObjectMetadata, error) {
+	cached := secretMetadata()
 	err := r.Client.Get(ctx, secretName(token), cached)
 	if apierrors.IsNotFound(err) {
-		cached, err = nil, nil
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the metadata of Secret %s: %w", token.TargetSecretName(), err)
 	}
-	return r.memory.newest(token, cached, now), nil
+	return cached, nil
 }
 
-func (r *PipesTokenReconciler) lookAgain(ctx context.Context, seen observation) (observation, error) {
-	if seen.now.Before(seen.attempt.notBefore) {
+func (r *PipesTokenReconciler) lookAgain(ctx context.Context, seen observation, freed bool) (observation, error) {
+	if seen.now.Before(seen.attempt.notBefore) && !freed && !seen.refreshRequested() {
 		seen.secret = tokensecret.Secret{State: tokensecret.Foreign}
 		return seen, nil
 	}
@@ -123,31 +126,46 @@ func (r *PipesTokenReconciler) lookAgain(ctx context.Context, seen observation) 
 		return observation{}, fmt.Errorf("looking whether Secret %s still belongs to somebody else: %w", seen.token.TargetSecretName(), err)
 	}
 	seen.secret = tokensecret.Observe(found, seen.token, seen.template)
-	seen.attempt = attempt{at: seen.now, connection: seen.attempt.connection}
+	seen.attempt.at, seen.attempt.notBefore = seen.now, time.Time{}
 	return seen, nil
 }
 
 // recall returns what is remembered of the last try. A process that has just started remembers nothing; so that its start
-// costs no call, it takes tries that its predecessor has made as made now.
+// costs no call, it takes tries that its predecessor has made, as the status tells them, as made now.
 func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	if known, ok := r.memory.attempt(seen.token); ok {
 		return known
 	}
-	assumed := attempt{connection: seen.connection}
-	switch tried := readyReason(seen.token) == v1alpha1.SecretConflictReason || seen.standing.present(); {
-	case tried && traits[seen.standing.reason].pace == backOff:
-		assumed.notBefore = seen.now.Add(renewal.Backoff(1, string(seen.token.UID)))
-	case tried:
-		assumed.notBefore = seen.now.Add(renewal.SlowPoll(seen.now, troubleSince(seen.token.Status.Conditions, seen.now)))
+	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.now)
+	assumed := attempt{client: seen.client, found: foundBefore(seen.token)}
+	switch {
+	case assumed.found.present() && traits[assumed.found.reason].pace == backOff:
+		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.Backoff(1, seed))
+	case assumed.found.present() || readyReason(seen.token) == v1alpha1.SecretConflictReason:
+		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.SlowPoll(seen.now, since))
 	case seen.secret.State == tokensecret.Intact && seen.secret.Facts.ExpiresAt.IsZero():
 		assumed.at = seen.now
+	case seen.secret.HoldsValidToken(seen.now):
+		// Those whose renewal is overdue do not all come at once.
+		assumed.notBefore = renewal.Spread(seen.now, seen.secret.Facts.ExpiresAt, seed)
 	}
 	r.memory.remember(seen.token, assumed)
 	return assumed
 }
 
-// standing reads the finding of the last try back from the status.
-func standing(token *v1alpha1.PipesToken) finding {
+// stillStanding is the finding of the last try, unless the Secret holds a token that was obtained since: then a status was not
+// written, or another replica has had a later answer.
+func stillStanding(seen observation) finding {
+	found := seen.attempt.found
+	if traits[found.reason].withdraws && seen.secret.State == tokensecret.Intact &&
+		!seen.secret.Facts.ObtainedAt.Before(inSeconds(seen.attempt.at)) {
+		return finding{}
+	}
+	return found
+}
+
+// foundBefore reads the finding of the last try back from the status.
+func foundBefore(token *v1alpha1.PipesToken) finding {
 	condition := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.RenewalFailedCondition)
 	if condition == nil {
 		condition = meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition)

@@ -83,7 +83,7 @@ func environmentConditions(environment *v1alpha1.PipesEnvironment, problem findi
 
 func (r *PipesEnvironmentReconciler) report(ctx context.Context, environment *v1alpha1.PipesEnvironment, conditions []metav1.Condition) error {
 	before := environment.Status
-	if before.ObservedGeneration == environment.Generation && sameConditions(before.Conditions, conditions) {
+	if before.ObservedGeneration == environment.Generation && sameConditions(conditions, before.Conditions) {
 		return nil
 	}
 	applied := v1alpha1ac.PipesEnvironment(environment.Name, environment.Namespace).WithUID(environment.UID).

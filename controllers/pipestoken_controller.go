@@ -62,7 +62,9 @@ func (r *PipesTokenReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, fmt.Errorf("reading the PipesToken: %w", err)
 	}
 
-	seen, err := r.observe(ctx, token, r.Clock.Now())
+	now := r.Clock.Now()
+	r.Metrics.Enter(request.NamespacedName, token.Status, now)
+	seen, err := r.observe(ctx, token, now)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

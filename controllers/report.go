@@ -3,9 +3,11 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -13,11 +15,12 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
 // report turns an outcome into status, event, metrics and the delay until the next pass. The status is written only when it
-// changes.
+// changes. What is unfinished comes back with the queue's own back-off, once it has been reported.
 func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.Result, error) {
 	status := statusOf(done)
 	done.attempt = nextAttempt(done, status)
@@ -26,61 +29,93 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	r.Metrics.Observe(nameOf(done.token), status, due)
 
 	if !sameStatus(status, done.token.Status) {
-		if err := r.Client.Status().Apply(ctx, statusConfiguration(done.token, status), client.ForceOwnership); err != nil {
+		err := r.Client.Status().Apply(ctx, statusConfiguration(done.token, status), client.ForceOwnership)
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			// Somebody has changed or deleted the object meanwhile. What was found is remembered.
+			return ctrl.Result{RequeueAfter: staleRetry}, nil
+		}
+		if err != nil {
 			return ctrl.Result{}, fmt.Errorf("writing the status: %w", err)
 		}
 		r.announce(done.token, status)
 	}
-	wake := due
-	if done.secret.HoldsValidToken(done.now) && !done.secret.Facts.ExpiresAt.IsZero() {
-		// Whatever comes or fails to come: once the token has expired, the status has to say so.
-		wake = soonest(due, done.secret.Facts.ExpiresAt)
+	if done.unfinished != nil {
+		return ctrl.Result{}, done.unfinished
 	}
 	priority := urgency(done)
-	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, wake), Priority: &priority}, nil
+	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt()), Priority: &priority}, nil
+}
+
+// staleRetry is how soon a pass is made again that was made on an object which has changed meanwhile.
+const staleRetry = 100 * time.Millisecond
+
+// expiry is when the status has to say that the token has expired, whatever comes or fails to come; zero when it never does.
+func (done outcome) expiry() time.Time {
+	if !done.secret.HoldsValidToken(done.now) {
+		return time.Time{}
+	}
+	return done.secret.Facts.ExpiresAt
+}
+
+// doubt is until when a Secret that the cache does not show is believed to be there; zero when it is shown.
+func (done outcome) doubt() time.Time {
+	if !done.unseen {
+		return time.Time{}
+	}
+	return done.now.Add(trustWritten)
 }
 
 // nextAttempt is what to remember of this pass for the next one.
 func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
-	last := done.attempt
-	switch trait := traits[done.finding.reason]; {
-	case done.answer.Outcome == workos.OutcomeHeld:
-		last.held, last.notBefore = true, done.now.Add(done.answer.RetryAfter)
-		return last
-	case done.finding.reason == v1alpha1.SecretConflictReason && (done.tried || !done.now.Before(last.notBefore)):
-		return attempt{at: done.now, connection: done.connection, taken: true,
-			notBefore: done.now.Add(renewal.SlowPoll(done.now, troubleSince(status.Conditions, done.now)))}
-	case done.finding.present() && !trait.asked && done.finding.reason != v1alpha1.SecretConflictReason:
+	next := done.attempt
+	next.client = done.client
+	switch looked := done.finding.reason == v1alpha1.SecretConflictReason && !done.now.Before(next.notBefore); {
+	case done.tried || looked:
+		if done.answer.Outcome != workos.OutcomeHeld { // which leaves everything as it was
+			next.at = done.now
+		}
+		next.found, next.connected = finding{}, connectedCondition(done)
+		if traits[done.finding.reason].asked {
+			next.found = done.finding
+		}
+		next.failures, next.repairs, next.notBefore = afterTry(done, status)
+		next.intact = done.secret.State == tokensecret.Intact
+		next.requestWaits = !done.answer.Sent || done.dropped
+		if done.tried && !next.requestWaits {
+			next.request = refreshRequest(done.token)
+		}
+	case done.finding.present() && !traits[done.finding.reason].asked && done.finding.reason != v1alpha1.SecretConflictReason:
 		// What is seen to stand in the way may be gone the next moment; nothing that was tried before has to be waited for.
-		return attempt{connection: done.connection, at: last.at, request: last.request}
-	case !done.tried:
-		return last
+		next.found, next.notBefore, next.intact = finding{}, time.Time{}, false
+	case !done.standing.present():
+		next.found = finding{}
 	}
-	next := attempt{at: done.now, connection: done.connection, request: refreshRequest(done.token)}
-	next.failures, next.notBefore = afterTry(done, status)
 	return next
 }
 
-// afterTry says how many tries have failed in a row now, and when the next one may be made.
-func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures int, notBefore time.Time) {
+// afterTry says how many tries have failed, and how many have repaired the Secret, in a row now, and when the next one may be made.
+func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs int, notBefore time.Time) {
 	seed, expires := string(done.token.UID), done.secret.Facts.ExpiresAt
-	switch traits[done.finding.reason].pace {
-	case backOff:
+	patience := done.now.Add(done.answer.RetryAfter)
+	switch pace := traits[done.finding.reason].pace; {
+	case done.answer.Outcome == workos.OutcomeHeld:
+		return done.attempt.failures, done.attempt.repairs, patience
+	case done.dropped || pace == backOff:
 		failures = done.attempt.failures + 1
-		return failures, renewal.Retry(done.now, expires, failures, done.answer.RetryAfter, seed)
-	case slowPoll:
+		return failures, 0, renewal.Retry(done.now, expires, failures, done.answer.RetryAfter, seed)
+	case pace == slowPoll:
 		poll := done.now.Add(renewal.SlowPoll(done.now, troubleSince(status.Conditions, done.now)))
-		return 0, latest(poll, done.now.Add(done.answer.RetryAfter))
-	}
-	if !expires.IsZero() && !done.now.Before(done.nextDue()) {
+		return 0, 0, latest(poll, patience)
+	case !expires.IsZero() && !done.now.Before(done.nextDue()):
 		// Renewal was due, and WorkOS returned the token that is there already.
-		return 0, renewal.Probe(done.now, expires, 0, seed)
-	}
-	if done.repaired {
+		return 0, 0, renewal.Probe(done.now, expires, 0, seed)
+	case done.repaired:
 		// Whoever did that may do it again and again; each time costs a call.
-		return 0, done.now.Add(renewal.MinInterval)
+		repairs = done.attempt.repairs + 1
+		return 0, repairs, done.now.Add(max(renewal.MinInterval, renewal.Backoff(repairs, seed)))
+	default:
+		return 0, 0, time.Time{}
 	}
-	return 0, time.Time{}
 }
 
 // nextTry is when the next try is due; zero when only a change can bring one.
@@ -90,7 +125,7 @@ func nextTry(done outcome) time.Time {
 		return done.attempt.notBefore
 	case done.token.Spec.Suspend, done.finding.present() && !trait.asked:
 		return time.Time{}
-	case done.finding.present(), !done.secret.HoldsValidToken(done.now):
+	case done.finding.present(), !done.secret.HoldsValidToken(done.now), done.refreshRequested():
 		return latest(done.attempt.notBefore, done.now)
 	default:
 		return latest(done.nextDue(), done.attempt.notBefore)
@@ -119,18 +154,22 @@ func urgency(done outcome) int {
 // announce emits one event when readiness, its reason, or the success of renewal changes; none per rotation or retry.
 func (r *PipesTokenReconciler) announce(token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus) {
 	ready, before := readyOf(status), readyOf(token.Status)
+	emit := func(kind, reason, action, note string) {
+		// The events API refuses notes of more than 1024 bytes.
+		r.Recorder.Eventf(token, nil, kind, reason, action, "%s", strings.ToValidUTF8(note[:min(len(note), 1024)], ""))
+	}
 	failed := meta.FindStatusCondition(status.Conditions, v1alpha1.RenewalFailedCondition)
 	failedBefore := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.RenewalFailedCondition)
 	switch {
 	case failed != nil && (failedBefore == nil || failedBefore.Reason != failed.Reason):
-		r.Recorder.Eventf(token, nil, corev1.EventTypeWarning, failed.Reason, "RenewToken", "%s", failed.Message)
+		emit(corev1.EventTypeWarning, failed.Reason, "RenewToken", failed.Message)
 	case failed == nil && failedBefore != nil && ready.Status == metav1.ConditionTrue:
-		r.Recorder.Eventf(token, nil, corev1.EventTypeNormal, ready.Reason, "RenewToken", "%s", "Renewal works again")
+		emit(corev1.EventTypeNormal, ready.Reason, "RenewToken", "Renewal works again")
 	case ready.Status == before.Status && ready.Reason == before.Reason:
 	case ready.Status == metav1.ConditionTrue:
-		r.Recorder.Eventf(token, nil, corev1.EventTypeNormal, ready.Reason, "SyncToken", "%s", ready.Message)
+		emit(corev1.EventTypeNormal, ready.Reason, "SyncToken", ready.Message)
 	case ready.Status == metav1.ConditionFalse:
-		r.Recorder.Eventf(token, nil, corev1.EventTypeWarning, ready.Reason, "SyncToken", "%s", ready.Message)
+		emit(corev1.EventTypeWarning, ready.Reason, "SyncToken", ready.Message)
 	}
 }
 
@@ -140,12 +179,4 @@ func readyOf(status v1alpha1.PipesTokenStatus) metav1.Condition {
 		return *ready
 	}
 	return metav1.Condition{}
-}
-
-// soonest is the earlier of a, if there is one, and b.
-func soonest(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -25,7 +27,7 @@ type SecretClient struct {
 	rest rest.Interface
 }
 
-// NewSecretClient returns a SecretClient that shares httpClient's connections and limits with the other clients of config.
+// NewSecretClient returns a SecretClient that shares httpClient's connections, and config's rate limiter if it has one, with the other clients.
 func NewSecretClient(config *rest.Config, httpClient *http.Client) (*SecretClient, error) {
 	config = rest.CopyConfig(config)
 	config.APIPath = "/api"
@@ -110,5 +112,26 @@ func (c *SecretClient) do(ctx context.Context, request *rest.Request, accept str
 	if body != nil {
 		request = request.Body(bytes.NewReader(body))
 	}
-	return request.Do(logr.NewContext(ctx, logr.Discard())).Raw()
+	result := request.Do(logr.NewContext(ctx, logr.Discard()))
+	if err := result.Error(); err != nil { // which, unlike Raw's, is the API server's own
+		return nil, withoutAdmission(err)
+	}
+	return result.Raw()
+}
+
+// withoutAdmission cuts off what an admission webhook or policy has said beyond that it refuses: those can quote what they were
+// shown, which here is a token.
+func withoutAdmission(err error) error {
+	var status *apierrors.StatusError
+	if !errors.As(err, &status) {
+		return err
+	}
+	for _, denial := range []string{"denied the request", "denied request"} {
+		if head, _, found := strings.Cut(status.ErrStatus.Message, denial); found {
+			cut := *status
+			cut.ErrStatus.Message, cut.ErrStatus.Details = head+denial, nil
+			return &cut
+		}
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -60,6 +61,9 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	}); err != nil {
 		return fmt.Errorf("indexing PipesTokens by PipesEnvironment: %w", err)
 	}
+	if options.RateLimiter == nil {
+		options.RateLimiter = errorBackoff()
+	}
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("pipestoken").
 		For(&v1alpha1.PipesToken{}, builder.WithPredicates(predicate.Or(
@@ -85,12 +89,21 @@ func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options 
 		default: // The regular check of the key comes within keyCheckInterval.
 		}
 	}
+	if options.RateLimiter == nil {
+		options.RateLimiter = errorBackoff()
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pipesenvironment").
 		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(options).
 		Complete(r)
+}
+
+// errorBackoff is how soon a pass that has failed is made again. An error uses the object's timer up, so this is all that brings
+// it back: its cap, which is 17 minutes in controller-runtime, bounds how late an error can make a renewal.
+func errorBackoff() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second)
 }
 
 // secretHandler leads from a Secret to every PipesToken that writes, or would like to write, one of that name.

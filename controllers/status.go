@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -25,9 +26,10 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 		ObservedGeneration:        done.token.Generation,
 		LastHandledRefreshRequest: before.LastHandledRefreshRequest,
 	}
-	if done.tried && done.answer.Outcome != workos.OutcomeHeld {
+	switch {
+	case done.answer.Sent && !done.dropped:
 		status.LastHandledRefreshRequest = refreshRequest(done.token)
-	} else if done.attempt.request != "" {
+	case done.attempt.request != "":
 		status.LastHandledRefreshRequest = done.attempt.request
 	}
 	if done.secret.IsOurs() {
@@ -59,7 +61,7 @@ func describeToken(status *v1alpha1.PipesTokenStatus, done outcome) {
 func conditions(done outcome) []metav1.Condition {
 	ready, beside := readiness(done)
 	conditions := []metav1.Condition{ready}
-	if connected := connection(done); connected != nil {
+	if connected := connectedCondition(done); connected != nil {
 		conditions = append(conditions, *connected)
 	}
 	if done.secret.State == tokensecret.Intact {
@@ -97,8 +99,8 @@ func readiness(done outcome) (ready metav1.Condition, beside *metav1.Condition) 
 	}
 }
 
-// connection is the Connected condition: what WorkOS said last, in this pass or in an earlier one.
-func connection(done outcome) *metav1.Condition {
+// connectedCondition is what WorkOS said last, in this pass or in an earlier one; nil when it has said nothing yet.
+func connectedCondition(done outcome) *metav1.Condition {
 	switch done.answer.Outcome {
 	case workos.OutcomeToken:
 		connected := condition(v1alpha1.ConnectedCondition, metav1.ConditionTrue, v1alpha1.ConnectedReason, "WorkOS returned a token for this user")
@@ -106,6 +108,9 @@ func connection(done outcome) *metav1.Condition {
 	case workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive:
 		connected := condition(v1alpha1.ConnectedCondition, metav1.ConditionFalse, done.finding.reason, done.finding.message)
 		return &connected
+	}
+	if done.attempt.connected != nil {
+		return done.attempt.connected
 	}
 	return meta.FindStatusCondition(done.token.Status.Conditions, v1alpha1.ConnectedCondition)
 }
@@ -130,18 +135,28 @@ func transitionTime(before []metav1.Condition, condition metav1.Condition, now t
 	return metav1.NewTime(inSeconds(now))
 }
 
-// sameStatus compares two statuses. The order of conditions is the API server's, and means nothing.
-func sameStatus(a, b v1alpha1.PipesTokenStatus) bool {
-	if !sameConditions(a.Conditions, b.Conditions) {
+// ownConditions are the types of the conditions that the operator sets; whatever others stand in a status are somebody else's.
+var ownConditions = sets.New(v1alpha1.ReadyCondition, v1alpha1.ConnectedCondition, v1alpha1.ScopesGrantedCondition,
+	v1alpha1.RenewalFailedCondition, v1alpha1.StalledCondition, v1alpha1.ReconcilingCondition, v1alpha1.GrantsValidCondition)
+
+// sameStatus says whether before is want already.
+func sameStatus(want, before v1alpha1.PipesTokenStatus) bool {
+	if !sameConditions(want.Conditions, before.Conditions) {
 		return false
 	}
-	a.Conditions, b.Conditions = nil, nil
-	return equality.Semantic.DeepEqual(a, b)
+	want.Conditions, before.Conditions = nil, nil
+	return equality.Semantic.DeepEqual(want, before)
 }
 
-func sameConditions(a, b []metav1.Condition) bool {
-	return len(a) == len(b) && !slices.ContainsFunc(a, func(c metav1.Condition) bool {
-		other := meta.FindStatusCondition(b, c.Type)
+// sameConditions compares our own conditions. Their order is the API server's, and means nothing.
+func sameConditions(want, before []metav1.Condition) bool {
+	for _, c := range before {
+		if ownConditions.Has(c.Type) && meta.FindStatusCondition(want, c.Type) == nil {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(want, func(c metav1.Condition) bool {
+		other := meta.FindStatusCondition(before, c.Type)
 		return other == nil || !equality.Semantic.DeepEqual(c, *other)
 	})
 }

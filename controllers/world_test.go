@@ -181,13 +181,19 @@ func (w *world) tokenIn(token *v1alpha1.PipesToken) string {
 
 func (w *world) waitForReason(token *v1alpha1.PipesToken, reason string) {
 	GinkgoHelper()
+	w.waitForReasonOnly(token, reason)
+	w.timeline.settle()
+}
+
+// waitForReasonOnly does not wait for the operator to settle, which it does not while its passes fail.
+func (w *world) waitForReasonOnly(token *v1alpha1.PipesToken, reason string) {
+	GinkgoHelper()
 	Eventually(func(g Gomega) {
 		ready := meta.FindStatusCondition(w.reload(token).Status.Conditions, v1alpha1.ReadyCondition)
 		g.Expect(ready).NotTo(BeNil())
 		g.Expect(ready.Reason).To(Equal(reason), "Ready says: %s", ready.Message)
 		g.Expect(token.Status.ObservedGeneration).To(Equal(token.Generation))
 	}, soon, often).Should(Succeed())
-	w.timeline.settle()
 }
 
 func (w *world) waitForEnvironment(reason string) {
@@ -309,6 +315,8 @@ func (w *world) restart() {
 
 // requests counts what an operator asks of the API server, at its door.
 type requests struct {
+	faults faults
+
 	mu   sync.Mutex
 	seen []string
 }
@@ -316,10 +324,14 @@ type requests struct {
 // watch notes each request as "VERB resource", with the subresource if there is one: "PATCH pipestokens/status".
 func (r *requests) watch(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		if note := describe(request); note != "" {
+		note := describe(request)
+		if note != "" {
 			r.mu.Lock()
 			r.seen = append(r.seen, note)
 			r.mu.Unlock()
+		}
+		if answer := r.faults.answer(request, note); answer != nil {
+			return answer, nil
 		}
 		return next.RoundTrip(request)
 	})

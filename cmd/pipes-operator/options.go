@@ -26,14 +26,14 @@ type options struct {
 	kubeAPIQPS              float64
 	kubeAPIBurst            int
 
-	leaderElect           bool
-	leaderElectID         string
-	leaderElectNamespace  string
-	metricsBindAddress    string
-	metricsSecure         bool
-	metricsCertDir        string
-	perObjectMetrics      bool
-	healthProbeBindAdress string
+	leaderElect            bool
+	leaderElectID          string
+	leaderElectNamespace   string
+	metricsBindAddress     string
+	metricsSecure          bool
+	metricsCertDir         string
+	perObjectMetrics       bool
+	healthProbeBindAddress string
 }
 
 func defaultOptions() options {
@@ -46,7 +46,7 @@ func defaultOptions() options {
 		metricsBindAddress:      ":8443",
 		metricsSecure:           true,
 		perObjectMetrics:        true,
-		healthProbeBindAdress:   ":8081",
+		healthProbeBindAddress:  ":8081",
 	}
 }
 
@@ -82,7 +82,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 		"The directory with tls.crt and tls.key for metrics. Empty: a self-signed certificate.")
 	flags.BoolVar(&o.perObjectMetrics, "metrics-per-object", o.perObjectMetrics,
 		"Have one series per PipesToken with the expiry of its token. Turn it off where there are very many.")
-	flags.StringVar(&o.healthProbeBindAdress, "health-probe-bind-address", o.healthProbeBindAdress,
+	flags.StringVar(&o.healthProbeBindAddress, "health-probe-bind-address", o.healthProbeBindAddress,
 		"Where to serve /healthz and /readyz. 0: nowhere.")
 }
 
@@ -94,6 +94,9 @@ func (o *options) validate(arguments []string) error {
 	}
 	if _, err := o.environment(); err != nil {
 		errs = append(errs, err)
+	}
+	if environment, _ := o.environment(); environment.Name != "" && o.namespaces().Len() > 0 && !o.namespaces().Has(environment.Namespace) {
+		errs = append(errs, fmt.Errorf("--default-environment: its namespace %q is not among --watch-namespaces", environment.Namespace))
 	}
 	for namespace := range o.namespaces() {
 		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {

@@ -38,6 +38,7 @@ func TestMistakesInFlagsAreNamed(t *testing.T) {
 		"a selector that cannot be read":      {[]string{"--watch-label-selector=a in b"}, "--watch-label-selector"},
 		"a URL for a host":                    {[]string{"--allowed-upstream-hosts=https://api.workos.com"}, "is not a host: write api.workos.com"},
 		"no host at all":                      {[]string{"--allowed-upstream-hosts="}, "name at least one host"},
+		"an environment out of sight":         {[]string{"--watch-namespaces=agents", "--default-environment=pipes-system/default"}, `"pipes-system" is not among --watch-namespaces`},
 		"no worker":                           {[]string{"--max-concurrent-reconciles=0"}, "it takes at least 1"},
 		"several mistakes, all of them named": {[]string{"--max-concurrent-reconciles=0", "--default-environment=x"}, "is not of the form"},
 	} {
@@ -51,14 +52,14 @@ func TestMistakesInFlagsAreNamed(t *testing.T) {
 }
 
 func TestFlagsReachTheirOptions(t *testing.T) {
-	o, err := parse(t, "--default-environment=pipes-system/default", "--watch-namespaces= a, b ,", "--allowed-upstream-hosts=api.workos.com, localhost:8089")
+	o, err := parse(t, "--default-environment=pipes-system/default", "--watch-namespaces= pipes-system, b ,", "--allowed-upstream-hosts=api.workos.com, localhost:8089")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if environment, _ := o.environment(); environment.String() != "pipes-system/default" {
 		t.Errorf("default environment %s", environment)
 	}
-	if namespaces := o.namespaces(); !namespaces.HasAll("a", "b") || namespaces.Len() != 2 {
+	if namespaces := o.namespaces(); !namespaces.HasAll("pipes-system", "b") || namespaces.Len() != 2 {
 		t.Errorf("namespaces %v", namespaces)
 	}
 	if hosts := o.hosts(); !slices.Equal(hosts, []string{"api.workos.com", "localhost:8089"}) {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -55,6 +56,9 @@ func newManager(o options) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("finding a Kubernetes API (set KUBECONFIG, or run in a cluster): %w", err)
 	}
 	kubeconfig.QPS, kubeconfig.Burst = float32(o.kubeAPIQPS), o.kubeAPIBurst
+	if o.kubeAPIQPS > 0 { // one bucket for all clients; by default each has its own
+		kubeconfig.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(kubeconfig.QPS, kubeconfig.Burst)
+	}
 	kubeconfig.UserAgent = "pipes-operator/" + version
 
 	selector, err := labels.Parse(o.watchLabelSelector)
@@ -73,7 +77,7 @@ func newManager(o options) (ctrl.Manager, error) {
 			FieldOwner: controllers.FieldOwner,
 			Cache:      &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)},
 		},
-		HealthProbeBindAddress:        o.healthProbeBindAdress,
+		HealthProbeBindAddress:        o.healthProbeBindAddress,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              o.leaderElectID,
 		LeaderElectionNamespace:       o.leaderElectNamespace,

@@ -111,16 +111,17 @@ func (s sample) noSecret() check {
 
 // calls: WorkOS has been asked for the connection exactly this often in this phase.
 func (s sample) calls(want int) check {
-	return check{
-		what: "WorkOS was asked for " + s.name + " " + times(want),
-		met: func(before, now *snapshot) (string, bool) {
-			got := len(now.calls(s.id)) - len(before.calls(s.id))
-			if got == want {
-				return "", true
-			}
-			return "asked " + times(got), false
-		},
+	what := "WorkOS was not asked for " + s.name
+	if want > 0 {
+		what = fmt.Sprintf("WorkOS was asked for %s %s", s.name, times(want))
 	}
+	return check{what: what, met: func(before, now *snapshot) (string, bool) {
+		got := len(s.newCalls(before, now))
+		if got == want {
+			return "", true
+		}
+		return "asked " + times(got), false
+	}}
 }
 
 // rotated: this many new tokens have come in this phase, each by exactly one call.
@@ -128,11 +129,25 @@ func (s sample) rotated(atLeast int) check {
 	return check{
 		what: fmt.Sprintf("%s has rotated %s, at one call to WorkOS each", s.name, times(atLeast)),
 		met: func(before, now *snapshot) (string, bool) {
-			tokens := now.connection(s.id).TokenSerial - before.connection(s.id).TokenSerial
-			calls := len(now.calls(s.id)) - len(before.calls(s.id))
-			return fmt.Sprintf("%d new tokens, %d calls", tokens, calls), tokens >= atLeast && calls == tokens
+			old, fresh := map[int]bool{0: true}, map[int]bool{} // 0: the answer held no token
+			for _, request := range before.calls(s.id) {
+				old[request.TokenSerial] = true
+			}
+			calls := s.newCalls(before, now)
+			for _, request := range calls {
+				if !old[request.TokenSerial] {
+					fresh[request.TokenSerial] = true
+				}
+			}
+			return fmt.Sprintf("%d new tokens, %d calls", len(fresh), len(calls)), len(fresh) >= atLeast && len(calls) == len(fresh)
 		},
 	}
+}
+
+// newCalls are the requests for the connection in this phase.
+func (s sample) newCalls(before, now *snapshot) []workossim.Request {
+	calls := now.calls(s.id)
+	return calls[min(len(before.calls(s.id)), len(calls)):]
 }
 
 // livesLong: the token in the Secret is valid for at least this long.
@@ -289,7 +304,7 @@ func changedVersions[T any](before, now map[string]T, version func(T) string) []
 func times(n int) string {
 	switch n {
 	case 0:
-		return "not at all"
+		return "never"
 	case 1:
 		return "once"
 	case 2:

@@ -22,10 +22,9 @@ import (
 
 // controlPlane is etcd and a kube-apiserver, on loopback and on nothing else. There is no node, and no controller manager.
 type controlPlane struct {
-	etcd, apiserver *process
-	address         string
-	caFile          string
-	adminToken      string
+	address    string
+	caFile     string
+	adminToken string
 }
 
 // adminKubeconfig is the name of the kubeconfig of the user, in the workspace.
@@ -41,14 +40,13 @@ func (d *demo) startControlPlane(ctx context.Context) error {
 		return err
 	}
 	var client string
-	var err error
-	if d.plane.etcd, err = d.startReady(func() (p *process, err error) {
+	if _, err := d.startReady(func() (p *process, err error) {
 		p, client, err = d.startEtcd(ctx)
 		return p, err
 	}); err != nil {
 		return err
 	}
-	d.plane.apiserver, err = d.startReady(func() (*process, error) { return d.startAPIServer(ctx, client) })
+	_, err := d.startReady(func() (*process, error) { return d.startAPIServer(ctx, client) })
 	return err
 }
 
@@ -67,6 +65,7 @@ func (d *demo) startEtcd(ctx context.Context) (p *process, client string, err er
 	if err != nil {
 		return nil, "", err
 	}
+	p.patience = 0 // there is nothing to save
 	return p, client, p.waitUntil(ctx, time.Minute, func(ctx context.Context) error { return listens(ctx, client) })
 }
 
@@ -93,6 +92,7 @@ func (d *demo) startAPIServer(ctx context.Context, etcd string) (*process, error
 	if err != nil {
 		return nil, err
 	}
+	p.patience = 0 // it would wait for everybody who watches
 	return p, p.waitUntil(ctx, 2*time.Minute, d.plane.ready)
 }
 

@@ -7,8 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -25,6 +25,7 @@ type demo struct {
 
 	space     workspace
 	guard     *guard
+	build     *build
 	running   fleet
 	plane     controlPlane
 	simulator simulator
@@ -50,8 +51,7 @@ func (d *demo) setUp(ctx context.Context) error {
 	if d.guard, err = startGuard(string(d.space)); err != nil {
 		return err
 	}
-	builds, err := d.startBuild(ctx)
-	if err != nil {
+	if err := d.startBuild(); err != nil {
 		return err
 	}
 	for _, part := range []struct {
@@ -60,7 +60,7 @@ func (d *demo) setUp(ctx context.Context) error {
 	}{
 		{"Starting etcd and kube-apiserver", d.startControlPlane},
 		{"Installing config/default: CRDs, RBAC", d.install},
-		{"Building the operator and the simulator", builds},
+		{"Building the operator and the simulator", d.awaitBuild},
 		{"Starting the simulated WorkOS", d.startSimulator},
 		{"Starting the operator", d.startOperator},
 	} {
@@ -76,15 +76,11 @@ func (d *demo) tearDown() {
 	if d.watch != nil {
 		d.watch.close()
 	}
-	for _, p := range []*process{d.operator.process, d.simulator.process} {
-		if p != nil {
-			_ = d.stop(p, 5*time.Second)
-		}
+	if d.build != nil {
+		d.build.abort()
 	}
-	for _, p := range []*process{d.plane.apiserver, d.plane.etcd} {
-		if p != nil {
-			_ = d.stop(p, 0) // it would take its time, and there is nothing to save
-		}
+	for _, p := range slices.Backward(d.running.all()) {
+		_ = d.stop(p, p.patience)
 	}
 	if d.space != "" {
 		if err := d.space.remove(); err != nil {
@@ -105,6 +101,7 @@ func (d *demo) start(name, path string, env []string, args ...string) (*process,
 	if err != nil {
 		return nil, err
 	}
+	p.patience = 5 * time.Second
 	d.running.add(p)
 	return p, d.guard.tell("started %d", p.pid())
 }
@@ -136,39 +133,6 @@ func (d *demo) program(name string) string { return filepath.Join(d.assets, name
 
 // built is the path of a program of this repository.
 func (d *demo) built(name string) string { return filepath.Join(d.repo, "bin", "demo", name) }
-
-// startBuild starts to build the programs of this repository, and gives the function that waits for the end of it. They are
-// kept in bin/, so that the next demo has nothing to link.
-func (d *demo) startBuild(ctx context.Context) (func(context.Context) error, error) {
-	log := d.space.path("build.log")
-	output, err := os.Create(log)
-	if err != nil {
-		return nil, fmt.Errorf("building: %w", err)
-	}
-	defer func() { _ = output.Close() }() // go has its own
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", d.built("")+"/", "./cmd/pipes-operator", "./cmd/workos-simulator")
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = d.repo, output, output, attributes()
-	// It runs compilers, which have to end with it.
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("building: %w", err)
-	}
-	if err := d.guard.tell("started %d", cmd.Process.Pid); err != nil {
-		return nil, err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	return func(ctx context.Context) error {
-		err := <-ended
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			return fmt.Errorf("building the operator and the simulator: %w:\n%s", err, tail(log, 30))
-		}
-		return d.guard.tell("ended %d", cmd.Process.Pid)
-	}, nil
-}
 
 // install does what a user does to a cluster before anything else.
 func (d *demo) install(ctx context.Context) error {

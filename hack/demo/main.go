@@ -46,6 +46,11 @@ Environment:
 `
 )
 
+// stepError is the failure of a step.
+type stepError struct{ error }
+
+func (e *stepError) Unwrap() error { return e.error }
+
 // errStopped is what the demo ends with after Ctrl-C.
 var errStopped = errors.New("stopped")
 
@@ -89,12 +94,15 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 // play is the whole demo, clean-up included.
 func (d *demo) play(ctx context.Context, stay bool) (err error) {
 	defer func() {
-		// Whatever has failed, a panic included, and whatever is said: this is done.
+		// Whatever has failed, a panic included: this is done.
+		if errors.Is(err, errStopped) {
+			d.out.printf("\n") // the terminal has written ^C
+		}
 		d.out.gap()
 		d.out.printf("Cleaning up.\n")
 		d.tearDown()
 	}()
-	d.out.title("A demo of pipes-operator; it takes about a minute and a half")
+	d.out.title("A demo of pipes-operator; it takes about a minute")
 	d.out.gap()
 	if err := d.setUp(ctx); err != nil {
 		return err
@@ -103,8 +111,10 @@ func (d *demo) play(ctx context.Context, stay bool) (err error) {
 	steps := d.steps()
 	r := &runner{out: d.out, poll: 100 * time.Millisecond, look: d.look, rows: d.watch.rows, dead: d.running.dead}
 	if err := r.run(ctx, steps); err != nil {
-		d.explain(ctx, err)
-		return err
+		if ctx.Err() == nil {
+			d.explain(ctx, err)
+		}
+		return &stepError{err}
 	}
 	d.passed = len(steps)
 	if !stay {
@@ -123,7 +133,7 @@ func (d *demo) report(err error, stderr io.Writer) int {
 		return 0
 	case errors.Is(err, errStopped):
 		return complain(stderr, "stopped", exitInterrupted)
-	case errors.As(err, new(*unmetError)): // which has been explained
+	case errors.As(err, new(*stepError)): // which has been explained
 		text, _, _ := strings.Cut(err.Error(), "\n")
 		return complain(stderr, text, exitFailed)
 	default:

@@ -16,6 +16,8 @@ const (
 	operatorAccount   = "pipes-operator-manager"
 	// operatorKubeconfig is in the workspace, and holds a token of that ServiceAccount.
 	operatorKubeconfig = "operator.kubeconfig"
+	// operatorLog is in the workspace.
+	operatorLog = "operator.log"
 	// operatorPatience is how long it may take to end.
 	operatorPatience = 15 * time.Second
 )
@@ -69,7 +71,7 @@ func (d *demo) operatorFlags() []string {
 		"--allow-insecure-upstream", "--allowed-upstream-hosts=" + d.simulator.address,
 		"--metrics-bind-address=" + d.operator.metrics, "--metrics-secure=false",
 		"--health-probe-bind-address=" + d.operator.probes,
-		"--zap-encoder=console", "--zap-log-level=debug",
+		"--zap-encoder=console", "--zap-log-level=debug", "--zap-stacktrace-level=panic",
 	}
 }
 

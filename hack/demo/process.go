@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,8 @@ type process struct {
 	name string
 	log  string // the file with its output
 	cmd  *exec.Cmd
+	// patience is how long it is given to end in the end.
+	patience time.Duration
 
 	ended chan struct{}
 	err   error // of its end; to be read once ended is closed
@@ -52,7 +55,7 @@ func (p *process) pid() int { return p.cmd.Process.Pid }
 func (p *process) dead() error {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("%s has ended (%v); the end of its log %s:\n%s", p.name, p.cmd.ProcessState, p.log, tail(p.log, 15))
+		return fmt.Errorf("%s has ended (%v)\nThe end of its log %s:\n%s", p.name, p.cmd.ProcessState, p.log, tail(p.log, 15))
 	default:
 		return nil
 	}
@@ -123,7 +126,7 @@ func (p *process) waitUntil(ctx context.Context, limit time.Duration, try func(c
 			return p.dead()
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), errTooLate) {
-				return fmt.Errorf("%s was not ready within %s: %w; the end of its log %s:\n%s", p.name, limit, err, p.log, tail(p.log, 15))
+				return fmt.Errorf("%s was not ready within %s: %w\nThe end of its log %s:\n%s", p.name, limit, err, p.log, tail(p.log, 15))
 			}
 			return context.Cause(ctx)
 		case <-tick.C:
@@ -155,20 +158,19 @@ func (f *fleet) add(p *process) {
 func (f *fleet) remove(gone *process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	kept := f.members[:0]
-	for _, p := range f.members {
-		if p != gone {
-			kept = append(kept, p)
-		}
-	}
-	f.members = kept
+	f.members = slices.DeleteFunc(f.members, func(p *process) bool { return p == gone })
+}
+
+// all are the members, in the order in which they were started.
+func (f *fleet) all() []*process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.members)
 }
 
 // dead is the error of the first program that has ended.
 func (f *fleet) dead() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, p := range f.members {
+	for _, p := range f.all() {
 		if err := p.dead(); err != nil {
 			return err
 		}

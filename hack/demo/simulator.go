@@ -17,7 +17,6 @@ import (
 
 // simulator is the simulated WorkOS, a program of its own, as its control API shows it.
 type simulator struct {
-	process *process
 	address string
 }
 
@@ -32,7 +31,6 @@ func (d *demo) startSimulator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.simulator.process = p
 	return p.waitUntil(ctx, time.Minute, func(context.Context) error {
 		address, err := os.ReadFile(addressFile) // it is written whole
 		d.simulator.address = strings.TrimSpace(string(address))

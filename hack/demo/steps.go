@@ -220,7 +220,7 @@ func (d *demo) launch() action {
 			for _, flag := range d.operatorFlags() {
 				words = append(words, quote(flag))
 			}
-			return shellLine(append(words, "2>>"+d.operator.process.log, "&")...)
+			return shellLine(append(words, "2>>"+d.space.path(operatorLog), "&")...)
 		},
 		run: func(ctx context.Context) (string, error) { return "", d.startOperator(ctx) },
 	}

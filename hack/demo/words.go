@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
 // greet says how to type along.
 func (d *demo) greet() {
 	d.out.gap()
-	d.out.printf("%sThe operator's log: %s\n", indent, d.operator.process.log)
+	d.out.printf("%sThe operator's log: %s\n", indent, d.space.path(operatorLog))
 	d.out.printf("%sTo type along in another shell, begin with:\n\n", indent)
 	d.out.command("$ . " + d.space.path("env") + "   # KUBECONFIG, PATH and SIMULATOR\n")
 }
@@ -36,7 +35,7 @@ func (d *demo) help() {
 		`    pipes.workos.com/refresh-requested-at="$(date +%s)"   # ask WorkOS now`,
 		"",
 		"curl http://" + d.operator.metrics + "/metrics | grep ^pipes_operator",
-		"tail -f " + d.operator.process.log,
+		"tail -f " + d.space.path(operatorLog),
 	} {
 		d.out.command(line + "\n")
 	}
@@ -46,11 +45,10 @@ func (d *demo) help() {
 
 // explain shows what there is after a step has failed.
 func (d *demo) explain(ctx context.Context, failure error) {
-	var unmet *unmetError
-	if !errors.As(failure, &unmet) {
-		return
-	}
-	d.out.printf("\n%s %v\n\n", d.out.paint(red, "FAILED:"), failure)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	d.out.gap()
+	d.out.printf("%s %v\n\n", d.out.paint(red, "FAILED:"), failure)
 	for _, a := range []action{
 		d.user("get", "pipestokens", "-o", "wide"),
 		d.user("get", "secrets", "--show-labels"),
@@ -64,8 +62,8 @@ func (d *demo) explain(ctx context.Context, failure error) {
 		}
 		d.out.output(output + "\n")
 	}
-	d.out.command("$ tail -n 30 " + d.operator.process.log)
-	d.out.output(tail(d.operator.process.log, 30))
+	d.out.command("$ tail -n 30 " + d.space.path(operatorLog))
+	d.out.output(tail(d.space.path(operatorLog), 30))
 }
 
 // idle goes on writing the table until the context ends, or a program does.

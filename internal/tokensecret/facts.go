@@ -51,10 +51,14 @@ func HashToken(uid string, token redact.String) string {
 	return hashOf(uid, token.Reveal())
 }
 
-// SameToken says whether both speak of one and the same token: its text, expiry and scopes.
+// SameToken says whether both speak of one and the same token: its text, expiry and scopes, in whatever order.
 func (f Facts) SameToken(other Facts) bool {
 	return f.TokenHash == other.TokenHash && f.ExpiresAt.Equal(other.ExpiresAt) &&
-		slices.Equal(f.Scopes, other.Scopes) && slices.Equal(f.MissingScopes, other.MissingScopes)
+		sameMembers(f.Scopes, other.Scopes) && sameMembers(f.MissingScopes, other.MissingScopes)
+}
+
+func sameMembers(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // annotations are the facts as they stand on the Secret.

@@ -54,7 +54,8 @@ func (s Secret) WritePatch(token *v1alpha1.PipesToken, content Content) ([]byte,
 	}
 	if s.State == Orphaned {
 		references := append(slices.Clone(s.Meta.OwnerReferences), controllerReference(token))
-		patch = append(patch, operation{"add", "/metadata/ownerReferences", references})
+		// The type cannot be changed: one that is not the template's is refused, rather than kept in silence.
+		patch = append(patch, operation{"add", "/metadata/ownerReferences", references}, operation{"add", "/type", secretType(token)})
 	}
 	return json.Marshal(s.decidedOn(patch))
 }

@@ -227,7 +227,7 @@ func TestWritePatchTakesAnOrphanOver(t *testing.T) {
 	for _, operation := range operations {
 		paths[operation.Path] = operation.Value
 	}
-	if len(paths) != 4 || paths["/data"] == nil || paths["/metadata/managedFields"] == nil || paths["/metadata/resourceVersion"] == nil {
+	if len(paths) != 5 || string(paths["/type"]) != `"Opaque"` || paths["/data"] == nil || paths["/metadata/managedFields"] == nil || paths["/metadata/resourceVersion"] == nil {
 		t.Errorf("got %s", patch)
 	}
 	expectJSON(t, paths["/metadata/ownerReferences"], `[

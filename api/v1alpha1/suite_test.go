@@ -1,0 +1,137 @@
+// Package v1alpha1_test holds what users see of the API, against a real API server: which specs are refused and with what
+// words, what is filled in, and how objects are printed and selected.
+package v1alpha1_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// What the whole suite shares: a real API server with the CRDs, and a user of it, whom it tells of unknown fields as it does
+// kubectl.
+var (
+	apiServer *rest.Config
+	user      client.Client
+)
+
+func TestAPI(t *testing.T) {
+	RegisterFailHandler(Fail)
+	suite, reporter := GinkgoConfiguration()
+	suite.RandomizeAllSpecs = true
+	RunSpecs(t, "API", suite, reporter)
+}
+
+var _ = BeforeSuite(func() {
+	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(),
+		"no control plane to test against: run `make test`, or set KUBEBUILDER_ASSETS to the directory with etcd and kube-apiserver")
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	var err error
+	apiServer, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(environment.Stop)
+	apiServer.QPS = -1
+
+	scheme := runtime.NewScheme()
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	user, err = client.New(apiServer, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+	user = client.WithFieldValidation(user, "Strict")
+})
+
+// The least that a spec has to say.
+const (
+	leastToken       = `{slug: github, userID: user_1}`
+	leastEnvironment = `{apiKeySecretRef: {name: workos-api-key, key: api-key}}`
+)
+
+// parse reads YAML. LONG in it stands for 300 letters.
+func parse(text string) map[string]any {
+	GinkgoHelper()
+	parsed := map[string]any{}
+	Expect(yaml.Unmarshal([]byte(strings.ReplaceAll(text, "LONG", long)), &parsed)).To(Succeed(), text)
+	return parsed
+}
+
+var long = strings.Repeat("a", 300)
+
+// withChanges merges changes into a spec as "kubectl patch --type=merge" does: null removes a field.
+func withChanges(spec, changes map[string]any) map[string]any {
+	merged := map[string]any{}
+	for key, value := range spec {
+		merged[key] = value
+	}
+	for key, change := range changes {
+		switch change := change.(type) {
+		case nil:
+			delete(merged, key)
+		case map[string]any:
+			old, _ := merged[key].(map[string]any)
+			merged[key] = withChanges(old, change)
+		default:
+			merged[key] = change
+		}
+	}
+	return merged
+}
+
+// object is one of a kind with a name that nothing else has.
+func object(kind string, spec map[string]any) *unstructured.Unstructured {
+	created := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	created.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+	created.SetNamespace(corev1.NamespaceDefault)
+	created.SetGenerateName("x-")
+	return created
+}
+
+// tryToCreate asks what the API server would say to a spec, and leaves nothing behind.
+func tryToCreate(ctx context.Context, kind, least, changes string) error {
+	GinkgoHelper()
+	return user.Create(ctx, object(kind, withChanges(parse(least), parse(changes))), client.DryRunAll)
+}
+
+// unchecked is what the API server adds when it did not come to look at everything.
+const unchecked = "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; " +
+	"correct the existing errors to complete validation"
+
+// words are what kubectl prints of a refusal, line by line, without unchecked.
+func words(err error) []string {
+	GinkgoHelper()
+	var refusal apierrors.APIStatus
+	Expect(errors.As(err, &refusal)).To(BeTrue(), "not refused: %v", err)
+	status := refusal.Status()
+	if status.Details == nil || len(status.Details.Causes) == 0 {
+		return []string{status.Message}
+	}
+	var lines []string
+	for _, cause := range status.Details.Causes {
+		if line := strings.ReplaceAll(cause.Field+": "+cause.Message, long, "LONG"); line != unchecked {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// lines are the words that a table expects: one each line.
+func lines(text ...string) []string { return text }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// build is a run of go build, with all the compilers that it runs.
+type build struct {
+	log   string
+	abort func() // ends it, and returns once it has ended
+	ended chan struct{}
+	err   error // of its end; to be read once ended is closed
+}
+
+// startBuild starts to build the programs of this repository, while other things are done. They are kept in bin/, so that the
+// next demo has nothing to link.
+func (d *demo) startBuild() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &build{log: d.space.path("build.log"), ended: make(chan struct{})}
+	b.abort = func() { cancel(); <-b.ended }
+	output, err := os.Create(b.log)
+	if err != nil {
+		cancel()
+		return fmt.Errorf("building: %w", err)
+	}
+	defer func() { _ = output.Close() }() // go has its own
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", d.built("")+"/", "./cmd/pipes-operator", "./cmd/workos-simulator")
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = d.repo, output, output, attributes()
+	// The compilers are in its process group.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if err := cmd.Start(); err != nil {
+		cancel()
+		return fmt.Errorf("building: %w", err)
+	}
+	d.build = b
+	told := d.guard.tell("started %d", cmd.Process.Pid)
+	go func() {
+		defer cancel()
+		err := cmd.Wait()
+		b.err = errors.Join(err, d.guard.tell("ended %d", cmd.Process.Pid))
+		close(b.ended)
+	}()
+	return told
+}
+
+// awaitBuild waits for the end of the build.
+func (d *demo) awaitBuild(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-d.build.ended:
+	}
+	if d.build.err != nil {
+		return fmt.Errorf("building the operator and the simulator: %w\n%s", d.build.err, tail(d.build.log, 30))
+	}
+	return nil
+}
