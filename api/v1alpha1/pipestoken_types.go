@@ -229,8 +229,8 @@ type PipesTokenStatus struct {
 	// +kubebuilder:validation:items:MaxLength=512
 	MissingScopes []string `json:"missingScopes,omitempty"`
 
-	// lastHandledRefreshRequest echoes the annotation pipes.workos.com/refresh-requested-at once the fetch that it asked
-	// for has been tried; the conditions say how it went.
+	// lastHandledRefreshRequest echoes the annotation pipes.workos.com/refresh-requested-at once WorkOS has answered the
+	// fetch that it asked for, and a token that came with the answer is in the Secret.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256

@@ -28,8 +28,8 @@ type PipesTokenStatusApplyConfiguration struct {
 	Scopes []string `json:"scopes,omitempty"`
 	// missingScopes are the scopes that the integration asks for and the user has not granted.
 	MissingScopes []string `json:"missingScopes,omitempty"`
-	// lastHandledRefreshRequest echoes the annotation pipes.workos.com/refresh-requested-at once the fetch that it asked
-	// for has been tried; the conditions say how it went.
+	// lastHandledRefreshRequest echoes the annotation pipes.workos.com/refresh-requested-at once WorkOS has answered the
+	// fetch that it asked for, and a token that came with the answer is in the Secret.
 	LastHandledRefreshRequest *string `json:"lastHandledRefreshRequest,omitempty"`
 	// binding names the Secret, which makes a PipesToken a Provisioned Service of servicebinding.io.
 	Binding *SecretReferenceApplyConfiguration `json:"binding,omitempty"`
