@@ -58,7 +58,8 @@ help: ## Show this list.
 # Built and then exec'd rather than go run, so that signals and the exit code are the demo's own.
 .PHONY: demo
 demo: ## Watch it work: control plane, simulator, operator, samples. ONCE=1 ends after the last step.
-	@started=$$(date +%s) && assets=$$($(CONTROLPLANE)) && $(GO) build -o $(BIN)/demo/demo ./hack/demo && \
+	@started=$$(date +%s) && assets=$$($(CONTROLPLANE)) && \
+		echo "Building the demo, which the first time takes a minute or two" && $(GO) build -o $(BIN)/demo/demo ./hack/demo && \
 		DEMO_STARTED=$$started KUBEBUILDER_ASSETS="$$assets" \
 		exec $(BIN)/demo/demo $(if $(filter-out 0 false no,$(ONCE)),--once)
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -56,7 +57,9 @@ func newManager(o options) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("finding a Kubernetes API (set KUBECONFIG, or run in a cluster): %w", err)
 	}
 	kubeconfig.QPS, kubeconfig.Burst = float32(o.kubeAPIQPS), o.kubeAPIBurst
-	if o.kubeAPIQPS > 0 { // one bucket for all clients; by default each has its own
+	election := rest.CopyConfig(kubeconfig)
+	if o.kubeAPIQPS > 0 {
+		// One bucket for all clients, where each would have its own; but for the leader election, which must not wait behind them.
 		kubeconfig.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(kubeconfig.QPS, kubeconfig.Burst)
 	}
 	kubeconfig.UserAgent = "pipes-operator/" + version
@@ -79,6 +82,7 @@ func newManager(o options) (ctrl.Manager, error) {
 		},
 		HealthProbeBindAddress:        o.healthProbeBindAddress,
 		LeaderElection:                o.leaderElect,
+		LeaderElectionConfig:          election,
 		LeaderElectionID:              o.leaderElectID,
 		LeaderElectionNamespace:       o.leaderElectNamespace,
 		LeaderElectionReleaseOnCancel: true, // main ends when the manager does
