@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -29,8 +30,11 @@ type outcome struct {
 	answer workos.Answer
 	// unfinished is why the Secret is not yet as it should be, and has to be tried again soon.
 	unfinished error
-	// dropped: the answer brought a token that could not be written.
-	dropped bool
+}
+
+// dropped says whether the answer brought a token that could not be written.
+func (done outcome) dropped() bool {
+	return done.answer.Outcome == workos.OutcomeToken && done.unfinished != nil
 }
 
 // act does what was decided. Its own errors are those after which there is nothing to report.
@@ -77,7 +81,7 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 	switch {
 	case judged.write:
 		if done.unfinished = r.write(ctx, &done, judged.content); done.unfinished != nil {
-			done.dropped, done.finding = true, seen.standing
+			done.finding = seen.standing
 		}
 	case traits[judged.finding.reason].withdraws:
 		r.withdraw(ctx, &done)
@@ -195,7 +199,7 @@ func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error 
 	if err := r.Secrets.Delete(ctx, done.secret.Meta); err != nil {
 		return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), err)
 	}
-	r.memory.secretDeleted(nameOf(done.token), done.secret.Meta.UID)
+	r.memory.secretDeleted(client.ObjectKeyFromObject(done.token), done.secret.Meta.UID)
 	done.secret = tokensecret.Secret{State: tokensecret.Absent}
 	return nil
 }

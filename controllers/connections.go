@@ -57,7 +57,7 @@ type connectionState struct {
 // the API key only when the environment is new to it or has changed.
 func (c *Connections) client(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*workos.Client, uint64, finding, error) {
 	c.mu.Lock()
-	state, ok := c.known[environmentName(environment)]
+	state, ok := c.known[client.ObjectKeyFromObject(environment)]
 	c.mu.Unlock()
 	if !ok || state.uid != environment.UID || state.generation != environment.Generation || state.client == nil {
 		var err error
@@ -98,10 +98,10 @@ func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, outcome workos.Outcome) {
 	switch outcome {
 	case workos.OutcomeKeyRejected:
-		c.setRejected(environmentName(environment), version, true)
+		c.setRejected(client.ObjectKeyFromObject(environment), version, true)
 	case workos.OutcomeToken, workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive,
 		workos.OutcomeNotFound, workos.OutcomeAccountSelectionRequired, workos.OutcomeAuthMethodMismatch:
-		c.setRejected(environmentName(environment), version, false)
+		c.setRejected(client.ObjectKeyFromObject(environment), version, false)
 	}
 }
 
@@ -139,7 +139,7 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	name := environmentName(environment)
+	name := client.ObjectKeyFromObject(environment)
 	old, known := c.known[name]
 	if known && old.same(fresh) {
 		return old, nil
@@ -223,8 +223,4 @@ func (c *Connections) readKey(ctx context.Context, environment *v1alpha1.PipesEn
 			"Entry %q of Secret %q is not an API key: it is empty, or has spaces or control characters in it", ref.Key, ref.Name)}, nil
 	}
 	return redact.NewString(key), version, finding{}, nil
-}
-
-func environmentName(environment *v1alpha1.PipesEnvironment) types.NamespacedName {
-	return types.NamespacedName{Namespace: environment.Namespace, Name: environment.Name}
 }

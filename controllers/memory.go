@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
@@ -58,7 +59,7 @@ const trustWritten = time.Minute
 func (m *memory) attempt(token *v1alpha1.PipesToken) (attempt, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, ok := m.entries[nameOf(token)]
+	e, ok := m.entries[client.ObjectKeyFromObject(token)]
 	if !ok || e.uid != token.UID {
 		return attempt{}, false
 	}
@@ -83,7 +84,7 @@ func (m *memory) wrote(token *v1alpha1.PipesToken, meta *metav1.PartialObjectMet
 func (m *memory) newest(token *v1alpha1.PipesToken, cached *metav1.PartialObjectMetadata, now time.Time) *metav1.PartialObjectMetadata {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, ok := m.entries[nameOf(token)]
+	e, ok := m.entries[client.ObjectKeyFromObject(token)]
 	switch {
 	case !ok || e.uid != token.UID || e.written == nil:
 		return cached
@@ -132,10 +133,10 @@ func (m *memory) entry(token *v1alpha1.PipesToken) *entry {
 	if m.entries == nil {
 		m.entries = map[types.NamespacedName]*entry{}
 	}
-	e, ok := m.entries[nameOf(token)]
+	e, ok := m.entries[client.ObjectKeyFromObject(token)]
 	if !ok || e.uid != token.UID {
 		e = &entry{uid: token.UID}
-		m.entries[nameOf(token)] = e
+		m.entries[client.ObjectKeyFromObject(token)] = e
 	}
 	return e
 }
@@ -143,8 +144,4 @@ func (m *memory) entry(token *v1alpha1.PipesToken) *entry {
 func isOlder(a, b *metav1.PartialObjectMetadata) bool {
 	order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
 	return err == nil && order < 0
-}
-
-func nameOf(token *v1alpha1.PipesToken) types.NamespacedName {
-	return types.NamespacedName{Namespace: token.Namespace, Name: token.Name}
 }

@@ -6,6 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
@@ -31,9 +32,9 @@ func TestTheNewestSecretIsBelieved(t *testing.T) {
 		"the cache is ahead":                {cached: meta("11"), want: "11"},
 		"the cache has not seen it created": {cached: nil, want: "10"},
 		"the cache never saw it":            {cached: nil, after: trustWritten, want: ""},
-		"the cache has seen it go":          {events: func(m *memory) { m.secretDeleted(nameOf(token), "secret") }, want: ""},
-		"the cache has seen another go":     {events: func(m *memory) { m.secretDeleted(nameOf(token), "older") }, want: "10"},
-		"the PipesToken is gone":            {events: func(m *memory) { m.forget(nameOf(token)) }, want: ""},
+		"the cache has seen it go":          {events: func(m *memory) { m.secretDeleted(client.ObjectKeyFromObject(token), "secret") }, want: ""},
+		"the cache has seen another go":     {events: func(m *memory) { m.secretDeleted(client.ObjectKeyFromObject(token), "older") }, want: "10"},
+		"the PipesToken is gone":            {events: func(m *memory) { m.forget(client.ObjectKeyFromObject(token)) }, want: ""},
 		"the PipesToken was created anew":   {token: recreated, want: ""},
 	} {
 		t.Run(name, func(t *testing.T) {

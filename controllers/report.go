@@ -26,7 +26,7 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	done.attempt = nextAttempt(done, status)
 	r.memory.remember(done.token, done.attempt)
 	due := nextTry(done)
-	r.Metrics.Observe(nameOf(done.token), status, due)
+	r.Metrics.Observe(client.ObjectKeyFromObject(done.token), status, due)
 
 	if !sameStatus(status, done.token.Status) {
 		err := r.Client.Status().Apply(ctx, statusConfiguration(done.token, status), client.ForceOwnership)
@@ -80,7 +80,7 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 		}
 		next.failures, next.repairs, next.notBefore = afterTry(done, status)
 		next.intact = done.secret.State == tokensecret.Intact
-		next.requestWaits = !done.answer.Sent || done.dropped
+		next.requestWaits = !done.answer.Sent || done.dropped()
 		if done.tried && !next.requestWaits {
 			next.request = refreshRequest(done.token)
 		}
@@ -100,7 +100,7 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 	switch pace := traits[done.finding.reason].pace; {
 	case done.answer.Outcome == workos.OutcomeHeld:
 		return done.attempt.failures, done.attempt.repairs, patience
-	case done.dropped || pace == backOff:
+	case done.dropped() || pace == backOff:
 		failures = done.attempt.failures + 1
 		return failures, 0, renewal.Retry(done.now, expires, failures, done.answer.RetryAfter, seed)
 	case pace == slowPoll:

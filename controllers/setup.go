@@ -61,9 +61,6 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	}); err != nil {
 		return fmt.Errorf("indexing PipesTokens by PipesEnvironment: %w", err)
 	}
-	if options.RateLimiter == nil {
-		options.RateLimiter = errorBackoff()
-	}
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("pipestoken").
 		For(&v1alpha1.PipesToken{}, builder.WithPredicates(predicate.Or(
@@ -71,7 +68,7 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		WatchesMetadata(&corev1.Secret{}, r.secretHandler()).
 		Watches(&v1alpha1.PipesEnvironment{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfEnvironment),
 			builder.WithPredicates(environmentMatters())).
-		WithOptions(options)
+		WithOptions(withErrorBackoff(options))
 	if !r.IgnoreNamespaceLabels {
 		build = build.WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{}))
@@ -89,21 +86,22 @@ func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options 
 		default: // The regular check of the key comes within keyCheckInterval.
 		}
 	}
-	if options.RateLimiter == nil {
-		options.RateLimiter = errorBackoff()
-	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pipesenvironment").
 		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(changed, &handler.EnqueueRequestForObject{})).
-		WithOptions(options).
+		WithOptions(withErrorBackoff(options)).
 		Complete(r)
 }
 
-// errorBackoff is how soon a pass that has failed is made again. An error uses the object's timer up, so this is all that brings
-// it back: its cap, which is 17 minutes in controller-runtime, bounds how late an error can make a renewal.
-func errorBackoff() workqueue.TypedRateLimiter[reconcile.Request] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second)
+// withErrorBackoff sets how soon a pass that has failed is made again, where the options leave it open. An error uses the object's
+// timer up, so this is all that brings it back: its cap, which is 17 minutes in controller-runtime, bounds how late an error
+// can make a renewal.
+func withErrorBackoff(options controller.Options) controller.Options {
+	if options.RateLimiter == nil {
+		options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second)
+	}
+	return options
 }
 
 // secretHandler leads from a Secret to every PipesToken that writes, or would like to write, one of that name.
@@ -155,7 +153,7 @@ func (r *PipesTokenReconciler) find(ctx context.Context, options ...client.ListO
 	}
 	requests := make([]reconcile.Request, 0, len(tokens.Items))
 	for i := range tokens.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: nameOf(&tokens.Items[i])})
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&tokens.Items[i])})
 	}
 	return requests
 }

@@ -27,7 +27,7 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 		LastHandledRefreshRequest: before.LastHandledRefreshRequest,
 	}
 	switch {
-	case done.answer.Sent && !done.dropped:
+	case done.answer.Sent && !done.dropped():
 		status.LastHandledRefreshRequest = refreshRequest(done.token)
 	case done.attempt.request != "":
 		status.LastHandledRefreshRequest = done.attempt.request
