@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+
+	"github.com/pipes-operator/pipes-operator/hack/internal/process"
 )
 
 // build is a run of go build, with all the compilers that it runs.
@@ -30,7 +32,7 @@ func (d *demo) startBuild() error {
 	}
 	defer func() { _ = output.Close() }() // go has its own
 	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", d.built("")+"/", "./cmd/pipes-operator", "./cmd/workos-simulator")
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = d.repo, output, output, attributes()
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = d.repo, output, output, process.Attributes()
 	// The compilers are in its process group.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if err := cmd.Start(); err != nil {
@@ -56,7 +58,7 @@ func (d *demo) awaitBuild(ctx context.Context) error {
 	case <-d.build.ended:
 	}
 	if d.build.err != nil {
-		return fmt.Errorf("building the operator and the simulator: %w\n%s", d.build.err, tail(d.build.log, 30))
+		return fmt.Errorf("building the operator and the simulator: %w\n%s", d.build.err, process.Tail(d.build.log, 30))
 	}
 	return nil
 }

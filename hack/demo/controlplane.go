@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/pipes-operator/pipes-operator/hack/internal/process"
 )
 
 // controlPlane is etcd and a kube-apiserver, on loopback and on nothing else. There is no node, and no controller manager.
@@ -40,19 +42,19 @@ func (d *demo) startControlPlane(ctx context.Context) error {
 		return err
 	}
 	var client string
-	if _, err := d.startReady(func() (p *process, err error) {
+	if _, err := d.startReady(func() (p *process.Process, err error) {
 		p, client, err = d.startEtcd(ctx)
 		return p, err
 	}); err != nil {
 		return err
 	}
-	_, err := d.startReady(func() (*process, error) { return d.startAPIServer(ctx, client) })
+	_, err := d.startReady(func() (*process.Process, error) { return d.startAPIServer(ctx, client) })
 	return err
 }
 
 // startEtcd starts etcd and waits until it listens on the address that it gives.
-func (d *demo) startEtcd(ctx context.Context) (p *process, client string, err error) {
-	addresses, err := freeAddresses(ctx, 2)
+func (d *demo) startEtcd(ctx context.Context) (p *process.Process, client string, err error) {
+	addresses, err := process.FreeAddresses(ctx, 2)
 	if err != nil {
 		return nil, "", err
 	}
@@ -65,13 +67,13 @@ func (d *demo) startEtcd(ctx context.Context) (p *process, client string, err er
 	if err != nil {
 		return nil, "", err
 	}
-	p.patience = 0 // there is nothing to save
-	return p, client, p.waitUntil(ctx, time.Minute, func(ctx context.Context) error { return listens(ctx, client) })
+	p.Patience = 0 // there is nothing to save
+	return p, client, p.WaitUntil(ctx, time.Minute, func(ctx context.Context) error { return process.Listens(ctx, client) })
 }
 
 // startAPIServer starts kube-apiserver and waits until it is ready.
-func (d *demo) startAPIServer(ctx context.Context, etcd string) (*process, error) {
-	addresses, err := freeAddresses(ctx, 1)
+func (d *demo) startAPIServer(ctx context.Context, etcd string) (*process.Process, error) {
+	addresses, err := process.FreeAddresses(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +94,8 @@ func (d *demo) startAPIServer(ctx context.Context, etcd string) (*process, error
 	if err != nil {
 		return nil, err
 	}
-	p.patience = 0 // it would wait for everybody who watches
-	return p, p.waitUntil(ctx, 2*time.Minute, d.plane.ready)
+	p.Patience = 0 // it would wait for everybody who watches
+	return p, p.WaitUntil(ctx, 2*time.Minute, d.plane.ready)
 }
 
 // ready is an error as long as the API server is not.
@@ -147,10 +149,10 @@ func (w workspace) writeKey(name string) error {
 
 // kubectl runs kubectl as the user, and gives what it prints.
 func (d *demo) kubectl(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errTooLate)
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, process.ErrTooLate)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, d.program("kubectl"), args...)
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = process.Attributes()
 	cmd.Env = append(os.Environ(), d.userEnvironment()...)
 	output, err := cmd.CombinedOutput()
 	switch {

@@ -10,10 +10,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// errTooLate is what a context ends with when its time is up.
-var errTooLate = errors.New("time is up")
+	"github.com/pipes-operator/pipes-operator/hack/internal/process"
+)
 
 // demo is all that is running.
 type demo struct {
@@ -26,7 +25,7 @@ type demo struct {
 	space     workspace
 	guard     *guard
 	build     *build
-	running   fleet
+	running   process.Fleet
 	plane     controlPlane
 	simulator simulator
 	operator  operator
@@ -79,8 +78,8 @@ func (d *demo) tearDown() {
 	if d.build != nil {
 		d.build.abort()
 	}
-	for _, p := range slices.Backward(d.running.all()) {
-		_ = d.stop(p, p.patience)
+	for _, p := range slices.Backward(d.running.All()) {
+		_ = d.stop(p, p.Patience)
 	}
 	if d.space != "" {
 		if err := d.space.remove(); err != nil {
@@ -93,28 +92,28 @@ func (d *demo) tearDown() {
 }
 
 // start starts a program that goes on running, in the workspace and with a log there.
-func (d *demo) start(name, path string, env []string, args ...string) (*process, error) {
+func (d *demo) start(name, path string, env []string, args ...string) (*process.Process, error) {
 	// No context ends it: tearDown does, in order.
 	cmd := exec.CommandContext(context.Background(), path, args...)
 	cmd.Dir, cmd.Env = string(d.space), append(os.Environ(), env...)
-	p, err := start(name, d.space.path(strings.TrimPrefix(name, "pipes-")+".log"), cmd)
+	p, err := process.Start(name, d.space.path(strings.TrimPrefix(name, "pipes-")+".log"), cmd)
 	if err != nil {
 		return nil, err
 	}
-	p.patience = 5 * time.Second
-	d.running.add(p)
-	return p, d.guard.tell("started %d", p.pid())
+	p.Patience = 5 * time.Second
+	d.running.Add(p)
+	return p, d.guard.tell("started %d", p.PID())
 }
 
 // startReady starts a program until it is ready; and again, with other ports, when somebody else has been faster to take one.
-func (d *demo) startReady(attempt func() (*process, error)) (*process, error) {
+func (d *demo) startReady(attempt func() (*process.Process, error)) (*process.Process, error) {
 	const attempts = 3
 	for i := 1; ; i++ {
 		p, err := attempt()
 		if err == nil {
 			return p, nil
 		}
-		if p == nil || !p.portTaken() || i == attempts {
+		if p == nil || !p.PortTaken() || i == attempts {
 			return p, err
 		}
 		_ = d.stop(p, 0)
@@ -122,10 +121,10 @@ func (d *demo) startReady(attempt func() (*process, error)) (*process, error) {
 }
 
 // stop ends a program.
-func (d *demo) stop(p *process, patience time.Duration) error {
-	d.running.remove(p)
-	err := p.stop(patience)
-	return errors.Join(err, d.guard.tell("ended %d", p.pid()))
+func (d *demo) stop(p *process.Process, patience time.Duration) error {
+	d.running.Remove(p)
+	err := p.Stop(patience)
+	return errors.Join(err, d.guard.tell("ended %d", p.PID()))
 }
 
 // program is the path of a program of the control plane.

@@ -109,7 +109,7 @@ func (d *demo) play(ctx context.Context, stay bool) (err error) {
 	}
 	d.greet()
 	steps := d.steps()
-	r := &runner{out: d.out, poll: 100 * time.Millisecond, look: d.look, rows: d.watch.rows, dead: d.running.dead}
+	r := &runner{out: d.out, poll: 100 * time.Millisecond, look: d.look, rows: d.watch.rows, dead: d.running.Dead}
 	if err := r.run(ctx, steps); err != nil {
 		if ctx.Err() == nil {
 			d.explain(ctx, err)

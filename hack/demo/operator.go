@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pipes-operator/pipes-operator/hack/internal/process"
 )
 
 const (
@@ -24,7 +26,7 @@ const (
 
 // operator is pipes-operator, the real program.
 type operator struct {
-	process *process
+	process *process.Process
 	metrics string // the address that it serves metrics on
 	probes  string // the address that it serves /readyz on
 }
@@ -41,14 +43,14 @@ func (d *demo) giveRights(ctx context.Context) error {
 // startOperator starts the operator and waits until its caches are filled.
 func (d *demo) startOperator(ctx context.Context) error {
 	var err error
-	d.operator.process, err = d.startReady(func() (*process, error) { return d.tryOperator(ctx) })
+	d.operator.process, err = d.startReady(func() (*process.Process, error) { return d.tryOperator(ctx) })
 	return err
 }
 
 // tryOperator starts the operator on the ports that it had before, if it had any that nobody else has taken since.
-func (d *demo) tryOperator(ctx context.Context) (*process, error) {
-	if listens(ctx, d.operator.metrics) == nil || listens(ctx, d.operator.probes) == nil || d.operator.metrics == "" {
-		addresses, err := freeAddresses(ctx, 2)
+func (d *demo) tryOperator(ctx context.Context) (*process.Process, error) {
+	if process.Listens(ctx, d.operator.metrics) == nil || process.Listens(ctx, d.operator.probes) == nil || d.operator.metrics == "" {
+		addresses, err := process.FreeAddresses(ctx, 2)
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +60,7 @@ func (d *demo) tryOperator(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, p.waitUntil(ctx, time.Minute, func(ctx context.Context) error {
+	return p, p.WaitUntil(ctx, time.Minute, func(ctx context.Context) error {
 		return answersOK(ctx, http.DefaultClient, "http://"+d.operator.probes+"/readyz")
 	})
 }

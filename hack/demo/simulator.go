@@ -31,7 +31,7 @@ func (d *demo) startSimulator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.waitUntil(ctx, time.Minute, func(context.Context) error {
+	return p.WaitUntil(ctx, time.Minute, func(context.Context) error {
 		address, err := os.ReadFile(addressFile) // it is written whole
 		d.simulator.address = strings.TrimSpace(string(address))
 		return err

@@ -207,7 +207,7 @@ func (d *demo) journal(of ...sample) action {
 // halt stops the operator.
 func (d *demo) halt() action {
 	return action{
-		line: func() string { return shellLine("kill", strconv.Itoa(d.operator.process.pid())) },
+		line: func() string { return shellLine("kill", strconv.Itoa(d.operator.process.PID())) },
 		run:  func(context.Context) (string, error) { return "", d.stopOperator() },
 	}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/pipes-operator/pipes-operator/hack/internal/process"
 )
 
 // greet says how to type along.
@@ -63,7 +65,7 @@ func (d *demo) explain(ctx context.Context, failure error) {
 		d.out.output(output + "\n")
 	}
 	d.out.command("$ tail -n 30 " + d.space.path(operatorLog))
-	d.out.output(tail(d.space.path(operatorLog), 30))
+	d.out.output(process.Tail(d.space.path(operatorLog), 30))
 }
 
 // idle goes on writing the table until the context ends, or a program does.
