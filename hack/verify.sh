@@ -14,12 +14,14 @@ mkdir -p bin
 work=$(mktemp -d bin/verify.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
+steps=0
 failed=()
 
 # step NAME COMMAND...: runs it, and goes on when it fails: one run shows all there is to mend.
 step() {
   local name=$1 started=$SECONDS
   shift
+  steps=$((steps + 1))
   echo "verify: $name"
   if "$@"; then
     echo "verify: $name: ok, $((SECONDS - started)) s"
@@ -83,8 +85,47 @@ overlays() {
       "$kustomize" build "$folder" >/dev/null || { echo "$folder does not build" >&2; result=1; }
     fi
   done < <(find config -name kustomization.yaml | sort)
-  "$kustomize" build "$work/components" >/dev/null || { echo "config/default with all components does not build" >&2; result=1; }
+  "$kustomize" build "$work/components" >"$work/components.yaml" ||
+    { echo "config/default with all components does not build" >&2; result=1; }
+  # kustomize says nothing when a patch of a component fits no object.
+  grep -q '^  - Egress$' "$work/components.yaml" && grep -q '^          metrics: enabled$' "$work/components.yaml" ||
+    { echo "config/network-policy does not narrow both policies of config/default" >&2; result=1; }
   return $result
+}
+
+# namespaced: config/namespaced, in another namespace than its own, has objects of that namespace and of these kinds only.
+namespaced() {
+  mkdir -p "$work/namespaced"
+  {
+    echo "apiVersion: kustomize.config.k8s.io/v1beta1"
+    echo "kind: Kustomization"
+    echo "namespace: elsewhere"
+    echo "resources: [../../../config/namespaced]"
+    echo "components: [../../../config/network-policy]"
+  } >"$work/namespaced/kustomization.yaml"
+  "$kustomize" build "$work/namespaced" >"$work/namespaced.yaml" || { echo "config/namespaced does not build" >&2; return 1; }
+  grep -q '^  - Egress$' "$work/namespaced.yaml" ||
+    { echo "config/network-policy does not narrow the policy of config/namespaced" >&2; return 1; }
+  awk -v own="$(awk '$1 == "namespace:" {print $2}' config/namespaced/kustomization.yaml)" -v want=elsewhere '
+    function wrong(what) { print "config/namespaced: " kind " " name ": " what; bad = 1 }
+    function finish() {
+      if (!(kind in allowed)) wrong("is none of the kinds that it may have")
+      if (namespace != want) wrong("is not in the namespace of the kustomization")
+      kind = name = namespace = section = ""
+    }
+    BEGIN {
+      split("Deployment NetworkPolicy PodDisruptionBudget Role RoleBinding ServiceAccount", kinds)
+      for (i in kinds) allowed[kinds[i]]
+    }
+    /^---$/ { finish(); next }
+    /^[a-zA-Z]/ { section = $1 }
+    /^kind: / { kind = $2 }
+    section == "metadata:" && /^  name: / { name = $2 }
+    section == "metadata:" && /^  namespace: / { namespace = $2 }
+    index($0, own) { wrong("still has " own) }
+    /^ +(- )?kind: Cluster/ { wrong("refers to a " $NF) }
+    END { finish(); exit bad }
+  ' "$work/namespaced.yaml" >&2
 }
 
 git rev-parse --git-dir >/dev/null || { echo "verify: this is no git checkout" >&2; exit 1; }
@@ -94,9 +135,10 @@ step "generated files" regenerate
 step "lint" "$make" lint
 step "API lint" "$make" lint-api
 step "overlays" overlays
+step "namespaced install" namespaced
 
 if ((${#failed[@]})); then
-  printf 'verify: %d of 5 checks failed: %s\n' "${#failed[@]}" "$(IFS=,; echo "${failed[*]}")" >&2
+  printf 'verify: %d of %d checks failed: %s\n' "${#failed[@]}" "$steps" "$(IFS=,; echo "${failed[*]}")" >&2
   exit 1
 fi
 echo "verify: all checks passed in $SECONDS s"
