@@ -26,6 +26,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -153,9 +154,11 @@ func (w *world) edit(object client.Object, change func()) {
 	Expect(user.Patch(w.ctx, object, client.MergeFrom(before))).To(Succeed())
 }
 
+// reload reads a PipesToken as it is now. Whatever status a spec comes across, kstatus and Argo CD agree on it.
 func (w *world) reload(token *v1alpha1.PipesToken) *v1alpha1.PipesToken {
 	GinkgoHelper()
 	Expect(user.Get(w.ctx, client.ObjectKeyFromObject(token), token)).To(Succeed())
+	kstatusOf(token)
 	return token
 }
 
@@ -201,6 +204,7 @@ func (w *world) waitForEnvironment(reason string) {
 	Eventually(func(g Gomega) {
 		environment := &v1alpha1.PipesEnvironment{}
 		g.Expect(user.Get(w.ctx, types.NamespacedName{Namespace: w.home, Name: environmentID}, environment)).To(Succeed())
+		kstatusOf(environment)
 		ready := meta.FindStatusCondition(environment.Status.Conditions, v1alpha1.ReadyCondition)
 		g.Expect(ready).NotTo(BeNil())
 		g.Expect(ready.Reason).To(Equal(reason), "Ready says: %s", ready.Message)
@@ -222,15 +226,18 @@ func requestFor(token *v1alpha1.PipesToken) reconcile.Request {
 	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(token)}
 }
 
-// kstatusOf is what kubectl-like tools make of the object.
+// kstatusOf is what kubectl-like tools make of the object. Argo CD has to make the same of it.
 func kstatusOf(object client.Object) status.Status {
 	GinkgoHelper()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	Expect(err).NotTo(HaveOccurred())
+	kind, err := apiutil.GVKForObject(object, scheme)
+	Expect(err).NotTo(HaveOccurred())
 	unstructuredObject := &unstructured.Unstructured{Object: content}
-	unstructuredObject.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("PipesToken"))
+	unstructuredObject.SetGroupVersionKind(kind)
 	result, err := status.Compute(unstructuredObject)
 	Expect(err).NotTo(HaveOccurred())
+	expectArgoCDToAgree(unstructuredObject, result.Status)
 	return result.Status
 }
 
