@@ -9,9 +9,11 @@ MAKEFLAGS += --no-print-directory
 GO ?= go
 # What the binaries call themselves.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# The image that docker-build makes, and with what.
+# The image that image and docker-build make, and with what the latter does.
 IMG ?= pipes-operator:dev
 CONTAINER_TOOL ?= docker
+# More flags for the tools image of make images, for example TOOLS_FLAGS='--add /usr/bin/server=bin/server'.
+TOOLS_FLAGS ?=
 
 TEST_PACKAGES ?= ./...
 TEST_TIMEOUT ?= 30m
@@ -118,6 +120,38 @@ test: ## Run unit and envtest suites on a real control plane, with the race dete
 controlplane: ## Get kube-apiserver, etcd and kubectl, and print the directory.
 	@$(CONTROLPLANE)
 
+##@ A cluster
+
+CLUSTER := $(BIN)/cluster/cluster
+# The port of 127.0.0.1 that its API server is reached by.
+CLUSTER_PORT ?= 6443
+
+# The image of process 1 of each of its pods. No registry has it.
+CLUSTER_SANDBOX := localhost/pipes-operator-cluster/pause:latest
+
+.PHONY: cluster-program
+cluster-program:
+	@CGO_ENABLED=0 $(GO) build -o $(BIN)/cluster/ ./hack/cluster
+
+# What costs nothing is checked first: getting the programs takes minutes.
+.PHONY: cluster-up
+cluster-up: cluster-program ## Start a cluster of one node on this machine, and print its kubeconfig. Takes Linux and root.
+	@$(CLUSTER) check --port=$(CLUSTER_PORT)
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/cluster/ ./hack/cluster/pause
+	@$(GO) build -o $(BIN)/image ./hack/image
+	@$(BIN)/image pause --binary $(BIN)/cluster/pause --tag $(CLUSTER_SANDBOX) --output $(BIN)/cluster/pause.tar >/dev/null
+	@assets=$$($(CONTROLPLANE)) && node=$$(hack/cluster/install.sh) && \
+		$(CLUSTER) up --port=$(CLUSTER_PORT) --control-plane="$$assets" --node="$$node" \
+			--sandbox-image=$(CLUSTER_SANDBOX) --sandbox-archive=$(BIN)/cluster/pause.tar
+
+.PHONY: cluster-down
+cluster-down: cluster-program ## Stop it, and remove all that is left of it.
+	@$(CLUSTER) down
+
+.PHONY: test-e2e
+test-e2e: $(KUSTOMIZE) ## Run the end-to-end suite on the cluster of KUBECONFIG (LOAD says how it gets images), or on one of its own.
+	@GO="$(GO)" MAKE="$(MAKE)" KUSTOMIZE="$(KUSTOMIZE)" hack/e2e.sh
+
 ##@ Build
 
 .PHONY: build
@@ -125,5 +159,34 @@ build: ## Build the operator and the simulator into bin/.
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/ ./cmd/...
 
 .PHONY: docker-build
-docker-build: ## Build the image IMG. BASE_IMAGE takes distroless static from elsewhere.
-	@$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t $(IMG) .
+docker-build: ## Build the image IMG.
+	@$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+# GOARCH=arm64 is for what goes into the image, not for what makes it.
+.PHONY: image-programs
+image-programs:
+	@CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/linux/ ./cmd/...
+	@GOOS= GOARCH= $(GO) build -o $(BIN)/image ./hack/image
+
+.PHONY: image
+image: image-programs ## Build the image IMG without Docker, into dist/images/pipes-operator.tar.
+	@$(BIN)/image operator --binary $(BIN)/linux/pipes-operator --tag $(IMG) --version $(VERSION) \
+		--output dist/images/pipes-operator.tar
+
+.PHONY: images
+images: image ## Build the image IMG, the simulator's, and one with tools for sample pods, into dist/images/.
+	@$(BIN)/image simulator --binary $(BIN)/linux/workos-simulator --tag workos-simulator:dev --version $(VERSION) \
+		--output dist/images/workos-simulator.tar
+	@$(BIN)/image tools --tag busybox:1.37 $(TOOLS_FLAGS) --output dist/images/e2e-tools.tar
+
+# The overlay is in bin/, so that no file of the tree changes, and the image goes into it as it is.
+.PHONY: build-installer
+build-installer: $(KUSTOMIZE) ## Write dist/install.yaml: all of config/default, with the image IMG.
+	@mkdir -p dist && overlay=$$(mktemp -d bin/installer.XXXXXX) && trap 'rm -rf "$$overlay"' EXIT && \
+		(cd "$$overlay" && "$(KUSTOMIZE)" create --resources ../../config/default && \
+			"$(KUSTOMIZE)" edit add patch --kind Deployment --name pipes-operator-manager --patch \
+			'[{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "$(IMG)"}]') && \
+		{ echo "# pipes-operator $(VERSION), with the image $(IMG): kubectl apply -f install.yaml" && \
+			echo "# What comes next, the API key and who may use it, is in README.md, Install on a cluster." && \
+			"$(KUSTOMIZE)" build "$$overlay"; } >"$$overlay/install.yaml" && \
+		mv "$$overlay/install.yaml" dist/ && echo "dist/install.yaml, with the image $(IMG)"

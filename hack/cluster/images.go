@@ -1,0 +1,34 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// load gives the cluster images, so that no registry is needed for them.
+func load(ctx context.Context, o options, files []string, stdout io.Writer) error {
+	if len(files) == 0 {
+		return usageError{errors.New("load: name a tarball")}
+	}
+	if found, _, err := o.place.look(); err != nil || found != alive {
+		return errors.Join(err, errors.New("there is no cluster: run make cluster-up"))
+	}
+	for _, file := range files {
+		if err := o.place.ctr(ctx, "images", "import", file); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(stdout, "cluster: loaded", file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// importSandbox gives containerd the sandbox image, which no registry has.
+func (n *node) importSandbox(ctx context.Context) error {
+	return n.place.ctr(ctx, "images", "import", n.sandboxArchive)
+}

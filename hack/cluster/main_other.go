@@ -1,0 +1,14 @@
+//go:build !linux
+
+// Command cluster runs a Kubernetes cluster of one node on this machine, which has to be a Linux machine.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	fmt.Fprintln(os.Stderr, "cluster: this takes Linux: point KUBECONFIG at another cluster, such as one of kind, and leave this out")
+	os.Exit(1)
+}

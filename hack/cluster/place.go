@@ -1,0 +1,122 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// place is the directory with all that a cluster writes. There is one on a machine: that is what keeps two clusters from
+// getting in each other's way.
+type place string
+
+// defaultPlace is where caches are that may be removed at any time, as a cluster for tests may.
+const defaultPlace place = "/var/cache/pipes-operator-cluster"
+
+func (p place) path(name ...string) string {
+	return filepath.Join(append([]string{string(p)}, name...)...)
+}
+
+// The files and directories in a place.
+func (p place) kubeconfig() string        { return p.path("kubeconfig") }
+func (p place) identity() string          { return p.path("node.pid") }
+func (p place) nodeLog() string           { return p.log("node") }
+func (p place) containerdSocket() string  { return p.path("run", "containerd", "containerd.sock") }
+func (p place) sysctls() string           { return p.path("sysctls.json") } // see saveSysctls
+func (p place) log(program string) string { return p.path("log", program+".log") }
+
+// program is one of those of a node.
+func (p place) program(name string) string { return p.path("programs", name) }
+
+// make makes the place, which must not be there yet, for a node whose programs are in a directory.
+func (p place) make(programs string) error {
+	if err := os.Mkdir(string(p), 0o755); err != nil { //nolint:gosec // G301: the kubelet's users look into it
+		return fmt.Errorf("making the directory of the cluster: %w", err)
+	}
+	// The node sees these three at /run, /var/lib and /var/log.
+	for _, name := range []string{"run", "lib", "log", "etc", "pki"} {
+		if err := os.Mkdir(p.path(name), 0o755); err != nil { //nolint:gosec // G301: as above
+			return fmt.Errorf("making the directory of the cluster: %w", err)
+		}
+	}
+	if err := os.Symlink(programs, p.path("programs")); err != nil {
+		return fmt.Errorf("making the directory of the cluster: %w", err)
+	}
+	return nil
+}
+
+// remove removes the place and all that is in it. Nothing is mounted there: the mounts of a cluster are in its own mount
+// namespace, which ends with it.
+func (p place) remove() error {
+	if err := os.RemoveAll(string(p)); err != nil {
+		return fmt.Errorf("removing the directory of the cluster: %w", err)
+	}
+	return nil
+}
+
+// condition is what there is of a cluster.
+type condition int
+
+const (
+	absent  condition = iota // nothing
+	remains                  // a directory, but no process
+	alive                    // process 1 of the cluster is running
+)
+
+// look says what there is, with the process ID of process 1 of a cluster that is alive.
+func (p place) look() (condition, int, error) {
+	if _, err := os.Stat(string(p)); errors.Is(err, fs.ErrNotExist) {
+		return absent, 0, nil
+	}
+	text, err := os.ReadFile(p.identity())
+	if errors.Is(err, fs.ErrNotExist) {
+		return remains, 0, nil
+	}
+	if err != nil {
+		return remains, 0, fmt.Errorf("reading which process the cluster is: %w", err)
+	}
+	idText, since, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	id, err := strconv.Atoi(idText)
+	if err != nil {
+		return remains, 0, nil
+	}
+	if started, err := startOf(id); err != nil || started != since {
+		return remains, 0, nil // it has ended; its number may have been given to another process
+	}
+	return alive, id, nil
+}
+
+// identify notes which process is process 1 of the cluster: its ID, and when it was started, since IDs are used again.
+func (p place) identify(pid int) error {
+	started, err := startOf(pid)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(p.identity(), fmt.Appendf(nil, "%d %s\n", pid, started), 0o600); err != nil {
+		return fmt.Errorf("noting which process the cluster is: %w", err)
+	}
+	return nil
+}
+
+// startOf is when a process was started, in clock ticks since the machine was: field 22 of proc_pid_stat(5). A process that
+// has ended and that nobody has collected counts as gone.
+func startOf(pid int) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", fmt.Errorf("looking for process %d: %w", pid, err)
+	}
+	// The name of the program, in parentheses, may have spaces in it.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	const state, start = 3 - 3, 22 - 3
+	if len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {
+		return "", fmt.Errorf("looking for process %d: it has ended", pid)
+	}
+	return fields[start], nil
+}
