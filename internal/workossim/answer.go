@@ -12,8 +12,9 @@ import (
 // answer is a decision: what to send, and how.
 type answer struct {
 	status     int
-	result     string // for the journal
-	serial     int    // of the token in it; 0: none
+	result     string    // for the journal
+	serial     int       // of the token in it; 0: none
+	expires    time.Time // that token; zero: never
 	requestID  string
 	retryAfter string
 	allow      string
@@ -84,7 +85,7 @@ func tokenAnswer(a *account) *answer {
 	return &answer{
 		status: http.StatusOK,
 		result: ResultToken,
-		serial: a.token.serial,
+		serial: a.token.serial, expires: a.token.expires,
 		payload: &payload{Active: true, AccessToken: &tokenPayload{
 			Object:        "access_token",
 			AccessToken:   a.token.value,

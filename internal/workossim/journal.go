@@ -43,6 +43,9 @@ type Request struct {
 	Result string `json:"result"`
 	// TokenSerial counts a connection's tokens from 1; 0: the answer held no token.
 	TokenSerial int `json:"tokenSerial,omitempty"`
+	// TokenExpiresAt is when that token expires, as WorkOS knows it; zero: it does not, or there is none. A fault may have made
+	// the answer say otherwise.
+	TokenExpiresAt time.Time `json:"tokenExpiresAt,omitzero"`
 	// UserAgent of the caller.
 	UserAgent string `json:"userAgent,omitempty"`
 	// RequestID is the X-Request-ID of the answer.

@@ -1,0 +1,238 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+// fits is a machine that can run a cluster.
+func fits(t *testing.T) machine {
+	t.Helper()
+	root := t.TempDir()
+	for _, controller := range wantedControllers {
+		write(t, filepath.Join(root, controller, "cgroup.procs"), "")
+	}
+	return machine{cgroups: cgroups{root: root}, filesystems: "nodev\ttmpfs\nnodev\toverlay\n", look: func(string) error { return nil }}
+}
+
+func write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatAMachineLacksIsSaidInOneLineWithWhatToDo(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*machine)
+		says   string
+	}{
+		"nothing":            {func(*machine) {}, ""},
+		"root":               {func(m *machine) { m.uid = 1000 }, "this takes root, because a kubelet and containerd do: run it as root, or point KUBECONFIG at another cluster"},
+		"cgroups":            {func(m *machine) { m.cgroups.root = t.TempDir() }, `there is no cgroup controller "cpu" under `},
+		"one of the cgroups": {func(m *machine) { _ = os.RemoveAll(filepath.Join(m.cgroups.root, "pids")) }, `there is no cgroup controller "pids" under `},
+		"overlay":            {func(m *machine) { m.filesystems = "nodev\ttmpfs\n" }, "modprobe overlay"},
+		"one of the unified cgroups": {func(m *machine) {
+			m.cgroups.root = t.TempDir()
+			write(t, filepath.Join(m.cgroups.root, "cgroup.controllers"), "cpuset cpu io memory\n")
+		}, `there is no cgroup controller "pids" under `},
+		"none of the unified cgroups": {func(m *machine) {
+			m.cgroups.root = t.TempDir()
+			write(t, filepath.Join(m.cgroups.root, "cgroup.controllers"), "cpuset cpu io memory pids\n")
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := fits(t)
+			test.change(&m)
+			expectSays(t, m.check(), test.says)
+		})
+	}
+}
+
+// expectSays wants an error that says something, in one line; or none.
+func expectSays(t *testing.T, err error, says string) {
+	t.Helper()
+	switch {
+	case says == "" && err != nil:
+		t.Errorf("got %v", err)
+	case says != "" && (err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "\n")):
+		t.Errorf("got %v, want %q in one line", err, says)
+	}
+}
+
+func TestMissingProgramsAreNamed(t *testing.T) {
+	o := options{controlPlane: "/cp", node: "/n"}
+	for missing, says := range map[string]string{
+		"runc":         "runc is not in PATH: install it, for example with apt-get install runc",
+		"/cp/etcd":     `--control-plane: there is no program etcd in "/cp": run make cluster-up, which gets it first`,
+		"/n/kubelet":   `--node: there is no program kubelet in "/n"`,
+		"nothing else": "",
+	} {
+		m := machine{look: func(program string) error {
+			if program == missing {
+				return exec.ErrNotFound
+			}
+			return nil
+		}}
+		expectSays(t, m.checkPrograms(o), says)
+	}
+}
+
+func TestAPortThatIsTakenIsSaidWithAnother(t *testing.T) {
+	listener, err := listenOnLoopback(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	var port int
+	if port = portOf(t, listener); port == 0 {
+		t.Fatal("no port")
+	}
+	_, err = listenOnLoopback(t.Context(), port)
+	expectSays(t, err, fmt.Sprintf("127.0.0.1:%d is in use: choose another port, as in make cluster-up CLUSTER_PORT=%d", port, port+1))
+}
+
+func TestWhatThereIsOfACluster(t *testing.T) {
+	sleeper := exec.CommandContext(t.Context(), "sleep", "60")
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := place(filepath.Join(t.TempDir(), "cluster"))
+	expect := func(want condition, pid int) {
+		t.Helper()
+		if got, id, err := p.look(); err != nil || got != want || id != pid {
+			t.Errorf("got %v, %d, %v; want %v, %d", got, id, err, want, pid)
+		}
+	}
+	expect(absent, 0)
+	if err := p.make("/programs"); err != nil {
+		t.Fatal(err)
+	}
+	expect(remains, 0)
+	if err := p.identify(sleeper.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	expect(alive, sleeper.Process.Pid)
+	if err := sleeper.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// A process that nobody has collected yet has ended all the same.
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if _, err := startOf(sleeper.Process.Pid); err != nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it does not end")
+		}
+	}
+	expect(remains, 0)
+	_ = sleeper.Wait()
+	// Its number may be given to another process.
+	write(t, p.identity(), fmt.Sprintf("%d 1", os.Getpid()))
+	expect(remains, 0)
+	write(t, p.identity(), "nonsense")
+	expect(remains, 0)
+	if err := p.remove(); err != nil {
+		t.Fatal(err)
+	}
+	expect(absent, 0)
+}
+
+func TestALeftoverIsSaidWithWhatToDo(t *testing.T) {
+	o := options{place: place(t.TempDir())}
+	err := up(t.Context(), o, &bytes.Buffer{})
+	expectSays(t, err, fmt.Sprintf("%s is left from a run that was killed, or another is starting just now: run make cluster-down, then this again", o.place))
+}
+
+func TestSysctlsArePutBack(t *testing.T) {
+	root, file := t.TempDir(), filepath.Join(t.TempDir(), "sysctls.json")
+	for i, name := range kubeletSysctls {
+		write(t, filepath.Join(root, name), fmt.Sprintf("%d\n", i))
+	}
+	if err := restoreSysctls(root, file); err != nil {
+		t.Errorf("when none are noted: %v", err)
+	}
+	if err := saveSysctls(root, file); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range kubeletSysctls {
+		write(t, filepath.Join(root, name), "99")
+	}
+	if err := restoreSysctls(root, file); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range kubeletSysctls {
+		if text, err := os.ReadFile(filepath.Join(root, name)); err != nil || string(text) != fmt.Sprintf("%d\n", i) {
+			t.Errorf("%s: got %q, %v", name, text, err)
+		}
+	}
+}
+
+func TestMistakesOnTheCommandLine(t *testing.T) {
+	for line, says := range map[string]string{
+		"":                 "say what to do: check, up, down or load",
+		"start":            `no command "start": use check, up, down or load`,
+		"down now":         `"now" is too much`,
+		"up --port=x":      "invalid value",
+		"up --nodes=3":     "flag provided but not defined",
+		"load":             "load: name a tarball",
+		"check --port=443": "",
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(strings.Fields(line), &stdout, &stderr)
+		if says == "" {
+			continue // it depends on the machine
+		}
+		if code != exitUsage || !strings.Contains(stderr.String(), says) || strings.Count(stderr.String(), "\n") != 1 {
+			t.Errorf("%q: got %d, %q", line, code, stderr.String())
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	if code := run([]string{"--help"}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "Usage:") {
+		t.Errorf("got %d, %q", code, stdout.String())
+	}
+	var o options
+	if _, err := o.parse([]string{"up", "--help"}); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestConfigurationIsWritten(t *testing.T) {
+	p := place(filepath.Join(t.TempDir(), "cluster"))
+	if err := p.make("/programs"); err != nil {
+		t.Fatal(err)
+	}
+	n := &node{options: options{place: p, node: "/programs", sandboxImage: "localhost/pause:1"}}
+	if err := n.configure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(p.path("etc", "kubelet.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kubelet map[string]any
+	if err := yaml.UnmarshalStrict(text, &kubelet); err != nil || kubelet["cgroupRoot"] != "/"+cgroupName {
+		t.Errorf("got %v, %v", kubelet, err)
+	}
+	for name, says := range map[string]string{"containerd.toml": "sandbox = 'localhost/pause:1'", "cni/10-bridge.conflist": `"subnet": "` + podNetwork + `"`} {
+		if text, err := os.ReadFile(p.path("etc", name)); err != nil || !strings.Contains(string(text), says) {
+			t.Errorf("%s: got %s, %v", name, text, err)
+		}
+	}
+	if _, err := template.New("").ParseFS(templates, "templates/*"); err != nil {
+		t.Error(err)
+	}
+}

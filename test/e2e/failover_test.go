@@ -1,0 +1,138 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// Serial, because it takes the operator away again and again, and other specs measure what it does.
+var _ = Describe("Losing the leader", Serial, func() {
+	const (
+		// Tokens that are due soon, so that some are due at every failover.
+		due      = 10
+		lifetime = 2 * time.Minute
+		// lead is how early they are renewed: half of their lifetime, less the jitter of up to a fifth of that.
+		leadAtLeast = lifetime / 2 * 4 / 5
+		// failoverLimit is how late a renewal may be because of a failover: the 15 seconds of the Lease, and its retry.
+		failoverLimit = 20 * time.Second
+		// Tokens that are not due for a long time.
+		idle = 10
+	)
+
+	It("costs no call and makes no token late, however it goes", func() {
+		namespace := newNamespace()
+		var dueSoon, notDue []connection
+		for i := range due {
+			c := connect(func(c *connection) { c.Lifetime, c.RefreshLead = lifetime.String(), "90s" })
+			dueSoon = append(dueSoon, c)
+			apply(c.token(namespace, fmt.Sprintf("due-%d", i)))
+		}
+		for i := range idle {
+			c := connect()
+			notDue = append(notDue, c)
+			apply(c.token(namespace, fmt.Sprintf("idle-%d", i)))
+		}
+		kubectl("wait", "pipestokens", "--all", "--namespace="+namespace, "--for=condition=Ready", "--timeout=1m")
+
+		for _, failover := range []struct {
+			how string
+			do  func(leader string)
+		}{
+			{"the pod is deleted", func(leader string) {
+				kubectl("delete", "pod", leader, "--namespace="+operatorNamespace, "--wait=false")
+			}},
+			{"its process is killed", killProcess},
+			{"the pod is evicted", evict},
+			{"its Lease is taken", func(string) {
+				kubectl("patch", "lease", leaseName, "--namespace="+operatorNamespace, "--type=merge", `--patch={"spec": {"holderIdentity": "nobody_else"}}`)
+			}},
+		} {
+			By(failover.how)
+			before, started := leader(), time.Now()
+			expectNoCanaries() // as long as its log is there
+			failover.do(before)
+			Eventually(func() string { return leader() }, time.Minute).ShouldNot(BeElementOf(before, "nobody"), failover.how)
+			AddReportEntry("failover: "+failover.how, time.Since(started).Round(time.Second).String(), ReportEntryVisibilityAlways)
+			rolledOut(operatorNamespace)
+			requestRefreshOfOne(namespace)
+		}
+
+		// Each of them has been renewed at least once meanwhile, and is seen to be renewed once more.
+		Eventually(func(g Gomega) {
+			for _, c := range dueSoon {
+				g.Expect(len(c.tokens())).To(BeNumerically(">=", 3))
+			}
+		}, 3*lifetime, 5*time.Second).Should(Succeed())
+		for _, c := range dueSoon {
+			c.expectOneCallPerToken()
+			c.expectNoneLate(leadAtLeast, failoverLimit)
+		}
+		for _, c := range notDue {
+			Expect(c.requests()).To(HaveLen(1))
+		}
+		for _, secret := range get[struct{ Items []struct{ Metadata struct{ Name string } } }]("secrets", "--namespace="+namespace).Items {
+			Expect(secretKeys(namespace, secret.Metadata.Name)).To(ContainElement("access_token"))
+		}
+	})
+})
+
+// requestRefreshOfOne waits until the leader works, by having it look after a PipesToken that is not connected.
+func requestRefreshOfOne(namespace string) {
+	GinkgoHelper()
+	c := connect(func(c *connection) { c.State = "not_installed" })
+	name := "probe-" + suffix()
+	apply(c.token(namespace, name))
+	waitForReason(namespace, name, "NotInstalled", time.Minute)
+}
+
+// expectOneCallPerToken holds for an upstream that hands out a newer token at each call that is due.
+func (c connection) expectOneCallPerToken() {
+	GinkgoHelper()
+	Expect(c.requests()).To(HaveLen(len(c.tokens())))
+}
+
+// expectNoneLate checks that each token but the last was followed by another before the lead was used up by more than the limit.
+func (c connection) expectNoneLate(lead, limit time.Duration) {
+	GinkgoHelper()
+	tokens := c.tokens()
+	for serial, token := range tokens {
+		next, replaced := tokens[serial+1]
+		if !replaced {
+			Expect(time.Now()).To(BeTemporally("<", token.expires.Add(-lead).Add(limit)), "token %d", serial)
+			continue
+		}
+		Expect(next.at).To(BeTemporally("<=", token.expires.Add(-lead).Add(limit)), "token %d", serial)
+	}
+}
+
+// evict does what kubectl drain does with a pod.
+func evict(pod string) {
+	GinkgoHelper()
+	eviction := fmt.Sprintf(`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q, "namespace": %q}}`, pod, operatorNamespace)
+	_, err := tryKubectl(eviction, "create", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/eviction", operatorNamespace, pod), "--filename=-")
+	Expect(err).NotTo(HaveOccurred())
+}
+
+// killProcess ends the operator in a pod with SIGKILL, so that it cannot say farewell. Its image has nothing to do that with, so
+// a pod does it that sees the processes of the node.
+func killProcess(pod string) {
+	GinkgoHelper()
+	name := "killer-" + suffix()
+	script := `for p in /proc/[0-9]*; do
+  if tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "HOSTNAME=` + pod + `" && tr '\0' '\n' <"$p/cmdline" | grep -qx /pipes-operator; then
+    kill -9 "${p#/proc/}" && exit 0
+  fi
+done
+exit 1`
+	overrides := fmt.Sprintf(`{"spec": {"hostPID": true, "restartPolicy": "Never", "containers": [{"name": "killer", "image": %q,
+		"imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", %q], "securityContext": {"privileged": true}}]}}`, toolsImage, script)
+	kubectl("run", name, "--namespace=default", "--image="+toolsImage, "--overrides="+overrides)
+	DeferCleanup(func() { kubectl("delete", "pod", name, "--namespace=default", "--wait=false") })
+	waitFor("default", "pod/"+name, "jsonpath={.status.phase}=Succeeded", time.Minute)
+}
+

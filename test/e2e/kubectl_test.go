@@ -1,0 +1,87 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// kubectlLimit is longer than any --timeout that a spec gives to kubectl.
+const kubectlLimit = 6 * time.Minute
+
+// kubectl runs kubectl, which has to succeed, and gives what it prints.
+func kubectl(args ...string) string {
+	GinkgoHelper()
+	output, err := tryKubectl("", args...)
+	Expect(err).NotTo(HaveOccurred())
+	return output
+}
+
+// tryKubectl runs kubectl with an input, and gives what it prints. Its error has what kubectl complains of.
+func tryKubectl(input string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), kubectlLimit)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, with.Kubectl, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
+	cmd.Env = append(cmd.Environ(), "KUBERC=off") // the preferences of the person at the keyboard have no say here
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// apply applies YAML.
+func apply(yaml string) string {
+	GinkgoHelper()
+	output, err := tryKubectl(yaml, "apply", "--filename=-")
+	Expect(err).NotTo(HaveOccurred(), yaml)
+	return output
+}
+
+// get reads an object into a Go value; args name it, as for kubectl get.
+func get[T any](args ...string) T {
+	GinkgoHelper()
+	var object T
+	Expect(json.Unmarshal([]byte(kubectl(append([]string{"get", "--output=json"}, args...)...)), &object)).To(Succeed())
+	return object
+}
+
+// waitFor is kubectl wait; condition is what stands after --for=.
+func waitFor(namespace, object, condition string, limit time.Duration) {
+	GinkgoHelper()
+	kubectl("wait", object, "--namespace="+namespace, "--for="+condition, "--timeout="+limit.String())
+}
+
+// waitForReason waits until Ready of a PipesToken has a reason.
+func waitForReason(namespace, token, reason string, limit time.Duration) {
+	GinkgoHelper()
+	waitFor(namespace, "pipestoken/"+token, `jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+reason, limit)
+}
+
+// newNamespace makes a namespace that enforces the Pod Security Standard restricted and that may use the PipesEnvironment.
+// It is deleted after the spec.
+func newNamespace() string {
+	GinkgoHelper()
+	namespace := "e2e-" + suffix()
+	apply(`
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: ` + namespace + `
+  labels:
+    e2e: granted
+    pod-security.kubernetes.io/enforce: restricted
+`)
+	DeferCleanup(func() { kubectl("delete", "namespace", namespace, "--wait=false") })
+	return namespace
+}

@@ -1,0 +1,204 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// The whole install comes and goes here, CRDs included. What other specs need is put back at the end.
+var _ = Describe("The life of an install", Serial, Ordered, func() {
+	BeforeAll(func() {
+		expectNoCanaries()
+		uninstallOperator()
+		DeferCleanup(installOperator)
+	})
+
+	// Each spec starts and ends with nothing.
+	BeforeEach(expectNothingLeft)
+
+	It("is upgraded without a call to WorkOS and without a write of a Secret", func() {
+		applyInstaller("install-previous.yaml")
+		rolledOut(operatorNamespace)
+		apply(fmt.Sprintf(environment, operatorNamespace, with.Simulator, apiKey))
+		namespace := newNamespace()
+		var connections []connection
+		for i := range 10 {
+			c := connect()
+			connections = append(connections, c)
+			apply(c.token(namespace, fmt.Sprintf("token-%d", i)))
+		}
+		kubectl("wait", "pipestokens", "--all", "--namespace="+namespace, "--for=condition=Ready", "--timeout=1m")
+		lost := connect(func(c *connection) { c.State = workossim.NotInstalled })
+		apply(lost.token(namespace, "lost"))
+		waitForReason(namespace, "lost", "NotInstalled", time.Minute)
+		before := secretVersions(namespace)
+
+		applyInstaller("install.yaml")
+		rolledOut(operatorNamespace)
+		requestRefreshOfOne(namespace)
+		Consistently(func(g Gomega) {
+			for _, c := range connections {
+				g.Expect(c.requests()).To(HaveLen(1))
+			}
+			g.Expect(secretVersions(namespace)).To(Equal(before))
+		}, 20*time.Second, 4*time.Second).Should(Succeed())
+
+		By("renewing with the new version what the old one has written")
+		connections[0].setState(workossim.NeedsReauthorization)
+		requestRefresh(namespace, "token-0")
+		waitForReason(namespace, "token-0", "NeedsReauthorization", time.Minute)
+		expectNoCanaries()
+		kubectl("delete", "namespace", namespace)
+		uninstallOperator()
+		expectNothingLeft()
+	})
+
+	DescribeTable("is uninstalled in any order, and nothing hangs or is left", func(orderOf func(namespace string) [][]string) {
+		installOperator()
+		namespace := newNamespace()
+		for i := range 3 {
+			apply(connect().token(namespace, fmt.Sprintf("token-%d", i)))
+		}
+		kubectl("wait", "pipestokens", "--all", "--namespace="+namespace, "--for=condition=Ready", "--timeout=1m")
+		expectNoCanaries()
+		for _, step := range orderOf(namespace) {
+			By("kubectl delete " + strings.Join(step, " "))
+			kubectl(append([]string{"delete", "--timeout=2m", "--ignore-not-found"}, step...)...)
+		}
+		expectNothingLeft()
+	},
+		Entry("as the README says", func(string) [][]string {
+			return [][]string{
+				{"pipestokens", "--all", "--all-namespaces"}, {"pipesenvironments", "--all", "--all-namespaces"}, {"--filename=" + installer()},
+			}
+		}),
+		Entry("the operator first", func(string) [][]string {
+			return [][]string{{operatorDeployment, "--namespace=" + operatorNamespace}, {"--filename=" + installer()}}
+		}),
+		Entry("the CRDs first", func(string) [][]string {
+			return [][]string{
+				{"customresourcedefinition", "pipestokens.pipes.workos.com", "pipesenvironments.pipes.workos.com"}, {"--filename=" + installer()},
+			}
+		}),
+		Entry("the namespaces first", func(namespace string) [][]string {
+			return [][]string{{"namespace", operatorNamespace}, {"namespace", namespace}, {"--filename=" + installer()}}
+		}),
+	)
+
+	It("works in one namespace without any right in the cluster, installed by the owner of the namespace", func() {
+		kubectl("apply", "--kustomize="+filepath.Join(with.Repository, "config", "namespaced-prerequisites"), "--warnings-as-errors")
+		DeferCleanup(func() {
+			kubectl("delete", "--kustomize="+filepath.Join(with.Repository, "config", "namespaced-prerequisites"), "--timeout=2m")
+		})
+		namespace, other := newNamespace(), newNamespace()
+		owner := "alice@example.com"
+		for role, name := range map[string]string{"admin": "owner", "pipes-operator-namespaced-installer": "installer"} {
+			kubectl("create", "rolebinding", name, "--namespace="+namespace, "--clusterrole="+role, "--user="+owner)
+		}
+
+		By("installing it as the owner")
+		deploy := namespacedOverlay(namespace)
+		kubectl("apply", "--kustomize="+deploy, "--as="+owner, "--warnings-as-errors")
+		rolledOut(namespace)
+		_, err := tryKubectl(namespacedEnvironment(namespace), "apply", "--filename=-", "--as="+owner)
+		Expect(err).NotTo(HaveOccurred())
+		waitFor(namespace, "pipesenvironment/default", "condition=Ready", time.Minute)
+
+		By("using it")
+		c, elsewhere := connect(), connect()
+		apply(c.token(namespace, "token"))
+		apply(elsewhere.token(other, "token"))
+		waitForReason(namespace, "token", "TokenSynced", time.Minute)
+		startReader(namespace, "token", "token")
+		kubectl("delete", "pods", "--selector="+operatorSelector, "--namespace="+namespace)
+		rolledOut(namespace)
+		c.setState(workossim.NotInstalled)
+		requestRefresh(namespace, "token")
+		waitForReason(namespace, "token", "NotInstalled", time.Minute)
+		Eventually(func() int { return lastSight(namespace, "token").Serial }, volumeLimit).Should(BeZero())
+		c.setState(workossim.Connected)
+		waitForReason(namespace, "token", "TokenSynced", 2*time.Minute)
+		waitForReason(other, "token", "Pending", time.Second)
+		Expect(elsewhere.requests()).To(BeEmpty())
+
+		expectNoClusterRights(namespace)
+		kubectl("delete", "--kustomize="+deploy, "--as="+owner, "--timeout=2m")
+		Expect(secretKeys(namespace, "token")).To(ContainElement("access_token"), "the README says that Secrets stay")
+		kubectl("delete", "namespace", namespace, other)
+	})
+})
+
+func installer() string { return filepath.Join(with.Dist, "install.yaml") }
+
+// expectNothingLeft looks for what an install and its PipesTokens make. Garbage collection takes a moment.
+func expectNothingLeft() {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		for _, what := range [][]string{
+			{"secrets", "--all-namespaces", "--selector=app.kubernetes.io/managed-by=pipes-operator"},
+			{"namespaces", operatorNamespace},
+			{"customresourcedefinitions,clusterroles,clusterrolebindings,priorityclasses", "--selector=app.kubernetes.io/name=pipes-operator"},
+			{"customresourcedefinitions", "pipestokens.pipes.workos.com", "pipesenvironments.pipes.workos.com"},
+		} {
+			found, err := tryKubectl("", append([]string{"get", "--output=name", "--ignore-not-found"}, what...)...)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(found).To(BeEmpty())
+		}
+	}).Should(Succeed())
+}
+
+// secretVersions are the resourceVersions of the Secrets of a namespace.
+func secretVersions(namespace string) string {
+	GinkgoHelper()
+	return kubectl("get", "secrets", "--namespace="+namespace, "--sort-by=.metadata.name",
+		`--output=jsonpath={range .items[*]}{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}`)
+}
+
+// namespacedOverlay is what docs/security.md says that the owner of a namespace writes, with the flags of the suite.
+func namespacedOverlay(namespace string) string {
+	GinkgoHelper()
+	folder, err := os.MkdirTemp(with.Dist, "deploy-")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(os.RemoveAll, folder)
+	base, err := filepath.Rel(folder, filepath.Join(with.Repository, "config", "namespaced"))
+	Expect(err).NotTo(HaveOccurred())
+	text := strings.Replace(fmt.Sprintf(overlay, with.Simulator), "[install.yaml]", "["+base+"]", 1) + `
+namespace: ` + namespace + `
+images:
+- {name: pipes-operator, newTag: e2e}
+`
+	Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600)).To(Succeed())
+	return folder
+}
+
+// namespacedEnvironment is the PipesEnvironment of a namespaced install, which needs no grants.
+func namespacedEnvironment(namespace string) string {
+	text, _, _ := strings.Cut(fmt.Sprintf(environment, namespace, with.Simulator, apiKey), "  grants:")
+	return text
+}
+
+// expectNoClusterRights checks that the account of a namespaced install may do nothing outside of its namespace.
+func expectNoClusterRights(namespace string) {
+	GinkgoHelper()
+	account := "--as=system:serviceaccount:" + namespace + ":pipes-operator-manager"
+	for _, question := range []string{
+		"list secrets --all-namespaces", "list namespaces", "list pipestokens.pipes.workos.com --all-namespaces",
+		"get secrets --namespace=default", "create secrets --namespace=default", "create tokenreviews",
+	} {
+		answer, err := tryKubectl("", append([]string{"auth", "can-i", account}, strings.Fields(question)...)...)
+		Expect(strings.TrimSpace(answer)).To(Equal("no"), "%s: %v", question, err)
+	}
+	Expect(kubectl("auth", "can-i", "patch", "secrets", account, "--namespace="+namespace)).To(Equal("yes\n"))
+	logs := kubectl("logs", "--selector="+operatorSelector, "--namespace="+namespace, "--tail=-1")
+	Expect(logs).NotTo(ContainSubstring("forbidden"))
+}

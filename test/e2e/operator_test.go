@@ -1,0 +1,112 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+const (
+	operatorNamespace  = "pipes-system"
+	operatorDeployment = "deployment/pipes-operator-manager"
+	operatorSelector   = "app.kubernetes.io/name=pipes-operator,app.kubernetes.io/component=manager"
+	operatorAccount    = "system:serviceaccount:pipes-system:pipes-operator-manager"
+	leaseName          = "pipes-operator.pipes.workos.com"
+)
+
+// overlay is a user's own kustomization of an installer. It adds what only a test needs: the address of the simulator, which
+// speaks http, and the debug log, so that what must not be in a log has every chance to be.
+const overlay = `
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [install.yaml]
+patches:
+- target: {kind: Deployment}
+  patch: |
+    - {op: add, path: /spec/template/spec/containers/0/args/-, value: --allow-insecure-upstream}
+    - {op: add, path: /spec/template/spec/containers/0/args/-, value: "--allowed-upstream-hosts=%s"}
+    - {op: add, path: /spec/template/spec/containers/0/args/-, value: --zap-log-level=debug}
+`
+
+// environment is the PipesEnvironment of the suite: whoever may label a namespace may use it.
+const environment = `
+apiVersion: v1
+kind: Secret
+metadata: {name: workos-api-key, namespace: %[1]s}
+stringData: {api-key: %[3]s}
+---
+apiVersion: pipes.workos.com/v1alpha1
+kind: PipesEnvironment
+metadata: {name: default, namespace: %[1]s}
+spec:
+  apiKeySecretRef: {name: workos-api-key, key: api-key}
+  baseURL: http://%[2]s
+  grants:
+  - namespaces: {selector: {matchLabels: {e2e: granted}}}
+`
+
+// installOperator installs dist/install.yaml and a PipesEnvironment, and waits until both work.
+func installOperator() {
+	GinkgoHelper()
+	applyInstaller("install.yaml")
+	rolledOut(operatorNamespace)
+	apply(fmt.Sprintf(environment, operatorNamespace, with.Simulator, apiKey))
+	waitFor(operatorNamespace, "pipesenvironment/default", "condition=Ready", time.Minute)
+}
+
+// applyInstaller applies an installer in dist, by an overlay of its own. No warning may be printed.
+func applyInstaller(name string) {
+	GinkgoHelper()
+	yaml, err := os.ReadFile(filepath.Join(with.Dist, name))
+	Expect(err).NotTo(HaveOccurred())
+	folder := GinkgoT().TempDir()
+	Expect(os.WriteFile(filepath.Join(folder, "install.yaml"), yaml, 0o600)).To(Succeed())
+	Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), fmt.Appendf(nil, overlay, with.Simulator), 0o600)).To(Succeed())
+	kubectl("apply", "--kustomize="+folder, "--warnings-as-errors")
+}
+
+// rolledOut waits until all replicas in a namespace are of the newest kind, and ready.
+func rolledOut(namespace string) {
+	GinkgoHelper()
+	kubectl("rollout", "status", operatorDeployment, "--namespace="+namespace, "--timeout=3m")
+}
+
+// uninstallOperator does what the README says under Uninstall.
+func uninstallOperator() {
+	GinkgoHelper()
+	kubectl("delete", "pipestokens", "--all", "--all-namespaces", "--timeout=1m")
+	kubectl("delete", "pipesenvironments", "--all", "--all-namespaces", "--timeout=1m")
+	kubectl("delete", "--filename="+filepath.Join(with.Dist, "install.yaml"), "--timeout=3m")
+}
+
+// leader is the name of the pod that holds the Lease.
+func leader() string {
+	GinkgoHelper()
+	holder := kubectl("get", "lease", leaseName, "--namespace="+operatorNamespace, "--output=jsonpath={.spec.holderIdentity}")
+	pod, _, _ := strings.Cut(holder, "_")
+	return pod
+}
+
+// expectNoCanaries looks for tokens and keys in all that the operator says, in the forms that they may have there.
+func expectNoCanaries() {
+	GinkgoHelper()
+	for what, text := range map[string]string{
+		"its log":              kubectl("logs", "--selector="+operatorSelector, "--namespace="+operatorNamespace, "--tail=-1", "--prefix"),
+		"PipesTokens":          kubectl("get", "pipestokens", "--all-namespaces", "--output=yaml"),
+		"PipesEnvironments":    kubectl("get", "pipesenvironments", "--all-namespaces", "--output=yaml"),
+		"events":               kubectl("get", "events.events.k8s.io", "--all-namespaces", "--output=yaml"),
+		"metadata of Secrets":  kubectl("get", "secrets", "--all-namespaces", "--selector=app.kubernetes.io/managed-by=pipes-operator", "--output=jsonpath={.items[*].metadata}"),
+		"the simulator's list": string(control("get", "requests", nil)),
+	} {
+		for _, form := range []string{"canary", "Y2FuYXJ5", "NhbmFye", "jYW5hcn"} { // and in base64, at each alignment
+			Expect(strings.Contains(text, form)).To(BeFalse(), "%s has %q in it", what, form)
+		}
+	}
+}

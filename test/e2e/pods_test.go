@@ -1,0 +1,55 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+)
+
+// toolsImage has a shell, git, curl and the probe in it.
+const toolsImage = "pipes-operator-e2e-tools:dev"
+
+// mountPath is where pods of the suite mount a Secret.
+const mountPath = "/var/run/pipes"
+
+// podMounting is the YAML of a pod that mounts a Secret and runs a command, as restrictive as the README's.
+func podMounting(namespace, name, secret string, command ...string) string {
+	return fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  automountServiceAccountToken: false
+  terminationGracePeriodSeconds: 1
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    fsGroup: 65532
+    seccompProfile: {type: RuntimeDefault}
+  containers:
+  - name: main
+    image: %[4]s
+    imagePullPolicy: IfNotPresent
+    command: ["%[5]s"]
+    volumeMounts:
+    - {name: token, mountPath: %[6]s, readOnly: true}
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
+  volumes:
+  - name: token
+    secret: {secretName: %[3]s, defaultMode: 0440}
+`, namespace, name, secret, toolsImage, strings.Join(command, `", "`), mountPath)
+}
+
+// startReader starts a pod that reads a mounted Secret again and again.
+func startReader(namespace, name, secret string) {
+	GinkgoHelper()
+	apply(podMounting(namespace, name, secret, "/usr/local/bin/probe", "read", mountPath))
+	waitFor(namespace, "pod/"+name, "condition=Ready", 2*time.Minute)
+}

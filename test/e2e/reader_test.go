@@ -1,0 +1,79 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// sight is what a reader found in the volume, from an instant until the next one that it tells of; see probe read.
+type sight struct {
+	At        time.Time `json:"at"`
+	Serial    int       `json:"serial"` // of the token; 0: there is none
+	ExpiresAt string    `json:"expiresAt"`
+}
+
+// sights are all that a reader has found so far.
+func sights(namespace, reader string) []sight {
+	GinkgoHelper()
+	var found []sight
+	for line := range strings.Lines(kubectl("logs", reader, "--namespace="+namespace)) {
+		var s sight
+		Expect(json.Unmarshal([]byte(line), &s)).To(Succeed(), line)
+		found = append(found, s)
+	}
+	return found
+}
+
+// issued is a token that WorkOS has handed out.
+type issued struct{ at, expires time.Time }
+
+// tokens are those that WorkOS has handed out for the connection, by serial, with the instant of the first call that got them.
+func (c connection) tokens() map[int]issued {
+	GinkgoHelper()
+	tokens := map[int]issued{}
+	for _, request := range c.requests() {
+		if _, known := tokens[request.TokenSerial]; !known && request.TokenSerial > 0 {
+			tokens[request.TokenSerial] = issued{at: request.Time, expires: request.TokenExpiresAt}
+		}
+	}
+	return tokens
+}
+
+// delays checks what a reader has found against what WorkOS has handed out, and gives how long each rotation took from the
+// answer of WorkOS to the file.
+//
+//   - each token is beside its own expiry;
+//   - no token is skipped, and none comes back;
+//   - none is still in the file when it expires.
+func (c connection) delays(found []sight) []time.Duration {
+	GinkgoHelper()
+	tokens := c.tokens()
+	var delays []time.Duration
+	for i, s := range found {
+		token, known := tokens[s.Serial]
+		Expect(known).To(BeTrue(), "the file has token %d, which WorkOS has not handed out: %+v", s.Serial, found)
+		Expect(s.ExpiresAt).To(Equal(token.expires.UTC().Format(time.RFC3339)), "the expiry beside token %d", s.Serial)
+		if i == 0 {
+			continue
+		}
+		before := found[i-1]
+		Expect(s.Serial).To(Equal(before.Serial+1), "%+v", found)
+		Expect(s.At).To(BeTemporally("<", tokens[before.Serial].expires), "token %d was in the file when it had expired", before.Serial)
+		delays = append(delays, s.At.Sub(token.at))
+	}
+	last := found[len(found)-1]
+	Expect(time.Now()).To(BeTemporally("<", tokens[last.Serial].expires), "token %d is in the file and has expired", last.Serial)
+	return delays
+}
+
+// summary of durations, for people.
+func summary(delays []time.Duration) string {
+	return fmt.Sprintf("p50 %.1f s, max %.1f s over %d rotations", percentile(delays, 50).Seconds(), percentile(delays, 100).Seconds(), len(delays))
+}

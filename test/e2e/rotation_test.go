@@ -1,0 +1,62 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var _ = Describe("A pod that mounts the Secret", func() {
+	// Six pods, two rotations each. A token lives for five minutes: it is renewed two minutes before its end, as every token
+	// that lives for up to ten minutes is, which leaves the kubelet the least time.
+	const (
+		pods      = 6
+		rotations = 2
+		lifetime  = 5 * time.Minute
+	)
+
+	It("reads a valid token at every moment, with its own expiry beside it", func() {
+		namespace := newNamespace()
+		var connections []connection
+		for i := range pods {
+			c := connect(func(c *connection) { c.Lifetime, c.RefreshLead = lifetime.String(), "3m" })
+			connections = append(connections, c)
+			apply(c.token(namespace, name(i)))
+		}
+		for i := range pods {
+			waitForReason(namespace, name(i), "TokenSynced", time.Minute)
+			startReader(namespace, name(i), name(i))
+		}
+
+		By("waiting for the rotations")
+		Eventually(func(g Gomega) {
+			for i := range pods {
+				g.Expect(len(sights(namespace, name(i)))).To(BeNumerically(">", rotations), name(i))
+			}
+		}, (rotations+1)*lifetime, 5*time.Second).Should(Succeed())
+
+		var delays []time.Duration
+		for i, c := range connections {
+			delays = append(delays, c.delays(sights(namespace, name(i)))...)
+			for _, request := range c.requests() {
+				Expect(request.TokenSerial).NotTo(BeZero(), "%+v", request)
+			}
+			Expect(c.requests()).To(HaveLen(len(c.tokens())), "one call for each token")
+		}
+		AddReportEntry("from the answer of WorkOS to the file", summary(delays), ReportEntryVisibilityAlways)
+		Expect(len(delays)).To(BeNumerically(">=", 10))
+	})
+})
+
+func name(i int) string { return fmt.Sprintf("token-%d", i) }
+
+// percentile is the smallest of the durations that at least so many percent do not exceed.
+func percentile(durations []time.Duration, percent int) time.Duration {
+	sorted := slices.Sorted(slices.Values(durations))
+	return sorted[max(0, (len(sorted)*percent+99)/100-1)]
+}

@@ -1,0 +1,166 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/util/rand"
+
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+const (
+	simulatorNamespace = "e2e-workos"
+	simulatorPort      = 8089
+	// apiKey is a canary, as all tokens are: it may show in Secrets and nowhere else.
+	apiKey = "sk_test_canary_e2e"
+)
+
+// simulatorManifest is a WorkOS in the cluster, that answers nobody but pods.
+const simulatorManifest = `
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: ` + simulatorNamespace + `
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: seed, namespace: ` + simulatorNamespace + `}
+stringData:
+  seed.yaml: |
+    apiKeys: [` + apiKey + `]
+    slugs: [github, slack, linear]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: simulator, namespace: ` + simulatorNamespace + `}
+spec:
+  automountServiceAccountToken: false
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    seccompProfile: {type: RuntimeDefault}
+  containers:
+  - name: simulator
+    image: workos-simulator:dev
+    imagePullPolicy: IfNotPresent
+    args: [--listen=0.0.0.0:8089, --allow-remote, --seed=/seed/seed.yaml]
+    readinessProbe: {httpGet: {path: /_simulator/healthz, port: 8089}, periodSeconds: 1}
+    volumeMounts:
+    - {name: seed, mountPath: /seed}
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
+  volumes:
+  - name: seed
+    secret: {secretName: seed}
+`
+
+// startSimulator starts WorkOS, and gives its address.
+func startSimulator() string {
+	GinkgoHelper()
+	apply(simulatorManifest)
+	waitFor(simulatorNamespace, "pod/simulator", "condition=Ready", 2*time.Minute)
+	return simulatorAddress()
+}
+
+// simulatorAddress is that of the pod, within the cluster.
+func simulatorAddress() string {
+	GinkgoHelper()
+	ip := kubectl("get", "pod", "simulator", "--namespace="+simulatorNamespace, "--output=jsonpath={.status.podIP}")
+	return fmt.Sprintf("%s:%d", ip, simulatorPort)
+}
+
+func stopSimulator() { kubectl("delete", "namespace", simulatorNamespace) }
+
+// control asks the simulator's control API, through the API server. A method is one of kubectl's: get, create or delete.
+func control(method, endpoint string, body any) []byte {
+	GinkgoHelper()
+	input, args := "", []string{method, "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/simulator:%d/proxy%s%s",
+		simulatorNamespace, simulatorPort, workossim.ControlPrefix, endpoint)}
+	if body != nil {
+		text, err := json.Marshal(body)
+		Expect(err).NotTo(HaveOccurred())
+		input, args = string(text), append(args, "--filename=-")
+	}
+	output, err := tryKubectl(input, args...)
+	Expect(err).NotTo(HaveOccurred())
+	return []byte(output)
+}
+
+// connection is a user's connection at WorkOS, as its control API takes it.
+type connection struct {
+	workossim.ID
+	State       workossim.State `json:"state,omitempty"`
+	Lifetime    string          `json:"lifetime,omitempty"`
+	RefreshLead string          `json:"refreshLead,omitempty"`
+	AlwaysFresh bool            `json:"alwaysFresh,omitempty"`
+	Scopes      []string        `json:"scopes"`
+	TokenPrefix string          `json:"tokenPrefix,omitempty"`
+}
+
+// connect gives a user of its own to a spec, who has connected GitHub. Change it before it is told to WorkOS, if at all.
+func connect(change ...func(*connection)) connection {
+	GinkgoHelper()
+	c := connection{
+		ID:       workossim.ID{Slug: "github", UserID: "user_" + suffix(), OrganizationID: "org_" + suffix()},
+		Lifetime: "1h", RefreshLead: "10m", Scopes: []string{"repo", "user:email"}, TokenPrefix: "gho_",
+	}
+	for _, do := range change {
+		do(&c)
+	}
+	control("create", "connections", c)
+	return c
+}
+
+func (c connection) setState(state workossim.State) {
+	GinkgoHelper()
+	control("create", "state", struct {
+		workossim.ID
+		State workossim.State `json:"state"`
+	}{c.ID, state})
+}
+
+// requests are all calls that WorkOS has had for the connection, oldest first.
+func (c connection) requests() []workossim.Request {
+	GinkgoHelper()
+	var answer struct {
+		Requests []workossim.Request `json:"requests"`
+	}
+	Expect(json.Unmarshal(control("get", "requests", nil), &answer)).To(Succeed())
+	var own []workossim.Request
+	for _, r := range answer.Requests {
+		if r.ID == c.ID {
+			own = append(own, r)
+		}
+	}
+	return own
+}
+
+// token is the YAML of a PipesToken for the connection. more are lines of its spec.
+func (c connection) token(namespace, name string, more ...string) string {
+	yaml := fmt.Sprintf(`
+apiVersion: pipes.workos.com/v1alpha1
+kind: PipesToken
+metadata: {name: %s, namespace: %s}
+spec:
+  slug: %s
+  userID: %s
+  organizationID: %s
+`, name, namespace, c.Slug, c.UserID, c.OrganizationID)
+	for _, line := range more {
+		yaml += "  " + line + "\n"
+	}
+	return yaml
+}
+
+// suffix is a part of a name that no other spec has.
+func suffix() string { return rand.String(6) }

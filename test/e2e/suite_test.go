@@ -1,0 +1,82 @@
+//go:build e2e
+
+// Package e2e runs pipes-operator as its users do: installed from dist/install.yaml on a real node, worked with by kubectl and by
+// YAML from the README and config/samples, its Secrets mounted in pods. `make test-e2e` builds all that it takes and runs it.
+//
+// Every spec has a namespace of its own, and users of its own at the simulated WorkOS, so that specs run side by side. Those
+// that take the operator away, or the CRDs, are Serial, and put back what they have found.
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+func TestEndToEnd(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(time.Minute)
+	SetDefaultEventuallyPollingInterval(time.Second)
+	suite, reporter := GinkgoConfiguration()
+	RunSpecs(t, "End to end", suite, reporter)
+}
+
+// settings are what `make test-e2e` says.
+type settings struct {
+	// Kubectl is the program.
+	Kubectl string
+	// Dist is the directory with the installers.
+	Dist string
+	// Repository is the root of the repository.
+	Repository string
+	// Reuse says to take simulator and operator as an earlier run has left them, and to leave them: for work on one spec.
+	Reuse bool
+	// Simulator is the address (IP:port) of the simulated WorkOS in the cluster.
+	Simulator string
+}
+
+var with settings
+
+var _ = SynchronizedBeforeSuite(func() []byte {
+	with = settings{Kubectl: os.Getenv("E2E_KUBECTL"), Dist: os.Getenv("E2E_DIST"), Repository: os.Getenv("E2E_REPOSITORY")}
+	Expect(with.Kubectl).NotTo(BeEmpty(), "run this by `make test-e2e`")
+	with.Reuse = os.Getenv("E2E_REUSE") != ""
+	if with.Reuse {
+		with.Simulator = simulatorAddress()
+	} else {
+		refuseForeignCluster()
+		with.Simulator = startSimulator()
+		installOperator()
+	}
+	facts, err := json.Marshal(with)
+	Expect(err).NotTo(HaveOccurred())
+	return facts
+}, func(facts []byte) {
+	Expect(json.Unmarshal(facts, &with)).To(Succeed())
+})
+
+var _ = SynchronizedAfterSuite(func() {}, func() {
+	if with.Simulator == "" {
+		return // it has not come to anything
+	}
+	expectNoCanaries()
+	if with.Reuse || os.Getenv("KEEP") != "" {
+		return
+	}
+	uninstallOperator()
+	stopSimulator()
+})
+
+// refuseForeignCluster keeps the suite away from a cluster where somebody uses pipes-operator: it would take that away.
+func refuseForeignCluster() {
+	GinkgoHelper()
+	found := kubectl("get", "customresourcedefinitions", "--ignore-not-found", "--output=name",
+		"pipestokens.pipes.workos.com", "pipesenvironments.pipes.workos.com")
+	found += kubectl("get", "namespace", operatorNamespace, simulatorNamespace, "--ignore-not-found", "--output=name")
+	Expect(found).To(BeEmpty(), "the cluster has a pipes-operator, or what is left of one, which this suite would take away: "+
+		"choose another cluster, or delete these first")
+}
