@@ -73,7 +73,7 @@ func (c cgroups) hierarchies() []string {
 func (c cgroups) make() error {
 	for _, hierarchy := range c.hierarchies() {
 		group := filepath.Join(hierarchy, cgroupName)
-		if err := os.Mkdir(group, 0o755); err != nil { //nolint:gosec // G301: as all cgroups
+		if err := os.Mkdir(group, 0o755); err != nil {
 			return fmt.Errorf("making the cgroup of the cluster: %w", err)
 		}
 		if filepath.Base(hierarchy) != "cpuset" || c.unified() {

@@ -131,7 +131,7 @@ func TestWhatThereIsOfACluster(t *testing.T) {
 	}
 	// A process that nobody has collected yet has ended all the same.
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		if _, err := startOf(sleeper.Process.Pid); err != nil {
+		if _, running := startOf(sleeper.Process.Pid); !running {
 			break
 		}
 		if time.Now().After(deadline) {

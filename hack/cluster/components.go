@@ -37,7 +37,7 @@ func (n *node) startEtcd(ctx context.Context) error {
 func (n *node) startAPIServer(ctx context.Context) error {
 	pki := func(name string) string { return n.place.path("pki", name) }
 	return n.run(ctx, filepath.Join(n.controlPlane, "kube-apiserver"), n.apiServerReady,
-		"--etcd-servers=http://"+etcdAddress, "--bind-address=0.0.0.0", fmt.Sprintf("--secure-port=%d", apiServerPort),
+		"--etcd-servers=http://"+etcdAddress, "--bind-address=0.0.0.0", "--secure-port="+apiServerPort,
 		"--advertise-address="+nodeAddress, "--service-cluster-ip-range="+serviceNetwork,
 		"--tls-cert-file="+pki("apiserver.crt"), "--tls-private-key-file="+pki("apiserver.key"), "--client-ca-file="+pki("ca.crt"),
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",

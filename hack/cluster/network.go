@@ -4,11 +4,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 )
@@ -24,9 +24,12 @@ const (
 	// address of its own, and kube-apiserver listens on the port of that Service: no kube-proxy is needed for it.
 	serviceNetwork  = "10.96.0.0/16"
 	serviceAddress  = "10.96.0.1"
-	apiServerPort   = 443
+	apiServerPort   = "443"
 	loopbackAddress = "127.0.0.1"
 )
+
+// apiServerAddress is where the node itself finds kube-apiserver.
+var apiServerAddress = net.JoinHostPort(loopbackAddress, apiServerPort)
 
 // makeNetwork makes the interfaces of the node. There is no way out: neither a route nor an interface of the machine.
 func (n *node) makeNetwork(context.Context) error {
@@ -71,10 +74,10 @@ func (n *node) forward(ctx context.Context) error {
 		for {
 			connection, err := listener.Accept()
 			if err != nil {
-				fmt.Println("the port on the machine:", err) //nolint:forbidigo // this is the node's log
+				fmt.Println("the port on the machine:", err) // into the node's log
 				return
 			}
-			go passOn(ctx, connection, fmt.Sprintf("%s:%d", loopbackAddress, apiServerPort))
+			go passOn(ctx, connection, apiServerAddress)
 		}
 	}()
 	return nil
@@ -88,14 +91,14 @@ func passOn(ctx context.Context, from net.Conn, address string) {
 		return // the caller sees its connection end
 	}
 	defer func() { _ = to.Close() }()
-	done := make(chan error, 2)
+	var ways sync.WaitGroup
 	for _, way := range [][2]net.Conn{{from, to}, {to, from}} {
-		go func() {
-			_, err := io.Copy(way[1], way[0])
+		ways.Go(func() {
+			// Either end learns of an error by the end of its connection.
+			_, _ = io.Copy(way[1], way[0])
 			// The other side learns that no more comes, and may still answer.
-			done <- errors.Join(err, way[1].(*net.TCPConn).CloseWrite())
-		}()
+			_ = way[1].(*net.TCPConn).CloseWrite()
+		})
 	}
-	<-done
-	<-done
+	ways.Wait()
 }

@@ -61,7 +61,7 @@ func (n *node) start(ctx context.Context) error {
 		{"the port on the machine", n.forward},
 		{"waiting for the node", n.awaitReady},
 	} {
-		fmt.Println(time.Now().UTC().Format(time.RFC3339), step.what) //nolint:forbidigo // this is the node's log
+		fmt.Println(time.Now().UTC().Format(time.RFC3339), step.what) // into the node's log
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}

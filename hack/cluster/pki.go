@@ -11,10 +11,10 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"math/big"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -111,9 +111,9 @@ func (n *node) makeCertificates(context.Context) error {
 	if err := n.writePair("apiserver-kubelet-client", "kube-apiserver", []string{mastersGroup}); err != nil {
 		return err
 	}
-	inside := fmt.Sprintf("https://%s:%d", loopbackAddress, apiServerPort)
+	inside, outside := "https://"+apiServerAddress, "https://"+net.JoinHostPort(loopbackAddress, strconv.Itoa(n.port))
 	return errors.Join(
-		n.writeKubeconfig(n.place.kubeconfig(), fmt.Sprintf("https://%s:%d", loopbackAddress, n.port), "admin", mastersGroup),
+		n.writeKubeconfig(n.place.kubeconfig(), outside, "admin", mastersGroup),
 		n.writeKubeconfig(n.place.path("etc", "admin"), inside, "admin", mastersGroup),
 		n.writeKubeconfig(n.place.path("etc", "kube-controller-manager"), inside, "system:kube-controller-manager"),
 		n.writeKubeconfig(n.place.path("etc", "kube-scheduler"), inside, "system:kube-scheduler"),

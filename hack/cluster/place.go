@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -37,12 +36,12 @@ func (p place) program(name string) string { return p.path("programs", name) }
 
 // make makes the place, which must not be there yet, for a node whose programs are in a directory.
 func (p place) make(programs string) error {
-	if err := os.Mkdir(string(p), 0o755); err != nil { //nolint:gosec // G301: the kubelet's users look into it
+	if err := os.Mkdir(string(p), 0o755); err != nil {
 		return fmt.Errorf("making the directory of the cluster: %w", err)
 	}
 	// The node sees these three at /run, /var/lib and /var/log.
 	for _, name := range []string{"run", "lib", "log", "etc", "pki"} {
-		if err := os.Mkdir(p.path(name), 0o755); err != nil { //nolint:gosec // G301: as above
+		if err := os.Mkdir(p.path(name), 0o755); err != nil {
 			return fmt.Errorf("making the directory of the cluster: %w", err)
 		}
 	}
@@ -82,12 +81,12 @@ func (p place) look() (condition, int, error) {
 	if err != nil {
 		return remains, 0, fmt.Errorf("reading which process the cluster is: %w", err)
 	}
-	idText, since, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
-	id, err := strconv.Atoi(idText)
-	if err != nil {
-		return remains, 0, nil
+	var id int
+	var since string
+	if n, _ := fmt.Sscan(string(text), &id, &since); n < 2 {
+		return remains, 0, nil // it was killed while it wrote
 	}
-	if started, err := startOf(id); err != nil || started != since {
+	if started, running := startOf(id); !running || started != since {
 		return remains, 0, nil // it has ended; its number may have been given to another process
 	}
 	return alive, id, nil
@@ -95,9 +94,9 @@ func (p place) look() (condition, int, error) {
 
 // identify notes which process is process 1 of the cluster: its ID, and when it was started, since IDs are used again.
 func (p place) identify(pid int) error {
-	started, err := startOf(pid)
-	if err != nil {
-		return err
+	started, running := startOf(pid)
+	if !running {
+		return errors.New("noting which process the cluster is: it has ended at once")
 	}
 	if err := os.WriteFile(p.identity(), fmt.Appendf(nil, "%d %s\n", pid, started), 0o600); err != nil {
 		return fmt.Errorf("noting which process the cluster is: %w", err)
@@ -105,18 +104,19 @@ func (p place) identify(pid int) error {
 	return nil
 }
 
-// startOf is when a process was started, in clock ticks since the machine was: field 22 of proc_pid_stat(5). A process that
-// has ended and that nobody has collected counts as gone.
-func startOf(pid int) (string, error) {
+// startOf is when a process was started, in clock ticks since the machine was, if it is running. One that has ended and that
+// nobody has collected is not.
+func startOf(pid int) (started string, running bool) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return "", fmt.Errorf("looking for process %d: %w", pid, err)
+		return "", false
 	}
-	// The name of the program, in parentheses, may have spaces in it.
+	// The second field, the name of the program in parentheses, may have spaces in it. Of proc_pid_stat(5), the state is field 3
+	// and the start field 22.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	const state, start = 3 - 3, 22 - 3
+	const state, start = 0, 22 - 3
 	if len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {
-		return "", fmt.Errorf("looking for process %d: it has ended", pid)
+		return "", false
 	}
-	return fields[start], nil
+	return fields[start], true
 }

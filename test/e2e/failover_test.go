@@ -75,7 +75,9 @@ var _ = Describe("Losing the leader", Serial, func() {
 		for _, c := range notDue {
 			Expect(c.requests()).To(HaveLen(1))
 		}
-		for _, secret := range get[struct{ Items []struct{ Metadata struct{ Name string } } }]("secrets", "--namespace="+namespace).Items {
+		for _, secret := range get[struct {
+			Items []struct{ Metadata struct{ Name string } }
+		}]("secrets", "--namespace="+namespace).Items {
 			Expect(secretKeys(namespace, secret.Metadata.Name)).To(ContainElement("access_token"))
 		}
 	})
@@ -135,4 +137,3 @@ exit 1`
 	DeferCleanup(func() { kubectl("delete", "pod", name, "--namespace=default", "--wait=false") })
 	waitFor("default", "pod/"+name, "jsonpath={.status.phase}=Succeeded", time.Minute)
 }
-
