@@ -1,0 +1,154 @@
+//go:build linux && e2e
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// This starts real clusters. hack/e2e.sh runs it, where there is none yet.
+func TestRealClustersComeAndGoWithoutATrace(t *testing.T) {
+	if found, _, err := defaultPlace.look(); err != nil || found != absent {
+		t.Fatalf("there is a cluster, or what is left of one (%v): run make cluster-down first", err)
+	}
+	t.Cleanup(func() { _, _ = target(t, "cluster-down") })
+
+	expectPrints(t, "cluster-down", true, "cluster: there is none")
+	expectPrints(t, "cluster-up", true, "export KUBECONFIG="+defaultPlace.kubeconfig())
+	kubectl(t, "get", "nodes")
+	expectPrints(t, "cluster-up", true, "cluster: up already")
+	expectPrints(t, "cluster-down", true, "cluster: down")
+	expectNoTrace(t)
+
+	t.Log("killing it")
+	expectPrints(t, "cluster-up", true, "cluster: up in")
+	kubectl(t, "run", "pod", "--image=none") // so that there is a cgroup of a pod
+	_, pid, err := defaultPlace.look()
+	if err := errors.Join(err, syscall.Kill(pid, syscall.SIGKILL)); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(downLimit); time.Now().Before(deadline) && len(processes(t)) > 0; {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if left := processes(t); len(left) > 0 {
+		t.Errorf("killed, and still running: %v", left)
+	}
+	expectPrints(t, "cluster-up", false, fmt.Sprintf("cluster: %s is left from a run that was killed", defaultPlace))
+	expectPrints(t, "cluster-down", true, "cluster: down")
+	expectNoTrace(t)
+}
+
+func TestRealPortInUseStartsNothing(t *testing.T) {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	port := listener.Addr().(*net.TCPAddr).Port
+	expectPrints(t, fmt.Sprintf("cluster-up CLUSTER_PORT=%d", port), false, fmt.Sprintf("cluster: 127.0.0.1:%d is in use", port))
+	expectNoTrace(t)
+}
+
+func TestReallyNothingStartsWithoutRoot(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "cluster")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	for _, folder := range []string{program, filepath.Dir(program), filepath.Dir(filepath.Dir(program))} {
+		if err := os.Chmod(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, command := range []string{"check", "up", "down"} {
+		cmd := exec.CommandContext(t.Context(), program, command)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		output, err := cmd.CombinedOutput()
+		if err == nil || !bytes.HasPrefix(output, []byte("cluster: this takes root")) || bytes.Count(output, []byte("\n")) != 1 {
+			t.Errorf("%s: got %v, %s", command, err, output)
+		}
+	}
+	expectNoTrace(t)
+}
+
+// target runs one of make, and gives all that it prints.
+func target(t *testing.T, words string) (string, error) {
+	t.Helper()
+	// Also when the test is over, to clean up.
+	ctx := context.WithoutCancel(t.Context())
+	output, err := exec.CommandContext(ctx, "make", append([]string{"-C", "../.."}, strings.Fields(words)...)...).CombinedOutput()
+	return string(output), err
+}
+
+func expectPrints(t *testing.T, words string, works bool, text string) {
+	t.Helper()
+	if output, err := target(t, words); (err == nil) != works || !strings.Contains(output, text) {
+		t.Fatalf("make %s: got %v, %s; want %q", words, err, output, text)
+	}
+}
+
+func kubectl(t *testing.T, args ...string) {
+	t.Helper()
+	program, err := exec.CommandContext(t.Context(), "../controlplane/install.sh").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(strings.TrimSpace(string(program)), "kubectl"), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+defaultPlace.kubeconfig())
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+}
+
+// expectNoTrace looks for what a cluster may leave on a machine.
+func expectNoTrace(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat(string(defaultPlace)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is still there", defaultPlace)
+	}
+	for _, hierarchy := range (cgroups{root: cgroupRoot}).hierarchies() {
+		if _, err := os.Stat(filepath.Join(hierarchy, cgroupName)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the cgroup %s is still in %s", cgroupName, hierarchy)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || bytes.Contains(mounts, []byte(defaultPlace)) {
+		t.Errorf("a mount is left: %v, %s", err, mounts)
+	}
+	if _, err := net.InterfaceByName(bridgeName); err == nil {
+		t.Errorf("the interface %s is left", bridgeName)
+	}
+	if left := processes(t); len(left) > 0 {
+		t.Errorf("processes are left: %v", left)
+	}
+}
+
+// processes are those whose command line names the directory of the cluster, or the address of a shim in it.
+func processes(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, file := range files {
+		line, _ := os.ReadFile(file) // it may have ended meanwhile
+		if bytes.Contains(line, []byte(defaultPlace)) || bytes.Contains(line, []byte("containerd-shim-runc-v2")) {
+			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		}
+	}
+	return found
+}
