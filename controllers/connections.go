@@ -206,7 +206,7 @@ func (c *Connections) readKey(ctx context.Context, environment *v1alpha1.PipesEn
 			"Secret %q does not exist in namespace %q: create it with the API key in entry %q", ref.Name, environment.Namespace, ref.Key)}, nil
 	case apierrors.IsForbidden(err):
 		return redact.String{}, "", finding{v1alpha1.APIKeyForbiddenReason, fmt.Sprintf(
-			"The operator may not read Secret %q in namespace %q: give its service account get on that Secret with a Role there, or a RoleBinding to the ClusterRole pipes-operator-api-key-reader for all Secrets of the namespace", ref.Name, environment.Namespace)}, nil
+			"The operator may not read Secret %q in namespace %q: give its service account get on that Secret, by a Role and a RoleBinding there", ref.Name, environment.Namespace)}, nil
 	case err != nil:
 		return redact.String{}, "", finding{}, fmt.Errorf("reading Secret %s with the API key: %w", ref.Name, err)
 	}

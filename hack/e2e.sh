@@ -52,7 +52,10 @@ fi
 
 say "building the images and the installers"
 CGO_ENABLED=0 GOOS=linux "$go" build -trimpath -ldflags "-s -w" -o bin/linux/ ./test/e2e/probe
-"$make" images build-installer IMG=pipes-operator:e2e TOOLS_FLAGS="--tag pipes-operator-e2e-tools:dev --add /usr/local/bin/probe=bin/linux/probe"
+# The tools image goes by the names that the sample pods have, so that these run as they are. The probe stands in for gh as well.
+names=$(sed -n 's/^ *image: /--tag /p' config/samples/pod_{curl,git,gh}.yaml | tr '\n' ' ')
+"$make" images build-installer IMG=pipes-operator:e2e TOOLS_FLAGS="--tag pipes-operator-e2e-tools:dev $names \
+  --add /usr/local/bin/probe=bin/linux/probe --add /usr/local/bin/gh=bin/linux/probe"
 cp dist/install.yaml "$dist/install.yaml"
 
 say "building the version before, of $(git log -1 --format='%h (%s)' "$previous")"

@@ -78,7 +78,7 @@ var _ = Describe("kubectl get", func() {
 		createIn(ctx, namespace, "PipesToken", "alice", `{slug: github, userID: user_1, organizationID: org_1}`)
 		printed := table(ctx, namespace, "pipestokens")
 		Expect(columns(printed)).To(Equal([]string{"Name", "Slug", "Ready", "Reason", "Expires",
-			"(User)", "(Organization)", "(Secret)", "(Renewal)", "Age"}))
+			"(User)", "(Organization)", "(Secret)", "(Renewal)", "(Failing)", "Age"}))
 		Expect(cells(printed, 0)).To(And(
 			HaveKeyWithValue("Name", "alice"), HaveKeyWithValue("Slug", "github"), HaveKeyWithValue("Ready", "Unknown"),
 			HaveKeyWithValue("Reason", "Pending"), HaveKeyWithValue("Expires", "<nil>"), HaveKeyWithValue("Secret", "<nil>"),

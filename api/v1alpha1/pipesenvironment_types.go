@@ -7,15 +7,17 @@ import (
 // AllNamespaces among a grant's namespace names stands for every namespace.
 const AllNamespaces = "*"
 
-// PipesEnvironmentSpec is one WorkOS environment: an API key, and who may use it.
+// PipesEnvironmentSpec is one WorkOS environment: an API key, and who may use
+// it.
 type PipesEnvironmentSpec struct {
-	// apiKeySecretRef names the Secret with the WorkOS API key. The Secret is always in the PipesEnvironment's own
-	// namespace.
+	// apiKeySecretRef names the Secret with the WorkOS API key. The Secret is
+	// always in the PipesEnvironment's own namespace.
 	// +required
 	APIKeySecretRef SecretKeyReference `json:"apiKeySecretRef,omitzero"`
 
-	// baseURL of the WorkOS API. It is http or https, has no user, query or fragment, and its host must be one that the
-	// operator was started with as --allowed-upstream-hosts; http needs --allow-insecure-upstream as well.
+	// baseURL of the WorkOS API. It is http or https, has no user, query or
+	// fragment, and its host must be one that the operator was started with as
+	// --allowed-upstream-hosts; http needs --allow-insecure-upstream as well.
 	// Default: https://api.workos.com.
 	// +optional
 	// +kubebuilder:default="https://api.workos.com"
@@ -24,17 +26,19 @@ type PipesEnvironmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[!-~]+$') && isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' && !self.contains('@') && !self.contains('?') && !self.contains('#')",message="baseURL must be a URL such as https://api.workos.com: http or https, with a host, without user, query, fragment and spaces"
 	BaseURL string `json:"baseURL,omitempty"`
 
-	// requestsPerMinute is how often the operator may call WorkOS with this API key, 1 to 60000. WorkOS allows a key 6000,
-	// shared with everything else that uses the key. Environments that share a key get the smallest of their values.
-	// Default: 3000.
+	// requestsPerMinute is how often the operator may call WorkOS with this API
+	// key, 1 to 60000. WorkOS allows a key 6000, shared with everything else that
+	// uses the key. Environments that share a key get the smallest of their
+	// values. Default: 3000.
 	// +optional
 	// +kubebuilder:default=3000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=60000
 	RequestsPerMinute int32 `json:"requestsPerMinute,omitempty"`
 
-	// grants say who else may use the environment, at most 64. PipesTokens in the environment's own namespace always may;
-	// everybody else needs at least one grant that fits.
+	// grants say who else may use the environment, at most 64. PipesTokens in the
+	// environment's own namespace always may; everybody else needs at least one
+	// grant that fits.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -59,9 +63,11 @@ type SecretKeyReference struct {
 	Key string `json:"key,omitempty"`
 }
 
-// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. All that is given must fit: the namespace, and
-// each of slugs, organizationIDs and userIDs. A list that is left out allows any value; an empty list is refused, so that
-// a list that somebody's tooling left empty never means "all".
+// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. All
+// that is given must fit: the namespace, and each of slugs, organizationIDs
+// and userIDs. A list that is left out allows any value; an empty list is
+// refused, so that a list that somebody's tooling left empty never means
+// "all".
 type Grant struct {
 	// namespaces whose PipesTokens may use the environment.
 	// +required
@@ -77,8 +83,9 @@ type Grant struct {
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([A-Za-z0-9][A-Za-z0-9_-]*)?$')",message="slugs must be letters, digits, '-' and '_', and begin with a letter or digit"
 	Slugs []string `json:"slugs,omitempty"`
 
-	// organizationIDs that may be asked for. When given, a PipesToken must name one of them; one that names no
-	// organization does not fit. Left out: any, and none.
+	// organizationIDs that may be asked for. When given, a PipesToken must name
+	// one of them; one that names no organization does not fit. Left out: any, and
+	// none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -99,7 +106,8 @@ type Grant struct {
 	UserIDs []string `json:"userIDs,omitempty"`
 }
 
-// GrantNamespaces selects namespaces by name, by label, or both; a namespace that either selects fits.
+// GrantNamespaces selects namespaces by name, by label, or both; a namespace
+// that either selects fits.
 // +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.selector)",message="namespaces needs names or selector; names: [\"*\"] stands for all"
 // +kubebuilder:validation:MinProperties=1
 type GrantNamespaces struct {
@@ -113,16 +121,19 @@ type GrantNamespaces struct {
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$')",message="names must be those of namespaces, or '*' for all: patterns such as 'team-*' are not supported, use selector"
 	Names []string `json:"names,omitempty"`
 
-	// selector selects namespaces by their labels. It must not be empty: names: ["*"] stands for all.
+	// selector selects namespaces by their labels. It must not be empty: for all
+	// namespaces there is names: ["*"].
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="has(self.matchLabels) && self.matchLabels.size() > 0 || has(self.matchExpressions) && self.matchExpressions.size() > 0",message="selector must not be empty; names: [\"*\"] stands for all namespaces"
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 }
 
-// PipesEnvironmentStatus is what the operator knows of the environment. It never holds the API key.
+// PipesEnvironmentStatus is what the operator knows of the environment. It
+// never holds the API key.
 // +kubebuilder:validation:MinProperties=1
 type PipesEnvironmentStatus struct {
-	// conditions of the environment: Ready and GrantsValid always, and Stalled where it applies.
+	// conditions of the environment: Ready and GrantsValid always, and Stalled
+	// where it applies.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -40,7 +40,7 @@ func (n *node) startAPIServer(ctx context.Context) error {
 		"--etcd-servers=http://"+etcdAddress, "--bind-address=0.0.0.0", "--secure-port="+apiServerPort,
 		"--advertise-address="+nodeAddress, "--service-cluster-ip-range="+serviceNetwork,
 		"--tls-cert-file="+pki("apiserver.crt"), "--tls-private-key-file="+pki("apiserver.key"), "--client-ca-file="+pki("ca.crt"),
-		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+pki("service-accounts.key"), "--service-account-signing-key-file="+pki("service-accounts.key"),
 		"--kubelet-client-certificate="+pki("apiserver-kubelet-client.crt"), "--kubelet-client-key="+pki("apiserver-kubelet-client.key"),

@@ -133,6 +133,12 @@ func (a *account) offerAt(at time.Time) (expires time.Time, valid bool) {
 	return expires, expires.IsZero() || at.Before(expires)
 }
 
+// TokenValue is the token of a connection that has that serial, as every Simulator with the DefaultTokenMarker makes it: a
+// server that is shown a token can tell whether it is one of the connection, without having been given any.
+func TokenValue(c Connection, serial int) string {
+	return tokenValue(DefaultTokenMarker, c, serial)
+}
+
 // tokenValue is the same for the same connection and serial on every run, different for all others, and recognisable:
 // prefix, marker, slug, serial, and the start of a hash.
 func tokenValue(marker string, c Connection, serial int) string {

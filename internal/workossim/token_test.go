@@ -57,6 +57,9 @@ func TestTokensAreRecognisableAndTheSameOnEveryRun(t *testing.T) {
 	if !strings.HasPrefix(first, "gho_"+workossim.DefaultTokenMarker+"github_1_") {
 		t.Errorf("got %q", first)
 	}
+	if want := workossim.TokenValue(connection, 1); first != want {
+		t.Errorf("got %q, and TokenValue is %q", first, want)
+	}
 	marked := workossim.New(workossim.Options{TokenMarker: "leaked!", Connections: []workossim.Connection{connection}})
 	if value, _, _ := marked.CurrentToken(alice); !strings.HasPrefix(value, "gho_leaked!github_1_") {
 		t.Errorf("got %q", value)

@@ -49,14 +49,18 @@ var _ = Describe("Losing the leader", Serial, func() {
 			{"its process is killed", killProcess},
 			{"the pod is evicted", evict},
 			{"its Lease is taken", func(string) {
-				kubectl("patch", "lease", leaseName, "--namespace="+operatorNamespace, "--type=merge", `--patch={"spec": {"holderIdentity": "nobody_else"}}`)
+				kubectl("patch", "lease", leaseName, "--namespace="+operatorNamespace, "--type=merge", `--patch={"spec": {"holderIdentity": "nobody_stranger"}}`)
 			}},
 		} {
 			By(failover.how)
-			before, started := leader(), time.Now()
-			expectNoCanaries() // as long as its log is there
-			failover.do(before)
-			Eventually(func() string { return leader() }, time.Minute).ShouldNot(BeElementOf(before, "nobody"), failover.how)
+			pod, before := leader()
+			expectNoCanaries(operatorNamespace) // as long as its log is there
+			started := time.Now()
+			failover.do(pod)
+			Eventually(func() string {
+				_, process := leader()
+				return process
+			}, time.Minute).ShouldNot(BeElementOf(before, "stranger", ""), failover.how)
 			AddReportEntry("failover: "+failover.how, time.Since(started).Round(time.Second).String(), ReportEntryVisibilityAlways)
 			rolledOut(operatorNamespace)
 			requestRefreshOfOne(namespace)
@@ -125,15 +129,30 @@ func evict(pod string) {
 func killProcess(pod string) {
 	GinkgoHelper()
 	name := "killer-" + suffix()
-	script := `for p in /proc/[0-9]*; do
-  if tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "HOSTNAME=` + pod + `" && tr '\0' '\n' <"$p/cmdline" | grep -qx /pipes-operator; then
-    kill -9 "${p#/proc/}" && exit 0
-  fi
-done
-exit 1`
-	overrides := fmt.Sprintf(`{"spec": {"hostPID": true, "restartPolicy": "Never", "containers": [{"name": "killer", "image": %q,
-		"imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", %q], "securityContext": {"privileged": true}}]}}`, toolsImage, script)
-	kubectl("run", name, "--namespace=default", "--image="+toolsImage, "--overrides="+overrides)
+	apply(fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: default}
+spec:
+  hostPID: true
+  restartPolicy: Never
+  containers:
+  - name: killer
+    image: %s
+    imagePullPolicy: IfNotPresent
+    securityContext: {runAsUser: 65532} # the operator's, which may see and kill its own
+    command:
+    - sh
+    - -c
+    - |
+      for process in /proc/[0-9]*; do
+        if tr '\0' '\n' <"$process/environ" 2>/dev/null | grep -qx "HOSTNAME=%s" &&
+          tr '\0' '\n' <"$process/cmdline" | grep -qx /pipes-operator; then
+          kill -9 "${process#/proc/}" && exit 0
+        fi
+      done
+      exit 1
+`, name, toolsImage, pod))
 	DeferCleanup(func() { kubectl("delete", "pod", name, "--namespace=default", "--wait=false") })
 	waitFor("default", "pod/"+name, "jsonpath={.status.phase}=Succeeded", time.Minute)
 }

@@ -28,16 +28,23 @@ func kubectl(args ...string) string {
 
 // tryKubectl runs kubectl with an input, and gives what it prints. Its error has what kubectl complains of.
 func tryKubectl(input string, args ...string) (string, error) {
+	stdout, stderr, err := runKubectl(input, args...)
+	if err != nil {
+		return stdout, fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, stderr)
+	}
+	return stdout, nil
+}
+
+// runKubectl runs kubectl with an input, and gives what it prints to either stream. Its error is that of the process.
+func runKubectl(input string, args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), kubectlLimit)
 	defer cancel()
-	var stdout, stderr bytes.Buffer
+	var printed, complained bytes.Buffer
 	cmd := exec.CommandContext(ctx, with.Kubectl, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &printed, &complained
 	cmd.Env = append(cmd.Environ(), "KUBERC=off") // the preferences of the person at the keyboard have no say here
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, stderr.String())
-	}
-	return stdout.String(), nil
+	err = cmd.Run()
+	return printed.String(), complained.String(), err
 }
 
 // apply applies YAML.
@@ -82,6 +89,6 @@ metadata:
     e2e: granted
     pod-security.kubernetes.io/enforce: restricted
 `)
-	DeferCleanup(func() { kubectl("delete", "namespace", namespace, "--wait=false") })
+	DeferCleanup(func() { kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found") })
 	return namespace
 }

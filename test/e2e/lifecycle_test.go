@@ -18,7 +18,7 @@ import (
 // The whole install comes and goes here, CRDs included. What other specs need is put back at the end.
 var _ = Describe("The life of an install", Serial, Ordered, func() {
 	BeforeAll(func() {
-		expectNoCanaries()
+		expectNoCanaries(operatorNamespace)
 		uninstallOperator()
 		DeferCleanup(installOperator)
 	})
@@ -57,7 +57,7 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 		connections[0].setState(workossim.NeedsReauthorization)
 		requestRefresh(namespace, "token-0")
 		waitForReason(namespace, "token-0", "NeedsReauthorization", time.Minute)
-		expectNoCanaries()
+		expectNoCanaries(operatorNamespace)
 		kubectl("delete", "namespace", namespace)
 		uninstallOperator()
 		expectNothingLeft()
@@ -70,7 +70,7 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 			apply(connect().token(namespace, fmt.Sprintf("token-%d", i)))
 		}
 		kubectl("wait", "pipestokens", "--all", "--namespace="+namespace, "--for=condition=Ready", "--timeout=1m")
-		expectNoCanaries()
+		expectNoCanaries(operatorNamespace)
 		for _, step := range orderOf(namespace) {
 			By("kubectl delete " + strings.Join(step, " "))
 			kubectl(append([]string{"delete", "--timeout=2m", "--ignore-not-found"}, step...)...)
@@ -132,6 +132,7 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 		Expect(elsewhere.requests()).To(BeEmpty())
 
 		expectNoClusterRights(namespace)
+		expectNoCanaries(namespace)
 		kubectl("delete", "--kustomize="+deploy, "--as="+owner, "--timeout=2m")
 		Expect(secretKeys(namespace, "token")).To(ContainElement("access_token"), "the README says that Secrets stay")
 		kubectl("delete", "namespace", namespace, other)

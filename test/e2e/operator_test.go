@@ -86,27 +86,30 @@ func uninstallOperator() {
 	kubectl("delete", "--filename="+filepath.Join(with.Dist, "install.yaml"), "--timeout=3m")
 }
 
-// leader is the name of the pod that holds the Lease.
-func leader() string {
+// leader is the process that works: the name of its pod, and what tells it from other processes of that pod; empty: none does.
+func leader() (pod, process string) {
 	GinkgoHelper()
 	holder := kubectl("get", "lease", leaseName, "--namespace="+operatorNamespace, "--output=jsonpath={.spec.holderIdentity}")
-	pod, _, _ := strings.Cut(holder, "_")
-	return pod
+	pod, process, _ = strings.Cut(holder, "_")
+	return pod, process
 }
 
-// expectNoCanaries looks for tokens and keys in all that the operator says, in the forms that they may have there.
-func expectNoCanaries() {
+// expectNoCanaries looks for tokens and keys in all that the operator of a namespace says, in the forms that they may have there.
+func expectNoCanaries(namespace string) {
 	GinkgoHelper()
 	for what, text := range map[string]string{
-		"its log":              kubectl("logs", "--selector="+operatorSelector, "--namespace="+operatorNamespace, "--tail=-1", "--prefix"),
+		"its log":              kubectl("logs", "--selector="+operatorSelector, "--namespace="+namespace, "--tail=-1", "--prefix"),
 		"PipesTokens":          kubectl("get", "pipestokens", "--all-namespaces", "--output=yaml"),
 		"PipesEnvironments":    kubectl("get", "pipesenvironments", "--all-namespaces", "--output=yaml"),
 		"events":               kubectl("get", "events.events.k8s.io", "--all-namespaces", "--output=yaml"),
 		"metadata of Secrets":  kubectl("get", "secrets", "--all-namespaces", "--selector=app.kubernetes.io/managed-by=pipes-operator", "--output=jsonpath={.items[*].metadata}"),
 		"the simulator's list": string(control("get", "requests", nil)),
 	} {
-		for _, form := range []string{"canary", "Y2FuYXJ5", "NhbmFye", "jYW5hcn"} { // and in base64, at each alignment
+		for _, form := range canaryForms {
 			Expect(strings.Contains(text, form)).To(BeFalse(), "%s has %q in it", what, form)
 		}
 	}
 }
+
+// canaryForms are what to look for: the word that is in all tokens and keys, and what base64 makes of it at each alignment.
+var canaryForms = []string{"canary", "Y2FuYXJ5", "NhbmFye", "jYW5hcn"}

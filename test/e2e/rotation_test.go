@@ -12,12 +12,12 @@ import (
 )
 
 var _ = Describe("A pod that mounts the Secret", func() {
-	// Six pods, two rotations each. A token lives for five minutes: it is renewed two minutes before its end, as every token
-	// that lives for up to ten minutes is, which leaves the kubelet the least time.
+	// Six pods, two rotations each. A token lives for four minutes: it is renewed two minutes before its end, less the jitter,
+	// as every token is that lives for up to ten minutes, which leaves the kubelet the least time.
 	const (
 		pods      = 6
 		rotations = 2
-		lifetime  = 5 * time.Minute
+		lifetime  = 4 * time.Minute
 	)
 
 	It("reads a valid token at every moment, with its own expiry beside it", func() {

@@ -99,12 +99,13 @@ func control(method, endpoint string, body any) []byte {
 // connection is a user's connection at WorkOS, as its control API takes it.
 type connection struct {
 	workossim.ID
-	State       workossim.State `json:"state,omitempty"`
-	Lifetime    string          `json:"lifetime,omitempty"`
-	RefreshLead string          `json:"refreshLead,omitempty"`
-	AlwaysFresh bool            `json:"alwaysFresh,omitempty"`
-	Scopes      []string        `json:"scopes"`
-	TokenPrefix string          `json:"tokenPrefix,omitempty"`
+	State         workossim.State `json:"state,omitempty"`
+	Lifetime      string          `json:"lifetime,omitempty"`
+	RefreshLead   string          `json:"refreshLead,omitempty"`
+	AlwaysFresh   bool            `json:"alwaysFresh,omitempty"`
+	Scopes        []string        `json:"scopes"`
+	MissingScopes []string        `json:"missingScopes,omitempty"`
+	TokenPrefix   string          `json:"tokenPrefix,omitempty"`
 }
 
 // connect gives a user of its own to a spec, who has connected GitHub. Change it before it is told to WorkOS, if at all.
@@ -154,8 +155,10 @@ metadata: {name: %s, namespace: %s}
 spec:
   slug: %s
   userID: %s
-  organizationID: %s
-`, name, namespace, c.Slug, c.UserID, c.OrganizationID)
+`, name, namespace, c.Slug, c.UserID)
+	if c.OrganizationID != "" {
+		yaml += "  organizationID: " + c.OrganizationID + "\n"
+	}
 	for _, line := range more {
 		yaml += "  " + line + "\n"
 	}

@@ -63,7 +63,7 @@ var _ = SynchronizedAfterSuite(func() {}, func() {
 	if with.Simulator == "" {
 		return // it has not come to anything
 	}
-	expectNoCanaries()
+	expectNoCanaries(operatorNamespace)
 	if with.Reuse || os.Getenv("KEEP") != "" {
 		return
 	}

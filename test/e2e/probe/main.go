@@ -1,19 +1,22 @@
-// Command probe is what runs in the pods of the end-to-end tests: a reader of a mounted Secret, and the servers that check what
-// the samples send.
+// Command probe is what runs in the pods of the end-to-end tests: a reader of a mounted Secret, the server that checks what the
+// samples send, and, by the name gh, a stand-in for the GitHub CLI.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"syscall"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, filepath.Base(os.Args[0]), os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "probe:", err)
@@ -21,11 +24,17 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, name string, args []string) error {
 	switch {
+	case name == "gh" && slices.Equal(args, ghArguments):
+		return gh(ctx, http.DefaultClient, os.Getenv("GH_CONFIG_DIR"), os.Stdout)
+	case name == "gh":
+		return fmt.Errorf("this gh does nothing but: gh %s", ghArguments)
 	case len(args) == 2 && args[0] == "read":
 		return read(ctx, args[1], os.Stdout)
+	case len(args) == 2 && args[0] == "serve":
+		return serve(ctx, args[1], os.Stdout)
 	default:
-		return errors.New("use: probe read DIRECTORY")
+		return errors.New("use: probe read DIRECTORY, probe serve DIRECTORY")
 	}
 }

@@ -5,16 +5,19 @@ package v1alpha1
 // GrantApplyConfiguration represents a declarative configuration of the Grant type for use
 // with apply.
 //
-// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. All that is given must fit: the namespace, and
-// each of slugs, organizationIDs and userIDs. A list that is left out allows any value; an empty list is refused, so that
-// a list that somebody's tooling left empty never means "all".
+// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. All
+// that is given must fit: the namespace, and each of slugs, organizationIDs
+// and userIDs. A list that is left out allows any value; an empty list is
+// refused, so that a list that somebody's tooling left empty never means
+// "all".
 type GrantApplyConfiguration struct {
 	// namespaces whose PipesTokens may use the environment.
 	Namespaces *GrantNamespacesApplyConfiguration `json:"namespaces,omitempty"`
 	// slugs that may be asked for. Left out: any.
 	Slugs []string `json:"slugs,omitempty"`
-	// organizationIDs that may be asked for. When given, a PipesToken must name one of them; one that names no
-	// organization does not fit. Left out: any, and none.
+	// organizationIDs that may be asked for. When given, a PipesToken must name
+	// one of them; one that names no organization does not fit. Left out: any, and
+	// none.
 	OrganizationIDs []string `json:"organizationIDs,omitempty"`
 	// userIDs that may be asked for. Left out: any.
 	UserIDs []string `json:"userIDs,omitempty"`

@@ -9,11 +9,13 @@ import (
 // GrantNamespacesApplyConfiguration represents a declarative configuration of the GrantNamespaces type for use
 // with apply.
 //
-// GrantNamespaces selects namespaces by name, by label, or both; a namespace that either selects fits.
+// GrantNamespaces selects namespaces by name, by label, or both; a namespace
+// that either selects fits.
 type GrantNamespacesApplyConfiguration struct {
 	// names of namespaces; "*" stands for all.
 	Names []string `json:"names,omitempty"`
-	// selector selects namespaces by their labels. It must not be empty: names: ["*"] stands for all.
+	// selector selects namespaces by their labels. It must not be empty: for all
+	// namespaces there is names: ["*"].
 	Selector *v1.LabelSelectorApplyConfiguration `json:"selector,omitempty"`
 }
 

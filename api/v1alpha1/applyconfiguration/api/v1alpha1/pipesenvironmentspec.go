@@ -5,21 +5,25 @@ package v1alpha1
 // PipesEnvironmentSpecApplyConfiguration represents a declarative configuration of the PipesEnvironmentSpec type for use
 // with apply.
 //
-// PipesEnvironmentSpec is one WorkOS environment: an API key, and who may use it.
+// PipesEnvironmentSpec is one WorkOS environment: an API key, and who may use
+// it.
 type PipesEnvironmentSpecApplyConfiguration struct {
-	// apiKeySecretRef names the Secret with the WorkOS API key. The Secret is always in the PipesEnvironment's own
-	// namespace.
+	// apiKeySecretRef names the Secret with the WorkOS API key. The Secret is
+	// always in the PipesEnvironment's own namespace.
 	APIKeySecretRef *SecretKeyReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
-	// baseURL of the WorkOS API. It is http or https, has no user, query or fragment, and its host must be one that the
-	// operator was started with as --allowed-upstream-hosts; http needs --allow-insecure-upstream as well.
+	// baseURL of the WorkOS API. It is http or https, has no user, query or
+	// fragment, and its host must be one that the operator was started with as
+	// --allowed-upstream-hosts; http needs --allow-insecure-upstream as well.
 	// Default: https://api.workos.com.
 	BaseURL *string `json:"baseURL,omitempty"`
-	// requestsPerMinute is how often the operator may call WorkOS with this API key, 1 to 60000. WorkOS allows a key 6000,
-	// shared with everything else that uses the key. Environments that share a key get the smallest of their values.
-	// Default: 3000.
+	// requestsPerMinute is how often the operator may call WorkOS with this API
+	// key, 1 to 60000. WorkOS allows a key 6000, shared with everything else that
+	// uses the key. Environments that share a key get the smallest of their
+	// values. Default: 3000.
 	RequestsPerMinute *int32 `json:"requestsPerMinute,omitempty"`
-	// grants say who else may use the environment, at most 64. PipesTokens in the environment's own namespace always may;
-	// everybody else needs at least one grant that fits.
+	// grants say who else may use the environment, at most 64. PipesTokens in the
+	// environment's own namespace always may; everybody else needs at least one
+	// grant that fits.
 	Grants []GrantApplyConfiguration `json:"grants,omitempty"`
 }
 

@@ -9,9 +9,11 @@ import (
 // PipesEnvironmentStatusApplyConfiguration represents a declarative configuration of the PipesEnvironmentStatus type for use
 // with apply.
 //
-// PipesEnvironmentStatus is what the operator knows of the environment. It never holds the API key.
+// PipesEnvironmentStatus is what the operator knows of the environment. It
+// never holds the API key.
 type PipesEnvironmentStatusApplyConfiguration struct {
-	// conditions of the environment: Ready and GrantsValid always, and Stalled where it applies.
+	// conditions of the environment: Ready and GrantsValid always, and Stalled
+	// where it applies.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the metadata.generation that this status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`

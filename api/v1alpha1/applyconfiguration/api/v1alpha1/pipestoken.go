@@ -14,7 +14,8 @@ import (
 // PipesTokenApplyConfiguration represents a declarative configuration of the PipesToken type for use
 // with apply.
 //
-// PipesToken keeps one Secret filled with a valid access token of one user's connection at WorkOS Pipes.
+// PipesToken keeps one Secret filled with a valid access token of one user's
+// connection at WorkOS Pipes.
 type PipesTokenApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object's metadata.

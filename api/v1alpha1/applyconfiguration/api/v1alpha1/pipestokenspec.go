@@ -12,40 +12,48 @@ import (
 //
 // PipesTokenSpec says whose token to keep in which Secret.
 type PipesTokenSpecApplyConfiguration struct {
-	// slug names the integration at WorkOS, as in its dashboard: github, slack, google-drive ...
-	// It consists of letters, digits, '-' and '_', begins with a letter or digit, and is at most 128 characters long.
-	// Immutable.
+	// slug names the integration at WorkOS, as in its dashboard: github, slack,
+	// google-drive ... It consists of letters, digits, '-' and '_', begins with a
+	// letter or digit, and is at most 128 characters long. Immutable.
 	Slug *string `json:"slug,omitempty"`
-	// userID is the WorkOS ID of the user whose connection to use, for example user_01EHZNVPK3SFK441A1RGBFSHRT.
-	// It consists of letters, digits, '-' and '_' and is at most 128 characters long. Immutable.
+	// userID is the WorkOS ID of the user whose connection to use, for example
+	// user_01EHZNVPK3SFK441A1RGBFSHRT. It consists of letters, digits, '-' and '_'
+	// and is at most 128 characters long. Immutable.
 	UserID *string `json:"userID,omitempty"`
-	// organizationID is the WorkOS ID of the organization that the connection belongs to, for example
-	// org_01EHZNVPK3SFK441A1RGBFSHRT. Leave it out for a connection that belongs to no organization.
-	// It consists of letters, digits, '-' and '_' and is at most 128 characters long. Immutable; it cannot be added
-	// later either.
+	// organizationID is the WorkOS ID of the organization that the connection
+	// belongs to, for example org_01EHZNVPK3SFK441A1RGBFSHRT. Leave it out for a
+	// connection that belongs to no organization. It consists of letters, digits,
+	// '-' and '_' and is at most 128 characters long. Immutable; it cannot be
+	// added later either.
 	OrganizationID *string `json:"organizationID,omitempty"`
-	// environmentRef names the PipesEnvironment whose API key to use. Default: the one that the operator was started with
-	// as --default-environment. Immutable.
+	// environmentRef names the PipesEnvironment whose API key to use. Default: the
+	// one that the operator was started with as --default-environment. Immutable.
 	EnvironmentRef *EnvironmentReferenceApplyConfiguration `json:"environmentRef,omitempty"`
-	// secretName is the name of the Secret to write, in the namespace of the PipesToken. Default: the PipesToken's own
-	// name. A Secret of that name that the PipesToken does not control is never touched. Immutable.
+	// secretName is the name of the Secret to write, in the namespace of the
+	// PipesToken. Default: the PipesToken's own name. A Secret of that name that
+	// the PipesToken does not control is never touched. Immutable.
 	SecretName *string `json:"secretName,omitempty"`
-	// secretTemplate shapes the Secret. Default: an Opaque Secret with the keys access_token, expires_at (RFC 3339 in
-	// UTC; absent when the token has no known expiry) and scopes (separated by spaces).
+	// secretTemplate shapes the Secret. Default: an Opaque Secret with the keys
+	// access_token, expires_at (RFC 3339 in UTC; absent when the token has no
+	// known expiry) and scopes (separated by spaces).
 	SecretTemplate *SecretTemplateApplyConfiguration `json:"secretTemplate,omitempty"`
-	// renewBefore is how long before its expiry a token is renewed, as a duration such as 10m; 10s to 24h, and never
-	// more than half of the token's lifetime. Default: a fifth of the lifetime, at least 2m and at most 30m.
+	// renewBefore is how long before its expiry a token is renewed, as a duration
+	// such as 10m; 10s to 24h, and never more than half of the token's lifetime.
+	// Default: a fifth of the lifetime, at least 2m and at most 30m.
 	RenewBefore *v1.Duration `json:"renewBefore,omitempty"`
-	// refreshInterval is how often a token without a known expiry is fetched again, to notice revocation, rotation and
-	// changed scopes, as a duration such as 30m; 1m to 24h. Tokens with an expiry do not use it. Default: 1h.
+	// refreshInterval is how often a token without a known expiry is fetched
+	// again, to notice revocation, rotation and changed scopes, as a duration such
+	// as 30m; 1m to 24h. Tokens with an expiry do not use it. Default: 1h.
 	RefreshInterval *v1.Duration `json:"refreshInterval,omitempty"`
-	// inactivePolicy says what becomes of the Secret once WorkOS says that the connection is not active, or once the
-	// grant is gone. Clear removes the token and keeps the Secret, so that the files vanish from running pods; Delete
-	// deletes the Secret, and running pods keep the files that they have; Retain leaves the Secret as it is.
-	// Default: Clear.
+	// inactivePolicy says what becomes of the Secret once WorkOS says that the
+	// connection is not active, or once the grant is gone. Clear removes the token
+	// and keeps the Secret, so that the files vanish from running pods; Delete
+	// deletes the Secret, and running pods keep the files that they have; Retain
+	// leaves the Secret as it is. Default: Clear.
 	InactivePolicy *apiv1alpha1.InactivePolicy `json:"inactivePolicy,omitempty"`
-	// suspend stops all calls to WorkOS for this object while true; the Secret stays as it is. A grant that is withdrawn
-	// still takes the token away. Default: false.
+	// suspend stops all calls to WorkOS for this object while true; the Secret
+	// stays as it is. A grant that is withdrawn still takes the token away.
+	// Default: false.
 	Suspend *bool `json:"suspend,omitempty"`
 }
 

@@ -10,28 +10,33 @@ import (
 // PipesTokenStatusApplyConfiguration represents a declarative configuration of the PipesTokenStatus type for use
 // with apply.
 //
-// PipesTokenStatus is what the operator knows of the token. It never holds the token.
+// PipesTokenStatus is what the operator knows of the token. It never holds the
+// token.
 type PipesTokenStatusApplyConfiguration struct {
-	// conditions of the token: Ready always, and Connected, ScopesGranted, RenewalFailed, Stalled and Reconciling where
-	// they apply.
+	// conditions of the token: Ready always, and Connected, ScopesGranted,
+	// RenewalFailed, Stalled and Reconciling where they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the metadata.generation that this status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// expirationTime is when the token in the Secret expires. Absent when the Secret holds no token, or one without a
-	// known expiry.
+	// expirationTime is when the token in the Secret expires. Absent when the
+	// Secret holds no token, or one without a known expiry.
 	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
-	// renewalTime is when the operator asks for the next token. Absent when expirationTime is.
+	// renewalTime is when the operator first asks for the next token; further
+	// tries do not move it. Absent when expirationTime is.
 	RenewalTime *metav1.Time `json:"renewalTime,omitempty"`
 	// lastRefreshTime is when the token now in the Secret was first obtained.
 	LastRefreshTime *metav1.Time `json:"lastRefreshTime,omitempty"`
 	// scopes of the token, as WorkOS reports them.
 	Scopes []string `json:"scopes,omitempty"`
-	// missingScopes are the scopes that the integration asks for and the user has not granted.
+	// missingScopes are the scopes that the integration asks for and the user has
+	// not granted.
 	MissingScopes []string `json:"missingScopes,omitempty"`
-	// lastHandledRefreshRequest echoes the annotation pipes.workos.com/refresh-requested-at once WorkOS has answered the
-	// fetch that it asked for, and a token that came with the answer is in the Secret.
+	// lastHandledRefreshRequest echoes the annotation
+	// pipes.workos.com/refresh-requested-at once WorkOS has answered the fetch
+	// that it asked for, and a token that came with the answer is in the Secret.
 	LastHandledRefreshRequest *string `json:"lastHandledRefreshRequest,omitempty"`
-	// binding names the Secret, which makes a PipesToken a Provisioned Service of servicebinding.io.
+	// binding names the Secret, which makes a PipesToken a Provisioned Service of
+	// servicebinding.io.
 	Binding *SecretReferenceApplyConfiguration `json:"binding,omitempty"`
 }
 

@@ -11,17 +11,21 @@ import (
 //
 // SecretTemplate shapes the Secret that a PipesToken writes.
 type SecretTemplateApplyConfiguration struct {
-	// type of the Secret: Opaque, kubernetes.io/basic-auth or kubernetes.io/dockerconfigjson. Immutable. Default: Opaque.
+	// type of the Secret: Opaque, kubernetes.io/basic-auth or
+	// kubernetes.io/dockerconfigjson. Immutable. Default: Opaque.
 	Type *apiv1alpha1.SecretType `json:"type,omitempty"`
-	// labels to put on the Secret, at most 16. Keys in the domains kubernetes.io, k8s.io and pipes.workos.com are
-	// refused.
+	// labels to put on the Secret, at most 16. Keys in the domains kubernetes.io,
+	// k8s.io and pipes.workos.com are refused.
 	Labels map[string]apiv1alpha1.LabelValue `json:"labels,omitempty"`
-	// annotations to put on the Secret, at most 16. Keys in the domains kubernetes.io, k8s.io and pipes.workos.com are
-	// refused. Values are literal: a token never goes into an annotation.
+	// annotations to put on the Secret, at most 16. Keys in the domains
+	// kubernetes.io, k8s.io and pipes.workos.com are refused. Values are literal:
+	// a token never goes into an annotation.
 	Annotations map[string]apiv1alpha1.AnnotationValue `json:"annotations,omitempty"`
-	// data replaces the default keys of the Secret: each key is a key of the Secret, each value a Go text/template over
-	// .AccessToken, .ExpiresAt, .Scopes, .Slug, .UserID and .OrganizationID with the functions b64enc, toJson, quote,
-	// join and urlquery. range, define, template and block are refused. At most 16 keys, and 8192 characters each.
+	// data replaces the default keys of the Secret: each key is a key of the
+	// Secret, each value a Go text/template over .AccessToken, .ExpiresAt,
+	// .Scopes, .Slug, .UserID and .OrganizationID with the functions b64enc,
+	// toJson, quote, join and urlquery. range, define, template and block are
+	// refused. At most 16 keys, and 8192 characters each.
 	Data map[string]apiv1alpha1.DataTemplate `json:"data,omitempty"`
 }
 

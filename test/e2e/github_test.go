@@ -1,0 +1,159 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// github is a server in the cluster that plays github.com and api.github.com for one connection; see probe serve.
+type github struct {
+	namespace string
+	address   string // its IP
+}
+
+// sent is a request as that server saw it.
+type sent struct {
+	At        time.Time `json:"at"`
+	Host      string    `json:"host"`
+	Path      string    `json:"path"`
+	UserAgent string    `json:"userAgent"`
+	Scheme    string    `json:"scheme"` // of the Authorization header; empty: there was none
+	Serial    int       `json:"serial"` // of the token in it; 0: it had no token of the connection
+	Status    int       `json:"status"`
+}
+
+// githubManifest is the server. Port 443 is open to every user of the pod, by a sysctl that the Pod Security Standard restricted
+// allows. Clients find the ConfigMap ca.
+const githubManifest = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: ca, namespace: %[1]s}
+data: {ca.crt: %[2]s}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: github, namespace: %[1]s}
+stringData: {tls.crt: %[3]s, tls.key: %[4]s, connection.json: %[5]s}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: github, namespace: %[1]s}
+spec:
+  automountServiceAccountToken: false
+  terminationGracePeriodSeconds: 1
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    fsGroup: 65532
+    seccompProfile: {type: RuntimeDefault}
+    sysctls:
+    - {name: net.ipv4.ip_unprivileged_port_start, value: "0"}
+  containers:
+  - name: github
+    image: ` + toolsImage + `
+    imagePullPolicy: IfNotPresent
+    command: [/usr/local/bin/probe, serve, /etc/github]
+    readinessProbe: {httpGet: {path: /healthz, port: 443, scheme: HTTPS}, periodSeconds: 1}
+    volumeMounts:
+    - {name: settings, mountPath: /etc/github, readOnly: true}
+    - {name: repositories, mountPath: /tmp}
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
+  volumes:
+  - name: settings
+    secret: {secretName: github, defaultMode: 0440}
+  - name: repositories
+    emptyDir: {}
+`
+
+// startGitHub starts the server in a namespace. It takes tokens of one connection and no others.
+func startGitHub(namespace string, c connection) github {
+	GinkgoHelper()
+	identity, err := json.Marshal(c)
+	Expect(err).NotTo(HaveOccurred())
+	ca, certificate, key := certify("github.com", "api.github.com")
+	apply(fmt.Sprintf(githubManifest, namespace, strconv.Quote(ca), strconv.Quote(certificate), strconv.Quote(key), strconv.Quote(string(identity))))
+	waitFor(namespace, "pod/github", "condition=Ready", 2*time.Minute)
+	return github{namespace, kubectl("get", "pod", "github", "--namespace="+namespace, "--output=jsonpath={.status.podIP}")}
+}
+
+// requests are all that the server has had so far, in the order in which it answered them. What its log has beside them is what
+// git and Go's HTTP server complain of.
+func (g github) requests() []sent {
+	GinkgoHelper()
+	var requests []sent
+	for line := range strings.Lines(kubectl("logs", "github", "--namespace="+g.namespace)) {
+		if strings.HasPrefix(line, "{") {
+			var s sent
+			Expect(json.Unmarshal([]byte(line), &s)).To(Succeed(), line)
+			requests = append(requests, s)
+		}
+	}
+	return requests
+}
+
+// from are those of a client, with an Authorization header: git asks without one first.
+func (g github) from(userAgent string) []sent {
+	GinkgoHelper()
+	var requests []sent
+	for _, s := range g.requests() {
+		if strings.HasPrefix(s.UserAgent, userAgent) && s.Scheme != "" {
+			requests = append(requests, s)
+		}
+	}
+	return requests
+}
+
+// value is the token of the connection that has that serial.
+func (c connection) value(serial int) string {
+	return workossim.TokenValue(workossim.Connection{ID: c.ID, TokenPrefix: c.TokenPrefix}, serial)
+}
+
+// certify makes a CA, and a certificate of it for a server that has some names; all in PEM.
+func certify(names ...string) (ca, certificate, key string) {
+	GinkgoHelper()
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "end-to-end tests"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
+		NotBefore: root.NotBefore, NotAfter: root.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	Expect(err).NotTo(HaveOccurred())
+	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	Expect(err).NotTo(HaveOccurred())
+	rootBytes, err := x509.CreateCertificate(rand.Reader, root, root, rootKey.Public(), rootKey)
+	Expect(err).NotTo(HaveOccurred())
+	leafBytes, err := x509.CreateCertificate(rand.Reader, leaf, root, leafKey.Public(), rootKey)
+	Expect(err).NotTo(HaveOccurred())
+	keyBytes, err := x509.MarshalPKCS8PrivateKey(leafKey)
+	Expect(err).NotTo(HaveOccurred())
+	return inPEM("CERTIFICATE", rootBytes), inPEM("CERTIFICATE", leafBytes), inPEM("PRIVATE KEY", keyBytes)
+}
+
+func inPEM(kind string, content []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}))
+}

@@ -1,0 +1,125 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// What people copy from the README and from config/samples names one namespace, one user and one organization.
+const (
+	publishedNamespace    = "agents"
+	publishedUser         = "user_01EHZNVPK3SFK441A1RGBFSHRT"
+	publishedOrganization = "org_01EHZNVPK3SFK441A1RGBFSHRT"
+)
+
+// readme is the README.
+func readme() string {
+	GinkgoHelper()
+	text, err := os.ReadFile(filepath.Join(with.Repository, "README.md"))
+	Expect(err).NotTo(HaveOccurred())
+	return string(text)
+}
+
+// fence is a YAML block of the README. It stands in a list where it is indented.
+var fence = regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
+
+// readmeBlocks are the YAML blocks of the README.
+func readmeBlocks() []string {
+	GinkgoHelper()
+	var blocks []string
+	for _, found := range fence.FindAllStringSubmatch(readme(), -1) {
+		blocks = append(blocks, regexp.MustCompile("(?m)^"+found[1]).ReplaceAllString(found[2], ""))
+	}
+	Expect(blocks).NotTo(BeEmpty())
+	return blocks
+}
+
+// sampleFiles are the files in config/samples that match a pattern, by name.
+func sampleFiles(pattern string) map[string]string {
+	GinkgoHelper()
+	paths, err := filepath.Glob(filepath.Join(with.Repository, "config", "samples", pattern))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(paths).NotTo(BeEmpty(), pattern)
+	files := map[string]string{}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		Expect(err).NotTo(HaveOccurred())
+		files[filepath.Base(path)] = string(text)
+	}
+	return files
+}
+
+// sampleFile is one of them.
+func sampleFile(name string) string {
+	GinkgoHelper()
+	return sampleFiles(name)[name]
+}
+
+// header is what every object begins with.
+type header struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+}
+
+func headerOf(text string) header {
+	GinkgoHelper()
+	var h header
+	Expect(yaml.Unmarshal([]byte(text), &h)).To(Succeed(), text)
+	return h
+}
+
+// ofKind are the texts that are objects of a kind.
+func ofKind(texts []string, kind string) []string {
+	GinkgoHelper()
+	var found []string
+	for _, text := range texts {
+		if headerOf(text).Kind == kind {
+			found = append(found, text)
+		}
+	}
+	return found
+}
+
+// publishedOverlay is what users change in what we publish: the namespace, the user and the organization.
+const publishedOverlay = `
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: %[1]s
+resources: [published.yaml]
+patches:
+- target: {kind: PipesToken}
+  patch: |
+    - {op: replace, path: /spec/userID, value: %[2]s}
+    - {op: replace, path: /spec/organizationID, value: %[3]s}
+`
+
+// proxyPatch is what they add who reach GitHub through a proxy that reads along: its CA, and here its address as well.
+const proxyPatch = `
+- target: {kind: Pod, name: agent-alice-(curl|git|gh)}
+  patch: |
+    - {op: add, path: /spec/hostAliases, value: [{ip: "%s", hostnames: [github.com, api.github.com]}]}
+    - {op: add, path: /spec/volumes/-, value: {name: ca, configMap: {name: ca}}}
+    - op: add
+      path: /spec/containers/0/volumeMounts/-
+      value: {name: ca, mountPath: /etc/ssl/certs/ca-certificates.crt, subPath: ca.crt}
+`
+
+// applyPublished applies what we publish, with an overlay for a connection, and with more patches.
+func applyPublished(texts []string, namespace string, c connection, patches ...string) {
+	GinkgoHelper()
+	folder := GinkgoT().TempDir()
+	overlay := fmt.Sprintf(publishedOverlay, namespace, c.UserID, c.OrganizationID) + strings.Join(patches, "")
+	Expect(os.WriteFile(filepath.Join(folder, "published.yaml"), []byte(strings.Join(texts, "\n---\n")), 0o600)).To(Succeed())
+	Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(overlay), 0o600)).To(Succeed())
+	kubectl("apply", "--kustomize="+folder, "--warnings-as-errors")
+}

@@ -1,0 +1,65 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// documentedRights are those that the section on rights in docs/security.md lists, for all namespaces and for pipes-system.
+func documentedRights() (everywhere, own []string) {
+	GinkgoHelper()
+	page, err := os.ReadFile(filepath.Join(with.Repository, "docs", "security.md"))
+	Expect(err).NotTo(HaveOccurred())
+	_, section, _ := strings.Cut(string(page), "\n## Rights of the operator\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	first, second, found := strings.Cut(section, "\nIn `pipes-system` only:\n")
+	Expect(found).To(BeTrue(), "the page has another form")
+	Expect(second).To(ContainSubstring("`pipes-operator-metrics-auth`: create `tokenreviews` and `subjectaccessreviews`"))
+	metrics := []string{"create tokenreviews.authentication.k8s.io", "create subjectaccessreviews.authorization.k8s.io"}
+	return append(documentedTable(first), metrics...), documentedTable(second)
+}
+
+// documentedTable reads the rows of a Markdown table, whose last three columns are resources, verbs and a reason.
+func documentedTable(text string) []string {
+	GinkgoHelper()
+	groups := map[string]string{"pipestokens": "pipes.workos.com", "pipesenvironments": "pipes.workos.com", "leases": "coordination.k8s.io"}
+	var pairs []string
+	for line := range strings.Lines(text) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if !strings.HasPrefix(line, "|") || !strings.Contains(cells[len(cells)-3], "`") {
+			continue
+		}
+		resources, verbs := cells[len(cells)-3], cells[len(cells)-2]
+		for resource := range strings.SplitSeq(resources, ",") {
+			name, note, _ := strings.Cut(strings.Trim(strings.TrimSpace(resource), "`"), "`")
+			for _, full := range inGroups(name, note, groups) {
+				for verb := range strings.SplitSeq(verbs, ",") {
+					pairs = append(pairs, strings.TrimSpace(verb)+" "+full)
+				}
+			}
+		}
+	}
+	return pairs
+}
+
+// inGroups are the full names of a resource. The page gives groups where they are needed to tell two of that name apart.
+func inGroups(resource, note string, groups map[string]string) []string {
+	base, subresource, _ := strings.Cut(resource, "/")
+	full := func(group string) string {
+		return strings.TrimSuffix(strings.TrimSuffix(base+"."+group, ".")+"/"+subresource, "/")
+	}
+	switch strings.TrimSpace(note) {
+	case "(core and events.k8s.io)":
+		return []string{full(""), full("events.k8s.io")}
+	case "(events.k8s.io)":
+		return []string{full("events.k8s.io")}
+	default:
+		return []string{full(groups[base])}
+	}
+}

@@ -1,0 +1,119 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+var _ = Describe("Metrics", func() {
+	It("are told to whom they are granted, by HTTPS, and are those that the README lists", func() {
+		namespace := newNamespace()
+		// Some metrics are there only while there is something to count: a token, and one that cannot be renewed.
+		c := connect()
+		apply(c.token(namespace, "token"))
+		waitForReason(namespace, "token", "TokenSynced", time.Minute)
+		control("create", "faults", map[string]any{"match": c.ID, "kind": workossim.FaultServerError, "times": 1_000_000})
+		kubectl("annotate", "pipestoken", "token", "--namespace="+namespace, "pipes.workos.com/refresh-requested-at=now")
+		waitFor(namespace, "pipestoken/token", "condition=RenewalFailed", time.Minute)
+
+		kubectl("create", "serviceaccount", "prometheus", "--namespace="+namespace)
+		kubectl("create", "clusterrolebinding", namespace, "--clusterrole=pipes-operator-metrics-reader", "--serviceaccount="+namespace+":prometheus")
+		DeferCleanup(func() { kubectl("delete", "clusterrolebinding", namespace) })
+		apply(podMounting(namespace, "curl", "token", "/bin/sleep", "600"))
+		waitFor(namespace, "pod/curl", "condition=Ready", 2*time.Minute)
+
+		// The leader may change, and a new one has to look at all PipesTokens first.
+		var metrics string
+		Eventually(func(g Gomega) {
+			address := leaderAddress(g)
+			g.Expect(scrape(namespace, address, "")).To(HaveSuffix("\n401"))
+			g.Expect(scrape(namespace, address, "default")).To(HaveSuffix("\n403"))
+			metrics = scrape(namespace, address, "prometheus")
+			g.Expect(metrics).To(HaveSuffix("\n200"))
+			g.Expect(metrics).To(ContainSubstring(namespace))
+		}, 2*time.Minute, 2*time.Second).Should(Succeed())
+		expectDocumentedMetrics(metrics)
+
+		token := get[v1alpha1.PipesToken]("pipestoken", "token", "--namespace="+namespace)
+		value := fmt.Sprintf(`pipes_operator_token_expiration_timestamp_seconds{name="token",namespace=%q} %g`, namespace, float64(token.Status.ExpirationTime.Unix()))
+		Expect(metrics).To(ContainSubstring(value + "\n"))
+		for _, secret := range slices.Concat(canaryForms, []string{c.UserID, c.OrganizationID}) {
+			Expect(strings.Contains(metrics, secret)).To(BeFalse(), "metrics have %q in them", secret)
+		}
+	})
+})
+
+// leaderAddress is the address of the leader's metrics, as the Service for them has it. There is no more in a cluster without
+// DNS and without anything that serves the addresses of Services.
+func leaderAddress(g Gomega) string {
+	GinkgoHelper()
+	addresses := map[string]string{}
+	for _, slice := range get[discoveryv1.EndpointSliceList]("endpointslices", "--namespace="+operatorNamespace,
+		"--selector=kubernetes.io/service-name=pipes-operator-metrics").Items {
+		for _, endpoint := range slice.Endpoints {
+			addresses[endpoint.TargetRef.Name] = fmt.Sprintf("%s:%d", endpoint.Addresses[0], *slice.Ports[0].Port)
+		}
+	}
+	pod, _ := leader()
+	g.Expect(addresses).To(HaveKey(pod))
+	return addresses[pod]
+}
+
+// scrape reads metrics from the pod curl with a token of an account, or with none. The last line is the status of HTTP.
+func scrape(namespace, address, account string) string {
+	GinkgoHelper()
+	const curl = `read -r token; curl --silent --show-error --insecure --max-time 10 --write-out '\n%{http_code}' ${token:+--header "Authorization: Bearer $token"} `
+	token := ""
+	if account != "" {
+		token = kubectl("create", "token", account, "--namespace="+namespace)
+	}
+	output, err := tryKubectl(token+"\n", "exec", "curl", "--namespace="+namespace, "--stdin", "--", "sh", "-c", curl+"https://"+address+"/metrics")
+	if err != nil {
+		return err.Error() // such as a leader that is gone
+	}
+	return output
+}
+
+// expectDocumentedMetrics looks for the metrics and outcomes that the README lists under Metrics, and for more of our own.
+func expectDocumentedMetrics(metrics string) {
+	GinkgoHelper()
+	readme, err := os.ReadFile(filepath.Join(with.Repository, "README.md"))
+	Expect(err).NotTo(HaveOccurred())
+	_, section, _ := strings.Cut(string(readme), "\n## Metrics\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	all := func(pattern, text string) []string {
+		found := map[string]bool{}
+		var names []string
+		for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			if !found[match[1]] {
+				names = append(names, match[1])
+			}
+			found[match[1]] = true
+		}
+		return names
+	}
+	documented := all("(?m)^\\| `(pipes_operator_[a-z_]+)", section)
+	Expect(documented).NotTo(BeEmpty())
+	Expect(all(`(?m)^# TYPE (pipes_operator_[a-z_]+) `, metrics)).To(ConsistOf(documented))
+	Expect(metrics).To(ContainSubstring("\ncontroller_runtime_reconcile_total{"))
+
+	_, outcomes, _ := strings.Cut(section, "\nOutcomes: ")
+	outcomes, _, _ = strings.Cut(outcomes, ".\n")
+	// What is held back is counted once there is some.
+	Expect(append(all(`pipes_operator_upstream_calls_total{outcome="([a-z_]+)"`, metrics), "held")).
+		To(And(ContainElements(all("`([a-z_]+)`", outcomes)), HaveEach(BeElementOf(all("`([a-z_]+)`", outcomes)))))
+}

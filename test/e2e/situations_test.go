@@ -1,0 +1,143 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// situation is a PipesToken of a user who has met with something, or with nothing at all.
+type situation struct {
+	name       string
+	connection func(*connection)
+	spec       []string // more lines of the spec of the PipesToken
+	reason     string   // of Ready, in the end
+}
+
+// The first one is Suspended only once the operator knows the labels of the namespace, since a missing grant is told before
+// that. So none of the others is ever taken for not granted.
+var situations = []situation{
+	{name: "linear-suspended", connection: of("linear"), spec: []string{"suspend: true"}, reason: "Suspended"},
+	{name: "github", connection: of("github"), reason: "TokenSynced"},
+	{name: "github-alone", connection: func(c *connection) { c.OrganizationID = "" }, reason: "TokenSynced"},
+	{name: "github-few-scopes", connection: func(c *connection) {
+		c.Scopes, c.MissingScopes = []string{"repo"}, []string{"user:email", "read:org"}
+	}, reason: "TokenSynced"},
+	{name: "github-not-renewed", connection: of("github"), reason: "TokenSynced"},
+	{name: "slack-broken", connection: inState("slack", workossim.NeedsReauthorization), reason: "NeedsReauthorization"},
+	{name: "slack-not-connected", connection: inState("slack", workossim.NotInstalled), reason: "NotInstalled"},
+	{name: "linear-name-taken", connection: of("linear"), reason: "SecretConflict"},
+	{name: "linear-wrong-template", connection: of("linear"), spec: []string{`secretTemplate: {data: {token: "{{ .Token }}"}}`}, reason: "InvalidTemplate"},
+}
+
+func of(slug string) func(*connection) { return func(c *connection) { c.Slug = slug } }
+
+func inState(slug string, state workossim.State) func(*connection) {
+	return func(c *connection) { c.Slug, c.State = slug, state }
+}
+
+// scene is all situations in one namespace, and a PipesToken without a grant in another.
+type scene struct {
+	namespace, ungranted string
+	suffix               string // of all users and organizations
+}
+
+// steady is what a user of the scene sees, without what differs from run to run.
+func (s scene) steady(text string) string {
+	return steady(text, strings.TrimPrefix(s.namespace, "e2e-"), s.suffix)
+}
+
+func newScene() scene {
+	GinkgoHelper()
+	s := scene{namespace: newNamespace(), suffix: suffix()}
+	s.ungranted = s.namespace + "-stranger"
+	kubectl("create", "namespace", s.ungranted)
+	DeferCleanup(func() { kubectl("delete", "namespace", s.ungranted, "--wait=false") })
+	kubectl("create", "secret", "generic", "linear-name-taken", "--namespace="+s.namespace, "--from-literal=somebody=else")
+	s.create(s.ungranted, situation{name: "github-stranger", connection: of("github"), reason: "NotGranted"})
+	for _, situation := range situations {
+		s.create(s.namespace, situation)
+	}
+	for _, situation := range situations {
+		waitForReason(s.namespace, situation.name, situation.reason, time.Minute)
+	}
+	s.failRenewal("github-not-renewed")
+	for _, namespace := range []string{s.namespace, s.ungranted} {
+		kubectl("label", "pipestokens", "--all", "--namespace="+namespace, "scene="+s.suffix)
+	}
+	s.expectEvents(map[string]int{"github": 1, "github-few-scopes": 1, "github-not-renewed": 2, "slack-not-connected": 1})
+	return s
+}
+
+func (s scene) create(namespace string, wanted situation) {
+	GinkgoHelper()
+	c := connect(func(c *connection) {
+		c.UserID, c.OrganizationID = "user_"+s.suffix, "org_"+s.suffix
+		wanted.connection(c)
+		c.UserID = "user_" + strings.ReplaceAll(wanted.name, "-", "_") + "_" + s.suffix
+	})
+	apply(c.token(namespace, wanted.name, wanted.spec...))
+	if wanted.name == situations[0].name || namespace == s.ungranted {
+		waitForReason(namespace, wanted.name, wanted.reason, time.Minute)
+	}
+}
+
+// failRenewal makes a renewal fail. WorkOS fails for this user as long as there are calls; nothing is cleared up, because
+// other specs have faults of their own.
+func (s scene) failRenewal(token string) {
+	GinkgoHelper()
+	const always = 1_000_000
+	user := kubectl("get", "pipestoken", token, "--namespace="+s.namespace, "--output=jsonpath={.spec.userID}")
+	match := workossim.ID{Slug: "github", UserID: user, OrganizationID: "org_" + s.suffix}
+	control("create", "faults", map[string]any{"match": match, "kind": workossim.FaultServerError, "times": always})
+	kubectl("annotate", "pipestoken", token, "--namespace="+s.namespace, "pipes.workos.com/refresh-requested-at=now")
+	waitFor(s.namespace, "pipestoken/"+token, "condition=RenewalFailed", time.Minute)
+}
+
+// expectEvents waits for the events of PipesTokens: they come a moment after the status.
+func (s scene) expectEvents(counts map[string]int) {
+	GinkgoHelper()
+	for token, count := range counts {
+		Eventually(func() []string {
+			return strings.Fields(kubectl("get", "events", "--namespace="+s.namespace, "--output=name",
+				"--field-selector=involvedObject.kind=PipesToken,involvedObject.name="+token))
+		}).Should(HaveLen(count), token)
+	}
+}
+
+// environments are PipesEnvironments in a namespace that the operator may read one Secret in.
+const environments = `
+apiVersion: pipes.workos.com/v1alpha1
+kind: PipesEnvironment
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  apiKeySecretRef: {name: %[3]s, key: %[4]s}
+  baseURL: %[5]s
+`
+
+func (s scene) createEnvironments() {
+	GinkgoHelper()
+	// Both commands are those of docs/security.md.
+	kubectl("create", "role", "workos-api-key-reader", "-n", s.namespace,
+		"--verb=get", "--resource=secrets", "--resource-name=workos-api-key")
+	kubectl("create", "rolebinding", "workos-api-key-reader", "-n", s.namespace,
+		"--role=workos-api-key-reader", "--serviceaccount=pipes-system:pipes-operator-manager")
+	kubectl("create", "secret", "generic", "workos-api-key", "--namespace="+s.namespace, "--from-literal=api-key="+apiKey)
+	workos := "http://" + with.Simulator
+	for _, e := range []struct{ name, secret, key, url, reason string }{
+		{"in-order", "workos-api-key", "api-key", workos, "Available"},
+		{"no-entry", "workos-api-key", "token", workos, "APIKeyNotFound"},
+		{"no-right", "another-secret", "api-key", workos, "APIKeyForbidden"},
+		{"other-host", "workos-api-key", "api-key", "https://workos.example.com/pipes", "UpstreamNotAllowed"},
+	} {
+		apply(fmt.Sprintf(environments, s.namespace, e.name, e.secret, e.key, e.url))
+		waitFor(s.namespace, "pipesenvironment/"+e.name, `jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+e.reason, 2*time.Minute)
+	}
+}
