@@ -69,7 +69,7 @@ func TestReallyNothingStartsWithoutRoot(t *testing.T) {
 		t.Fatalf("%v: %s", err, output)
 	}
 	for _, folder := range []string{program, filepath.Dir(program), filepath.Dir(filepath.Dir(program))} {
-		if err := os.Chmod(folder, 0o755); err != nil {
+		if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // G302: somebody without rights is to run it
 			t.Fatal(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"text/template"
@@ -166,13 +167,25 @@ func execute(entry *template.Template, values Values) ([]byte, error) {
 	if scopes == nil {
 		scopes = []string{} // as JSON [], not null
 	}
-	err := entry.Execute(out, struct {
-		AccessToken, ExpiresAt       string
-		Scopes                       []string
-		Slug, UserID, OrganizationID string
-	}{values.AccessToken.Reveal(), expiresAt, scopes, values.Slug, values.UserID, values.OrganizationID})
+	err := entry.Execute(out, view{values.AccessToken.Reveal(), expiresAt, scopes, values.Slug, values.UserID, values.OrganizationID})
 	return out.bytes, err
 }
+
+// view is what a template sees of the values.
+type view struct {
+	AccessToken, ExpiresAt       string
+	Scopes                       []string
+	Slug, UserID, OrganizationID string
+}
+
+// fields are those of view, as a template names them.
+var fields = func() []string {
+	var names []string
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[view]()) {
+		names = append(names, "."+field.Name)
+	}
+	return names
+}()
 
 // boundedBuffer refuses to grow past maxValue.
 type boundedBuffer struct{ bytes []byte }
@@ -221,7 +234,12 @@ func checkNode(node parse.Node) error {
 			return fmt.Errorf("function %q is not allowed; there are %s", n.Ident, strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
 		}
 		return nil
-	case *parse.TextNode, *parse.CommentNode, *parse.FieldNode, *parse.VariableNode, *parse.DotNode,
+	case *parse.FieldNode:
+		if name := n.String(); !slices.Contains(fields, name) {
+			return fmt.Errorf("there is no %s; there are %s", name, strings.Join(fields, ", "))
+		}
+		return nil
+	case *parse.TextNode, *parse.CommentNode, *parse.VariableNode, *parse.DotNode,
 		*parse.StringNode, *parse.NumberNode, *parse.BoolNode, *parse.NilNode:
 		return nil
 	default:
