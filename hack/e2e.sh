@@ -65,7 +65,6 @@ git worktree add --quiet --detach "$dist/previous" "$previous"
 # The name is the one that config/ has when nobody names another.
 bin/image operator --binary bin/linux/previous/pipes-operator --tag pipes-operator:dev --output dist/images/previous.tar
 "$KUSTOMIZE" build "$dist/previous/config/default" >"$dist/install-previous.yaml"
-"$KUSTOMIZE" build config/namespaced >"$dist/install-namespaced.yaml"
 
 for archive in dist/images/{pipes-operator,workos-simulator,e2e-tools,previous}.tar; do
   $LOAD "$archive" # more than one word

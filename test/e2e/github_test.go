@@ -74,10 +74,7 @@ spec:
     volumeMounts:
     - {name: settings, mountPath: /etc/github, readOnly: true}
     - {name: repositories, mountPath: /tmp}
-    securityContext:
-      allowPrivilegeEscalation: false
-      readOnlyRootFilesystem: true
-      capabilities: {drop: [ALL]}
+    securityContext: ` + restrictedContainer + `
   volumes:
   - name: settings
     secret: {secretName: github, defaultMode: 0440}

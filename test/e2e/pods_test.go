@@ -16,6 +16,12 @@ const toolsImage = "pipes-operator-e2e-tools:dev"
 // mountPath is where pods of the suite mount a Secret.
 const mountPath = "/var/run/pipes"
 
+// What the Pod Security Standard restricted wants of a pod and of a container, and a read-only root beside it, as YAML.
+const (
+	restrictedPod       = "{runAsNonRoot: true, runAsUser: 65532, fsGroup: 65532, seccompProfile: {type: RuntimeDefault}}"
+	restrictedContainer = "{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}"
+)
+
 // podMounting is the YAML of a pod that mounts a Secret and runs a command, as restrictive as the README's.
 func podMounting(namespace, name, secret string, command ...string) string {
 	return fmt.Sprintf(`
@@ -25,11 +31,7 @@ metadata: {name: %[2]s, namespace: %[1]s}
 spec:
   automountServiceAccountToken: false
   terminationGracePeriodSeconds: 1
-  securityContext:
-    runAsNonRoot: true
-    runAsUser: 65532
-    fsGroup: 65532
-    seccompProfile: {type: RuntimeDefault}
+  securityContext: %[7]s
   containers:
   - name: main
     image: %[4]s
@@ -37,14 +39,11 @@ spec:
     command: ["%[5]s"]
     volumeMounts:
     - {name: token, mountPath: %[6]s, readOnly: true}
-    securityContext:
-      allowPrivilegeEscalation: false
-      readOnlyRootFilesystem: true
-      capabilities: {drop: [ALL]}
+    securityContext: %[8]s
   volumes:
   - name: token
     secret: {secretName: %[3]s, defaultMode: 0440}
-`, namespace, name, secret, toolsImage, strings.Join(command, `", "`), mountPath)
+`, namespace, name, secret, toolsImage, strings.Join(command, `", "`), mountPath, restrictedPod, restrictedContainer)
 }
 
 // startReader starts a pod that reads a mounted Secret again and again.

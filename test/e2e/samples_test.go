@@ -43,7 +43,7 @@ var _ = Describe("The samples", func() {
 		for _, client := range clients {
 			Eventually(func() []sent { return server.from(client.userAgent) }, 2*time.Minute).Should(ContainElement(client.showing(1)), client.pod)
 		}
-		Eventually(func() (string, error) { return inPod(namespace, "agent-alice-git", "cat /work/repository/README.md") }).
+		Eventually(func() (string, error) { return inPod(namespace, "agent-alice-git", "cat /src/repository/README.md") }).
 			Should(Equal("It is private.\n"))
 		Eventually(func() string { return logOf(namespace, "agent-alice-curl") }).Should(HavePrefix("200\n"))
 		Eventually(func() string { return logOf(namespace, "agent-alice-gh") }).Should(HavePrefix("alice\n"))

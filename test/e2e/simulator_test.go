@@ -43,10 +43,7 @@ kind: Pod
 metadata: {name: simulator, namespace: ` + simulatorNamespace + `}
 spec:
   automountServiceAccountToken: false
-  securityContext:
-    runAsNonRoot: true
-    runAsUser: 65532
-    seccompProfile: {type: RuntimeDefault}
+  securityContext: ` + restrictedPod + `
   containers:
   - name: simulator
     image: workos-simulator:dev
@@ -55,10 +52,7 @@ spec:
     readinessProbe: {httpGet: {path: /_simulator/healthz, port: 8089}, periodSeconds: 1}
     volumeMounts:
     - {name: seed, mountPath: /seed}
-    securityContext:
-      allowPrivilegeEscalation: false
-      readOnlyRootFilesystem: true
-      capabilities: {drop: [ALL]}
+    securityContext: ` + restrictedContainer + `
   volumes:
   - name: seed
     secret: {secretName: seed}
