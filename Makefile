@@ -133,10 +133,13 @@ CLUSTER_SANDBOX := localhost/pipes-operator-cluster/pause:latest
 cluster-program:
 	@CGO_ENABLED=0 $(GO) build -o $(BIN)/cluster/ ./hack/cluster
 
-# What costs nothing is checked first: getting the programs takes minutes.
-.PHONY: cluster-up
-cluster-up: cluster-program ## Start a cluster of one node on this machine, and print its kubeconfig. Takes Linux and root.
+# What costs nothing, before what takes minutes.
+.PHONY: cluster-check
+cluster-check: cluster-program
 	@$(CLUSTER) check --port=$(CLUSTER_PORT)
+
+.PHONY: cluster-up
+cluster-up: cluster-check ## Start a cluster of one node on this machine, and print its kubeconfig. Takes Linux and root.
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/cluster/ ./hack/cluster/pause
 	@$(GO) build -o $(BIN)/image ./hack/image
 	@$(BIN)/image pause --binary $(BIN)/cluster/pause --tag $(CLUSTER_SANDBOX) --output $(BIN)/cluster/pause.tar >/dev/null
@@ -177,7 +180,7 @@ image: image-programs ## Build the image IMG without Docker, into dist/images/pi
 images: image ## Build the image IMG, the simulator's, and one with tools for sample pods, into dist/images/.
 	@$(BIN)/image simulator --binary $(BIN)/linux/workos-simulator --tag workos-simulator:dev --version $(VERSION) \
 		--output dist/images/workos-simulator.tar
-	@$(BIN)/image tools --tag busybox:1.37 $(TOOLS_FLAGS) --output dist/images/e2e-tools.tar
+	@$(BIN)/image tools --tag pipes-operator-e2e-tools:dev $(TOOLS_FLAGS) --output dist/images/e2e-tools.tar
 
 # The overlay is in bin/, so that no file of the tree changes, and the image goes into it as it is.
 .PHONY: build-installer

@@ -20,47 +20,78 @@ fail() {
   exit 1
 }
 
+# run COMMAND...: runs it so that a signal to this script ends it. bash would wait for it otherwise.
+child=
+run() {
+  local code=0
+  "$@" &
+  child=$!
+  wait "$child" || code=$?
+  child=
+  return "$code"
+}
+
+stop() {
+  if [[ -n $child ]]; then
+    kill -TERM "$child" 2>/dev/null || true
+    wait "$child" || true
+  fi
+  exit "$1"
+}
+
+ours=
 cleanup() {
   local code=$?
   trap - EXIT INT TERM
-  if [[ -d $dist/previous ]]; then git worktree remove --force "$dist/previous"; fi
-  if [[ -n ${ours:-} && -z ${KEEP:-} ]]; then "$make" cluster-down; fi
+  if [[ -n $ours && -z ${KEEP:-} ]]; then "$make" cluster-down || code=1; fi
+  git worktree remove --force "$dist/previous" 2>/dev/null || true
   exit "$code"
 }
 trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'stop 130' INT
+trap 'stop 143' TERM
 
 # The upgrade starts from what was there before the last commit that changed what is installed.
-shipped=(api cmd/pipes-operator config controllers internal go.mod Dockerfile)
+shipped=(api cmd/pipes-operator config controllers internal go.mod Dockerfile
+  ':(exclude)config/samples' ':(exclude)internal/workossim' ':(exclude,glob)**/*_test.go')
 last=$(git log -1 --format=%H -- "${shipped[@]}")
-previous=$(git rev-parse --verify --quiet "$last^") || fail "the history ends at $last, and the upgrade needs the commit before it: git fetch --unshallow"
+previous=$(git rev-parse --verify --quiet "$last^") ||
+  fail "the history ends at $last, and the upgrade needs the commit before it: git fetch --unshallow"
+! git diff --quiet "$previous" -- "${shipped[@]}" || fail "$previous is no different in what is installed: the upgrade would show nothing"
 
 if [[ -z ${KUBECONFIG:-} ]]; then
-  if ! [[ -e /var/cache/pipes-operator-cluster ]]; then
+  "$make" cluster-program
+  # The pods of config/samples run as they are, on the tools image under the names of theirs. The probe stands in for gh.
+  names=$(sed -n 's/^ *image: \([^ ]*\)$/--tag \1/p' config/samples/pod{,_curl,_git,_gh}.yaml | tr '\n' ' ')
+  if ! bin/cluster/cluster kubeconfig >/dev/null 2>&1; then
+    "$make" cluster-check || exit 1
+    ours=yes
     say "does a cluster come and go without a trace?"
-    "$go" test -count=1 -tags=e2e -run=Real ./hack/cluster
+    run "$go" test -count=1 -tags=e2e -run=Real ./hack/cluster
+    run "$make" cluster-up
   fi
-  up=$("$make" cluster-up) || exit 1
-  echo "$up"
-  if [[ $up != *"up already"* ]]; then ours=yes; fi
-  export KUBECONFIG=${up##*KUBECONFIG=}
+  KUBECONFIG=$(bin/cluster/cluster kubeconfig)
   LOAD="bin/cluster/cluster load"
 else
+  names= # others may run pods of those names there
   : "${LOAD:?set it to the command that gives the cluster of KUBECONFIG an image archive, such as kind load image-archive}"
 fi
+export KUBECONFIG
+
+kubectl=$(hack/controlplane/install.sh)/kubectl
+found=$("$kubectl" get namespaces pipes-system e2e-workos --ignore-not-found --output=name)
+[[ -z $found || -n ${E2E_REUSE:-} ]] ||
+  fail "the cluster has ${found//$'\n'/, } already, as of an earlier run: make cluster-down, delete them, or set E2E_REUSE=1 to use them as they are"
 
 say "building the images and the installers"
 CGO_ENABLED=0 GOOS=linux "$go" build -trimpath -ldflags "-s -w" -o bin/linux/ ./test/e2e/probe
-# The tools image goes by the names that the sample pods have, so that these run as they are. The probe stands in for gh as well.
-names=$(sed -n 's/^ *image: /--tag /p' config/samples/pod_{curl,git,gh}.yaml | tr '\n' ' ')
-"$make" images build-installer IMG=pipes-operator:e2e TOOLS_FLAGS="--tag pipes-operator-e2e-tools:dev $names \
-  --add /usr/local/bin/probe=bin/linux/probe --add /usr/local/bin/gh=bin/linux/probe"
+run "$make" images build-installer IMG=pipes-operator:e2e \
+  TOOLS_FLAGS="--add /usr/local/bin/probe=bin/linux/probe --add /usr/local/bin/gh=bin/linux/probe $names"
 cp dist/install.yaml "$dist/install.yaml"
 
 say "building the version before, of $(git log -1 --format='%h (%s)' "$previous")"
 git worktree remove --force "$dist/previous" 2>/dev/null || true
-git worktree add --quiet --detach "$dist/previous" "$previous"
+git worktree add --quiet --force --detach "$dist/previous" "$previous"
 (cd "$dist/previous" && CGO_ENABLED=0 GOOS=linux "$go" build -trimpath -ldflags "-s -w" -o "$OLDPWD/bin/linux/previous/" ./cmd/pipes-operator)
 # The name is the one that config/ has when nobody names another.
 bin/image operator --binary bin/linux/previous/pipes-operator --tag pipes-operator:dev --output dist/images/previous.tar
@@ -72,5 +103,5 @@ done
 
 say "running the suite"
 "$go" build -o bin/ginkgo github.com/onsi/ginkgo/v2/ginkgo
-E2E_KUBECTL=$(hack/controlplane/install.sh)/kubectl E2E_DIST=$dist E2E_REPOSITORY=$PWD \
-  bin/ginkgo run --tags=e2e --procs="${PROCS:-6}" --randomize-all --timeout=45m --poll-progress-after=15m ${E2E_FLAGS:-} ./test/e2e
+export E2E_KUBECTL=$kubectl E2E_DIST=$dist E2E_REPOSITORY=$PWD
+run bin/ginkgo run --tags=e2e --procs="${PROCS:-6}" --randomize-all --timeout=45m --poll-progress-after=15m ${E2E_FLAGS:-} ./test/e2e

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,8 +23,11 @@ const (
 // cgroups are the control groups of the machine, of version 2 or 1.
 type cgroups struct{ root string }
 
-// wanted controllers, without which a kubelet does not start.
+// wantedControllers are those without which a kubelet does not start. It insists on hugetlb as well where the machine has it, but
+// with version 2 only: getSupportedUnifiedControllers in pkg/kubelet/cm of Kubernetes.
 var wantedControllers = []string{"cpu", "cpuset", "memory", "pids"}
+
+const optionalController = "hugetlb"
 
 // unified says whether the machine has control groups of version 2 alone.
 func (c cgroups) unified() bool {
@@ -42,7 +46,7 @@ func (c cgroups) check() error {
 			return fmt.Errorf("reading the cgroup controllers: %w", err)
 		}
 		for _, controller := range wantedControllers {
-			if !strings.Contains(" "+strings.TrimSpace(string(text))+" ", " "+controller+" ") {
+			if !slices.Contains(strings.Fields(string(text)), controller) {
 				return missing(controller)
 			}
 		}
@@ -64,7 +68,11 @@ func (c cgroups) hierarchies() []string {
 	var found []string
 	entries, _ := filepath.Glob(filepath.Join(c.root, "*", "cgroup.procs")) // the pattern is a good one
 	for _, entry := range entries {
-		found = append(found, filepath.Dir(entry))
+		hierarchy := filepath.Dir(entry)
+		// Controllers that are mounted together have one directory, and a link for each.
+		if info, err := os.Lstat(hierarchy); err == nil && info.IsDir() {
+			found = append(found, hierarchy)
+		}
 	}
 	return found
 }
@@ -89,12 +97,31 @@ func (c cgroups) make() error {
 	if !c.unified() {
 		return nil
 	}
-	enable := "+" + strings.Join(wantedControllers, " +")
-	if err := os.WriteFile(filepath.Join(c.root, "cgroup.subtree_control"), []byte(enable), 0o600); err != nil {
-		return fmt.Errorf("enabling the cgroup controllers (in a container this takes a cgroup namespace of its own): %w", err)
+	return c.enable()
+}
+
+// enable gives the cgroup of the cluster its controllers, and lets it give them on. It does both: systemd takes from the root
+// what no group below gives on.
+func (c cgroups) enable() error {
+	available, err := os.ReadFile(filepath.Join(c.root, "cgroup.controllers"))
+	if err != nil {
+		return fmt.Errorf("reading the cgroup controllers: %w", err)
+	}
+	controllers := wantedControllers
+	if slices.Contains(strings.Fields(string(available)), optionalController) {
+		controllers = append(slices.Clone(controllers), optionalController)
+	}
+	enable := []byte("+" + strings.Join(controllers, " +"))
+	for _, group := range []string{c.root, filepath.Join(c.root, cgroupName)} {
+		if err := os.WriteFile(filepath.Join(group, subtreeControl), enable, 0o600); err != nil {
+			return fmt.Errorf("enabling cgroup controllers (in a container this takes the machine's cgroup namespace, as with --cgroupns=host): %w", err)
+		}
 	}
 	return nil
 }
+
+// subtreeControl is the file with the controllers that a group gives to those in it.
+const subtreeControl = "cgroup.subtree_control"
 
 func inherit(from, to, name string) error {
 	value, err := os.ReadFile(filepath.Join(from, name))

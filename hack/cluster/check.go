@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // machine is what a cluster needs of the machine.
@@ -17,13 +19,17 @@ type machine struct {
 	uid         int
 	cgroups     cgroups
 	filesystems string // as in /proc/filesystems
+	overlaid    bool   // what is written to the place would be on overlayfs
 	look        func(program string) error
 }
 
 func thisMachine() machine {
 	filesystems, _ := os.ReadFile("/proc/filesystems") // empty: overlay will be missed
+	var written syscall.Statfs_t
+	_ = syscall.Statfs(filepath.Dir(string(defaultPlace)), &written) // zero: making the place will fail
 	return machine{
-		uid: os.Geteuid(), cgroups: cgroups{root: cgroupRoot}, filesystems: string(filesystems),
+		overlaid: written.Type == overlayMagic,
+		uid:      os.Geteuid(), cgroups: cgroups{root: cgroupRoot}, filesystems: string(filesystems),
 		look: func(program string) error {
 			_, err := exec.LookPath(program)
 			return err
@@ -36,11 +42,8 @@ func check(ctx context.Context, o options) error {
 	if err := thisMachine().check(); err != nil {
 		return err
 	}
-	switch found, _, err := o.place.look(); {
-	case err != nil || found == alive: // which up says
-		return err
-	case found == remains:
-		return leftover(o.place)
+	if found, _, err := o.place.look(); err != nil || found != absent {
+		return cmp.Or(err, mayStart(o.place, found))
 	}
 	listener, err := listenOnLoopback(ctx, o.port)
 	if err != nil {
@@ -49,9 +52,16 @@ func check(ctx context.Context, o options) error {
 	return listener.Close()
 }
 
-// leftover is the error when there is something of a cluster that does not run.
-func leftover(p place) error {
-	return fmt.Errorf("%s is left from a run that was killed, or another is starting just now: run make cluster-down, then this again", p)
+// mayStart is an error when what there is of a cluster is in the way of another, and not just as good.
+func mayStart(p place, found condition) error {
+	switch found {
+	case remains:
+		return fmt.Errorf("%s is left from a run that was killed: run make cluster-down, then this again", p)
+	case starting:
+		return errors.New("another make cluster-up is starting it: wait for that one, or end it with make cluster-down")
+	default:
+		return nil
+	}
 }
 
 // check is an error when the machine cannot run a cluster. It says what to do.
@@ -65,8 +75,14 @@ func (m machine) check() error {
 	if !strings.Contains(m.filesystems, "\toverlay\n") {
 		return errors.New("the kernel has no overlay filesystem, which images need: modprobe overlay, or point KUBECONFIG at another cluster")
 	}
+	if m.overlaid {
+		return fmt.Errorf("%s is on overlayfs, on which containerd cannot put images: mount a volume there", filepath.Dir(string(defaultPlace)))
+	}
 	return nil
 }
+
+// overlayMagic is OVERLAYFS_SUPER_MAGIC of statfs(2).
+const overlayMagic = 0x794c7630
 
 // checkPrograms is an error when a program is missing.
 func (m machine) checkPrograms(o options) error {

@@ -45,6 +45,7 @@ func TestWhatAMachineLacksIsSaidInOneLineWithWhatToDo(t *testing.T) {
 		"cgroups":            {func(m *machine) { m.cgroups.root = t.TempDir() }, `there is no cgroup controller "cpu" under `},
 		"one of the cgroups": {func(m *machine) { _ = os.RemoveAll(filepath.Join(m.cgroups.root, "pids")) }, `there is no cgroup controller "pids" under `},
 		"overlay":            {func(m *machine) { m.filesystems = "nodev\ttmpfs\n" }, "modprobe overlay"},
+		"a real disk":        {func(m *machine) { m.overlaid = true }, "/var/cache is on overlayfs, on which containerd cannot put images: mount a volume there"},
 		"one of the unified cgroups": {func(m *machine) {
 			m.cgroups.root = t.TempDir()
 			write(t, filepath.Join(m.cgroups.root, "cgroup.controllers"), "cpuset cpu io memory\n")
@@ -125,7 +126,9 @@ func TestWhatThereIsOfACluster(t *testing.T) {
 	if err := p.identify(sleeper.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
-	expect(alive, sleeper.Process.Pid)
+	expect(starting, sleeper.Process.Pid)
+	write(t, p.ready(), "")
+	expect(ready, sleeper.Process.Pid)
 	if err := sleeper.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -151,40 +154,38 @@ func TestWhatThereIsOfACluster(t *testing.T) {
 	expect(absent, 0)
 }
 
-func TestALeftoverIsSaidWithWhatToDo(t *testing.T) {
+func TestWhatIsInTheWayIsSaidWithWhatToDo(t *testing.T) {
 	o := options{place: place(t.TempDir())}
-	err := up(t.Context(), o, &bytes.Buffer{})
-	expectSays(t, err, fmt.Sprintf("%s is left from a run that was killed, or another is starting just now: run make cluster-down, then this again", o.place))
-}
-
-func TestSysctlsArePutBack(t *testing.T) {
-	root, file := t.TempDir(), filepath.Join(t.TempDir(), "sysctls.json")
-	for i, name := range kubeletSysctls {
-		write(t, filepath.Join(root, name), fmt.Sprintf("%d\n", i))
+	expectUp := func(says string) {
+		t.Helper()
+		expectSays(t, up(t.Context(), o, &bytes.Buffer{}), says)
+		expectSays(t, check(t.Context(), o), says)
 	}
-	if err := restoreSysctls(root, file); err != nil {
-		t.Errorf("when none are noted: %v", err)
+	if thisMachine().check() == nil {
+		expectUp(fmt.Sprintf("%s is left from a run that was killed: run make cluster-down, then this again", o.place))
 	}
-	if err := saveSysctls(root, file); err != nil {
+	if err := o.place.identify(os.Getpid()); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range kubeletSysctls {
-		write(t, filepath.Join(root, name), "99")
+	if thisMachine().check() == nil {
+		expectUp("another make cluster-up is starting it: wait for that one, or end it with make cluster-down")
 	}
-	if err := restoreSysctls(root, file); err != nil {
-		t.Fatal(err)
+	var printed bytes.Buffer
+	expectSays(t, printKubeconfig(o.place, &printed), "there is no cluster: run make cluster-up")
+	write(t, o.place.ready(), "")
+	if err := up(t.Context(), o, &printed); err != nil || printed.String() != "cluster: up already\nexport KUBECONFIG="+o.place.kubeconfig()+"\n" {
+		t.Errorf("got %v, %s", err, printed.String())
 	}
-	for i, name := range kubeletSysctls {
-		if text, err := os.ReadFile(filepath.Join(root, name)); err != nil || string(text) != fmt.Sprintf("%d\n", i) {
-			t.Errorf("%s: got %q, %v", name, text, err)
-		}
+	printed.Reset()
+	if err := printKubeconfig(o.place, &printed); err != nil || printed.String() != o.place.kubeconfig()+"\n" {
+		t.Errorf("got %v, %s", err, printed.String())
 	}
 }
 
 func TestMistakesOnTheCommandLine(t *testing.T) {
 	for line, says := range map[string]string{
-		"":                 "say what to do: check, up, down or load",
-		"start":            `no command "start": use check, up, down or load`,
+		"":                 "say what to do: check, up, down, load or kubeconfig",
+		"start":            `no command "start": use check, up, down, load or kubeconfig`,
 		"down now":         `"now" is too much`,
 		"up --port=x":      "invalid value",
 		"up --nodes=3":     "flag provided but not defined",

@@ -25,7 +25,7 @@ func down(p place, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if found == alive {
+	if found == starting || found == ready {
 		if err := end(p, pid, deadline); err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func down(p place, stdout io.Writer) error {
 	if err := (cgroups{root: cgroupRoot}).remove(deadline); err != nil {
 		return err
 	}
-	if err := errors.Join(restoreSysctls(sysctlRoot, p.sysctls()), p.remove()); err != nil {
+	if err := errors.Join(restoreMachine(thisHost, p.machine()), p.remove()); err != nil {
 		return err
 	}
 	said := "down"
@@ -50,7 +50,7 @@ func end(p place, pid int, deadline time.Time) error {
 		return fmt.Errorf("ending the cluster: %w", err)
 	}
 	for time.Now().Before(deadline) {
-		if found, _, err := p.look(); err != nil || found != alive {
+		if found, _, err := p.look(); err != nil || found != starting && found != ready {
 			return err
 		}
 		time.Sleep(20 * time.Millisecond)

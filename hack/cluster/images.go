@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,8 +15,8 @@ func load(ctx context.Context, o options, files []string, stdout io.Writer) erro
 	if len(files) == 0 {
 		return usageError{errors.New("load: name a tarball")}
 	}
-	if found, _, err := o.place.look(); err != nil || found != alive {
-		return errors.Join(err, errors.New("there is no cluster: run make cluster-up"))
+	if found, _, err := o.place.look(); err != nil || found != ready {
+		return cmp.Or(err, errNoCluster)
 	}
 	for _, file := range files {
 		if err := o.place.ctr(ctx, "images", "import", file); err != nil {

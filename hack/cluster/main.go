@@ -33,6 +33,7 @@ Usage:
   cluster up             start it, unless it is up, and print its kubeconfig
   cluster down           stop it, and remove all that is left of it
   cluster load FILE...   give it images, as docker-archive tarballs
+  cluster kubeconfig     print the path of its kubeconfig, if it is up
 
 Flags of up:
   --control-plane DIR   etcd, kube-apiserver and kubectl
@@ -75,7 +76,7 @@ type usageError struct{ error }
 func dispatch(ctx context.Context, args []string, stdout io.Writer) error {
 	o := options{place: defaultPlace}
 	if len(args) == 0 {
-		return usageError{errors.New("say what to do: check, up, down or load")}
+		return usageError{errors.New("say what to do: check, up, down, load or kubeconfig")}
 	}
 	rest, err := o.parse(args)
 	if err != nil {
@@ -93,6 +94,8 @@ func dispatch(ctx context.Context, args []string, stdout io.Writer) error {
 		return down(o.place, stdout)
 	case "load":
 		return load(ctx, o, rest, stdout)
+	case "kubeconfig":
+		return printKubeconfig(o.place, stdout)
 	case initCommand:
 		return superviseNode(args[1:])
 	case nodeCommand:
@@ -100,7 +103,7 @@ func dispatch(ctx context.Context, args []string, stdout io.Writer) error {
 	case "-h", "-help", "--help", "help":
 		return flag.ErrHelp
 	default:
-		return usageError{fmt.Errorf("no command %q: use check, up, down or load", args[0])}
+		return usageError{fmt.Errorf("no command %q: use check, up, down, load or kubeconfig", args[0])}
 	}
 }
 

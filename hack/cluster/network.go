@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 )
@@ -75,7 +76,8 @@ func (n *node) forward(ctx context.Context) error {
 			connection, err := listener.Accept()
 			if err != nil {
 				fmt.Println("the port on the machine:", err) // into the node's log
-				return
+				time.Sleep(100 * time.Millisecond)           // as for want of file descriptors, of which others return some
+				continue
 			}
 			go passOn(ctx, connection, apiServerAddress)
 		}

@@ -32,6 +32,9 @@ func runNode(ctx context.Context, o options) error {
 		_, _ = fmt.Fprintln(report, first)
 		return err
 	}
+	if err := os.WriteFile(n.place.ready(), nil, 0o600); err != nil {
+		return fmt.Errorf("noting that the node is ready: %w", err)
+	}
 	// Whoever has started the cluster may have been killed meanwhile. Then nobody knows of it, and it ends.
 	if _, err := fmt.Fprintln(report, readyWord); err != nil {
 		return fmt.Errorf("telling that the node is ready: %w", err)

@@ -28,7 +28,8 @@ func (p place) kubeconfig() string        { return p.path("kubeconfig") }
 func (p place) identity() string          { return p.path("node.pid") }
 func (p place) nodeLog() string           { return p.log("node") }
 func (p place) containerdSocket() string  { return p.path("run", "containerd", "containerd.sock") }
-func (p place) sysctls() string           { return p.path("sysctls.json") } // see saveSysctls
+func (p place) ready() string             { return p.path("ready") }
+func (p place) machine() string           { return p.path("machine.json") } // see machineState
 func (p place) log(program string) string { return p.path("log", program+".log") }
 
 // program is one of those of a node.
@@ -64,12 +65,13 @@ func (p place) remove() error {
 type condition int
 
 const (
-	absent  condition = iota // nothing
-	remains                  // a directory, but no process
-	alive                    // process 1 of the cluster is running
+	absent   condition = iota // nothing
+	remains                   // a directory, but no process
+	starting                  // process 1 is running, and not all that it starts
+	ready                     // everything is
 )
 
-// look says what there is, with the process ID of process 1 of a cluster that is alive.
+// look says what there is, with the process ID of process 1 where that is running.
 func (p place) look() (condition, int, error) {
 	if _, err := os.Stat(string(p)); errors.Is(err, fs.ErrNotExist) {
 		return absent, 0, nil
@@ -89,7 +91,10 @@ func (p place) look() (condition, int, error) {
 	if started, running := startOf(id); !running || started != since {
 		return remains, 0, nil // it has ended; its number may have been given to another process
 	}
-	return alive, id, nil
+	if _, err := os.Stat(p.ready()); err != nil {
+		return starting, id, nil
+	}
+	return ready, id, nil
 }
 
 // identify notes which process is process 1 of the cluster: its ID, and when it was started, since IDs are used again.

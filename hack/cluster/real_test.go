@@ -24,30 +24,32 @@ func TestRealClustersComeAndGoWithoutATrace(t *testing.T) {
 		t.Fatalf("there is a cluster, or what is left of one (%v): run make cluster-down first", err)
 	}
 	t.Cleanup(func() { _, _ = target(t, "cluster-down") })
+	before := look(t)
 
 	expectPrints(t, "cluster-down", true, "cluster: there is none")
 	expectPrints(t, "cluster-up", true, "export KUBECONFIG="+defaultPlace.kubeconfig())
 	kubectl(t, "get", "nodes")
 	expectPrints(t, "cluster-up", true, "cluster: up already")
 	expectPrints(t, "cluster-down", true, "cluster: down")
-	expectNoTrace(t)
+	expectNoTrace(t, before)
 
 	t.Log("killing it")
 	expectPrints(t, "cluster-up", true, "cluster: up in")
-	kubectl(t, "run", "pod", "--image=none") // so that there is a cgroup of a pod
+	kubectl(t, "run", "pod", "--image=none")
+	awaitCgroupOfPod(t)
 	_, pid, err := defaultPlace.look()
 	if err := errors.Join(err, syscall.Kill(pid, syscall.SIGKILL)); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(downLimit); time.Now().Before(deadline) && len(processes(t)) > 0; {
+	for deadline := time.Now().Add(downLimit); time.Now().Before(deadline) && look(t).more(before) != ""; {
 		time.Sleep(50 * time.Millisecond)
 	}
-	if left := processes(t); len(left) > 0 {
-		t.Errorf("killed, and still running: %v", left)
+	if left := look(t).more(before); left != "" {
+		t.Errorf("killed, and still there: %s", left)
 	}
 	expectPrints(t, "cluster-up", false, fmt.Sprintf("cluster: %s is left from a run that was killed", defaultPlace))
 	expectPrints(t, "cluster-down", true, "cluster: down")
-	expectNoTrace(t)
+	expectNoTrace(t, before)
 }
 
 func TestRealPortInUseStartsNothing(t *testing.T) {
@@ -56,9 +58,10 @@ func TestRealPortInUseStartsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
+	before := look(t)
 	port := listener.Addr().(*net.TCPAddr).Port
 	expectPrints(t, fmt.Sprintf("cluster-up CLUSTER_PORT=%d", port), false, fmt.Sprintf("cluster: 127.0.0.1:%d is in use", port))
-	expectNoTrace(t)
+	expectNoTrace(t, before)
 }
 
 func TestReallyNothingStartsWithoutRoot(t *testing.T) {
@@ -73,6 +76,7 @@ func TestReallyNothingStartsWithoutRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	before := look(t)
 	for _, command := range []string{"check", "up", "down"} {
 		cmd := exec.CommandContext(t.Context(), program, command)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
@@ -81,7 +85,7 @@ func TestReallyNothingStartsWithoutRoot(t *testing.T) {
 			t.Errorf("%s: got %v, %s", command, err, output)
 		}
 	}
-	expectNoTrace(t)
+	expectNoTrace(t, before)
 }
 
 // target runs one of make, and gives all that it prints.
@@ -113,8 +117,21 @@ func kubectl(t *testing.T, args ...string) {
 	}
 }
 
+// awaitCgroupOfPod waits until the kubelet has made one.
+func awaitCgroupOfPod(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		for _, hierarchy := range (cgroups{root: cgroupRoot}).hierarchies() {
+			if found, _ := filepath.Glob(filepath.Join(hierarchy, cgroupName, "kubepods", "besteffort", "pod*")); len(found) > 0 {
+				return
+			}
+		}
+	}
+	t.Fatal("there is no cgroup of a pod")
+}
+
 // expectNoTrace looks for what a cluster may leave on a machine.
-func expectNoTrace(t *testing.T) {
+func expectNoTrace(t *testing.T, before sight) {
 	t.Helper()
 	if _, err := os.Stat(string(defaultPlace)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%s is still there", defaultPlace)
@@ -124,31 +141,49 @@ func expectNoTrace(t *testing.T) {
 			t.Errorf("the cgroup %s is still in %s", cgroupName, hierarchy)
 		}
 	}
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	if err != nil || bytes.Contains(mounts, []byte(defaultPlace)) {
-		t.Errorf("a mount is left: %v, %s", err, mounts)
-	}
-	if _, err := net.InterfaceByName(bridgeName); err == nil {
-		t.Errorf("the interface %s is left", bridgeName)
-	}
-	if left := processes(t); len(left) > 0 {
-		t.Errorf("processes are left: %v", left)
+	if left := look(t).more(before); left != "" {
+		t.Errorf("left behind: %s", left)
 	}
 }
 
-// processes are those whose command line names the directory of the cluster, or the address of a shim in it.
-func processes(t *testing.T) []string {
+// sight is what there is on the machine of what a cluster might leave: its mounts, its interfaces, and the processes that
+// look like one of a cluster's.
+type sight map[string]bool
+
+func look(t *testing.T) sight {
 	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	found := sight{}
+	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []string
+	for mount := range strings.Lines(string(mounts)) {
+		found["mount "+mount] = true
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range interfaces {
+		found["interface "+i.Name] = true
+	}
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is a good one
 	for _, file := range files {
 		line, _ := os.ReadFile(file) // it may have ended meanwhile
-		if bytes.Contains(line, []byte(defaultPlace)) || bytes.Contains(line, []byte("containerd-shim-runc-v2")) {
-			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		if bytes.Contains(line, []byte(defaultPlace)) || bytes.Contains(line, []byte("containerd-shim")) || bytes.HasPrefix(line, []byte("/pause")) {
+			found[file+" "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))] = true
 		}
 	}
 	return found
+}
+
+// more is what was not there before.
+func (s sight) more(before sight) string {
+	var more []string
+	for what := range s {
+		if !before[what] {
+			more = append(more, what)
+		}
+	}
+	return strings.Join(more, "; ")
 }

@@ -29,16 +29,18 @@ const (
 
 // up starts the cluster, unless it is up, and prints the path of its kubeconfig.
 func up(ctx context.Context, o options, stdout io.Writer) (err error) {
-	switch found, _, err := o.place.look(); {
-	case err != nil:
+	found, _, err := o.place.look()
+	if err := cmp.Or(err, mayStart(o.place, found)); err != nil {
 		return err
-	case found == alive:
+	}
+	if found == ready {
 		return tellKubeconfig(stdout, o.place, "up already")
-	case found == remains:
-		return leftover(o.place)
 	}
 	m := thisMachine()
-	if err := cmp.Or(m.check(), m.checkPrograms(o)); err != nil {
+	if err := m.check(); err != nil {
+		return err
+	}
+	if err := m.checkPrograms(o); err != nil {
 		return err
 	}
 	listener, err := listenOnLoopback(ctx, o.port)
@@ -55,7 +57,10 @@ func up(ctx context.Context, o options, stdout io.Writer) (err error) {
 			err = errors.Join(err, down(o.place, io.Discard))
 		}
 	}()
-	if err := errors.Join(saveSysctls(sysctlRoot, o.place.sysctls()), m.cgroups.make()); err != nil {
+	if err := noteMachine(thisHost, o.place.machine()); err != nil {
+		return err
+	}
+	if err := m.cgroups.make(); err != nil {
 		return err
 	}
 	if err := startNode(ctx, o, listener); err != nil {
@@ -69,6 +74,17 @@ func tellKubeconfig(stdout io.Writer, p place, state string) error {
 	_, err := fmt.Fprintf(stdout, "cluster: %s\nexport KUBECONFIG=%s\n", state, p.kubeconfig())
 	return err
 }
+
+// printKubeconfig is for scripts.
+func printKubeconfig(p place, stdout io.Writer) error {
+	if found, _, err := p.look(); err != nil || found != ready {
+		return cmp.Or(err, errNoCluster)
+	}
+	_, err := fmt.Fprintln(stdout, p.kubeconfig())
+	return err
+}
+
+var errNoCluster = errors.New("there is no cluster: run make cluster-up")
 
 // listenOnLoopback makes the port by which the machine reaches the API server.
 func listenOnLoopback(ctx context.Context, port int) (*os.File, error) {

@@ -21,7 +21,7 @@ var _ = Describe("The API key", func() {
 		pods := operatorPods()
 
 		By("letting the operator read a key in a namespace that is not its own")
-		apply(fmt.Sprintf(environment, namespace, with.Simulator, oldKey))
+		apply(environment(namespace, oldKey))
 		waitForEnvironment(namespace, "APIKeyForbidden", time.Minute)
 		kubectl("create", "role", "workos-api-key-reader", "--namespace="+namespace,
 			"--verb=get", "--resource=secrets", "--resource-name=workos-api-key")

@@ -46,7 +46,7 @@ var _ = Describe("A connection that is lost", func() {
 		Expect(kubectl("get", "secret", "delete", "--namespace="+namespace, "--ignore-not-found", "--output=name")).To(BeEmpty())
 		Expect(secretKeys(namespace, "retain")).To(ConsistOf("access_token", "expires_at", "scopes"))
 		// The kubelet has had the time that it took for the other pod: what has not gone by now stays.
-		Eventually(time.Now).Should(BeTemporally(">", lost.Add(volumeLimit)))
+		Eventually(time.Now, volumeLimit).Should(BeTemporally(">", lost.Add(volumeLimit)))
 		for _, policy := range []string{"delete", "retain"} {
 			Expect(sights(namespace, policy)).To(HaveLen(1), "the files of a running pod stay with %s", policy)
 		}

@@ -35,29 +35,31 @@ patches:
     - {op: add, path: /spec/template/spec/containers/0/args/-, value: --zap-log-level=debug}
 `
 
-// environment is the PipesEnvironment of the suite: whoever may label a namespace may use it.
-const environment = `
+// environment is the YAML of a PipesEnvironment that every namespace of the suite may use, with its API key.
+func environment(namespace, key string) string {
+	return fmt.Sprintf(`
 apiVersion: v1
 kind: Secret
 metadata: {name: workos-api-key, namespace: %[1]s}
-stringData: {api-key: %[3]s}
+stringData: {api-key: %[2]s}
 ---
 apiVersion: pipes.workos.com/v1alpha1
 kind: PipesEnvironment
 metadata: {name: default, namespace: %[1]s}
 spec:
   apiKeySecretRef: {name: workos-api-key, key: api-key}
-  baseURL: http://%[2]s
+  baseURL: http://%[3]s
   grants:
   - namespaces: {selector: {matchLabels: {e2e: granted}}}
-`
+`, namespace, key, with.Simulator)
+}
 
 // installOperator installs dist/install.yaml and a PipesEnvironment, and waits until both work.
 func installOperator() {
 	GinkgoHelper()
 	applyInstaller("install.yaml")
 	rolledOut(operatorNamespace)
-	apply(fmt.Sprintf(environment, operatorNamespace, with.Simulator, apiKey))
+	apply(environment(operatorNamespace, apiKey))
 	waitFor(operatorNamespace, "pipesenvironment/default", "condition=Ready", time.Minute)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
 )
 
 // toolsImage has a shell, git, curl and the probe in it.
@@ -31,6 +32,7 @@ metadata: {name: %[2]s, namespace: %[1]s}
 spec:
   automountServiceAccountToken: false
   terminationGracePeriodSeconds: 1
+  restartPolicy: Never # what it has to complain of must not be lost
   securityContext: %[7]s
   containers:
   - name: main
@@ -51,4 +53,5 @@ func startReader(namespace, name, secret string) {
 	GinkgoHelper()
 	apply(podMounting(namespace, name, secret, "/usr/local/bin/probe", "read", mountPath))
 	waitFor(namespace, "pod/"+name, "condition=Ready", 2*time.Minute)
+	Eventually(func() []sight { return sights(namespace, name) }).ShouldNot(BeEmpty())
 }

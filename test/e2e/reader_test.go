@@ -22,6 +22,8 @@ type sight struct {
 // sights are all that a reader has found so far.
 func sights(namespace, reader string) []sight {
 	GinkgoHelper()
+	phase := kubectl("get", "pod", reader, "--namespace="+namespace, "--output=jsonpath={.status.phase}")
+	Expect(phase).To(Equal("Running"), "the reader has ended: %s", kubectl("logs", reader, "--namespace="+namespace))
 	var found []sight
 	for line := range strings.Lines(kubectl("logs", reader, "--namespace="+namespace)) {
 		var s sight

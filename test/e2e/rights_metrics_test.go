@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,7 +14,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
 var _ = Describe("Metrics", func() {
@@ -26,9 +23,7 @@ var _ = Describe("Metrics", func() {
 		c := connect()
 		apply(c.token(namespace, "token"))
 		waitForReason(namespace, "token", "TokenSynced", time.Minute)
-		control("create", "faults", map[string]any{"match": c.ID, "kind": workossim.FaultServerError, "times": 1_000_000})
-		kubectl("annotate", "pipestoken", "token", "--namespace="+namespace, "pipes.workos.com/refresh-requested-at=now")
-		waitFor(namespace, "pipestoken/token", "condition=RenewalFailed", time.Minute)
+		c.failRenewal(namespace, "token")
 
 		kubectl("create", "serviceaccount", "prometheus", "--namespace="+namespace)
 		kubectl("create", "clusterrolebinding", namespace, "--clusterrole=pipes-operator-metrics-reader", "--serviceaccount="+namespace+":prometheus")
@@ -91,9 +86,7 @@ func scrape(namespace, address, account string) string {
 // expectDocumentedMetrics looks for the metrics and outcomes that the README lists under Metrics, and for more of our own.
 func expectDocumentedMetrics(metrics string) {
 	GinkgoHelper()
-	readme, err := os.ReadFile(filepath.Join(with.Repository, "README.md"))
-	Expect(err).NotTo(HaveOccurred())
-	_, section, _ := strings.Cut(string(readme), "\n## Metrics\n")
+	_, section, _ := strings.Cut(readme(), "\n## Metrics\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	all := func(pattern, text string) []string {
 		found := map[string]bool{}

@@ -79,8 +79,7 @@ var _ = Describe("Users", func() {
 		_, err = as("view", "", "get", "secret", "token")
 		Expect(err).To(MatchError(ContainSubstring("cannot get resource \"secrets\"")))
 
-		environment := fmt.Sprintf(environment, namespace, with.Simulator, apiKey)
-		_, err = as("edit", environment, "create", "--filename=-")
+		_, err = as("edit", environment(namespace, apiKey), "create", "--filename=-")
 		Expect(err).To(MatchError(ContainSubstring(forbidden("edit", "create", "pipesenvironments"))))
 		for _, role := range []string{"view", "edit", "admin"} {
 			_, err = as(role, "", "patch", "pipestoken", "token", "--subresource=status", "--type=merge", `--patch={"status":{"observedGeneration":7}}`)

@@ -26,23 +26,23 @@ var _ = Describe("A pod that mounts the Secret", func() {
 		for i := range pods {
 			c := connect(func(c *connection) { c.Lifetime, c.RefreshLead = lifetime.String(), "3m" })
 			connections = append(connections, c)
-			apply(c.token(namespace, name(i)))
+			apply(c.token(namespace, tokenName(i)))
 		}
 		for i := range pods {
-			waitForReason(namespace, name(i), "TokenSynced", time.Minute)
-			startReader(namespace, name(i), name(i))
+			waitForReason(namespace, tokenName(i), "TokenSynced", time.Minute)
+			startReader(namespace, tokenName(i), tokenName(i))
 		}
 
 		By("waiting for the rotations")
 		Eventually(func(g Gomega) {
 			for i := range pods {
-				g.Expect(len(sights(namespace, name(i)))).To(BeNumerically(">", rotations), name(i))
+				g.Expect(len(sights(namespace, tokenName(i)))).To(BeNumerically(">", rotations), tokenName(i))
 			}
 		}, (rotations+1)*lifetime, 5*time.Second).Should(Succeed())
 
 		var delays []time.Duration
 		for i, c := range connections {
-			delays = append(delays, c.delays(sights(namespace, name(i)))...)
+			delays = append(delays, c.delays(sights(namespace, tokenName(i)))...)
 			for _, request := range c.requests() {
 				Expect(request.TokenSerial).NotTo(BeZero(), "%+v", request)
 			}
@@ -53,7 +53,7 @@ var _ = Describe("A pod that mounts the Secret", func() {
 	})
 })
 
-func name(i int) string { return fmt.Sprintf("token-%d", i) }
+func tokenName(i int) string { return fmt.Sprintf("token-%d", i) }
 
 // percentile is the smallest of the durations that at least so many percent do not exceed.
 func percentile(durations []time.Duration, percent int) time.Duration {

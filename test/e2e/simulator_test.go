@@ -73,7 +73,7 @@ func simulatorAddress() string {
 	return fmt.Sprintf("%s:%d", ip, simulatorPort)
 }
 
-func stopSimulator() { kubectl("delete", "namespace", simulatorNamespace) }
+func stopSimulator() { kubectl("delete", "namespace", simulatorNamespace, "--ignore-not-found") }
 
 // control asks the simulator's control API, through the API server. A method is one of kubectl's: get, create or delete.
 func control(method, endpoint string, body any) []byte {

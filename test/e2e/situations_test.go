@@ -62,13 +62,14 @@ func newScene() scene {
 	DeferCleanup(func() { kubectl("delete", "namespace", s.ungranted, "--wait=false") })
 	kubectl("create", "secret", "generic", "linear-name-taken", "--namespace="+s.namespace, "--from-literal=somebody=else")
 	s.create(s.ungranted, situation{name: "github-stranger", connection: of("github"), reason: "NotGranted"})
+	connections := map[string]connection{}
 	for _, situation := range situations {
-		s.create(s.namespace, situation)
+		connections[situation.name] = s.create(s.namespace, situation)
 	}
 	for _, situation := range situations {
 		waitForReason(s.namespace, situation.name, situation.reason, time.Minute)
 	}
-	s.failRenewal("github-not-renewed")
+	connections["github-not-renewed"].failRenewal(s.namespace, "github-not-renewed")
 	for _, namespace := range []string{s.namespace, s.ungranted} {
 		kubectl("label", "pipestokens", "--all", "--namespace="+namespace, "scene="+s.suffix)
 	}
@@ -76,7 +77,7 @@ func newScene() scene {
 	return s
 }
 
-func (s scene) create(namespace string, wanted situation) {
+func (s scene) create(namespace string, wanted situation) connection {
 	GinkgoHelper()
 	c := connect(func(c *connection) {
 		c.UserID, c.OrganizationID = "user_"+s.suffix, "org_"+s.suffix
@@ -87,18 +88,17 @@ func (s scene) create(namespace string, wanted situation) {
 	if wanted.name == situations[0].name || namespace == s.ungranted {
 		waitForReason(namespace, wanted.name, wanted.reason, time.Minute)
 	}
+	return c
 }
 
-// failRenewal makes a renewal fail. WorkOS fails for this user as long as there are calls; nothing is cleared up, because
-// other specs have faults of their own.
-func (s scene) failRenewal(token string) {
+// failRenewal makes the renewal of a PipesToken for the connection fail. WorkOS fails for it as long as there are calls; nothing
+// is cleared up, because other specs have faults of their own.
+func (c connection) failRenewal(namespace, token string) {
 	GinkgoHelper()
 	const always = 1_000_000
-	user := kubectl("get", "pipestoken", token, "--namespace="+s.namespace, "--output=jsonpath={.spec.userID}")
-	match := workossim.ID{Slug: "github", UserID: user, OrganizationID: "org_" + s.suffix}
-	control("create", "faults", map[string]any{"match": match, "kind": workossim.FaultServerError, "times": always})
-	kubectl("annotate", "pipestoken", token, "--namespace="+s.namespace, "pipes.workos.com/refresh-requested-at=now")
-	waitFor(s.namespace, "pipestoken/"+token, "condition=RenewalFailed", time.Minute)
+	control("create", "faults", map[string]any{"match": c.ID, "kind": workossim.FaultServerError, "times": always})
+	kubectl("annotate", "pipestoken", token, "--namespace="+namespace, "pipes.workos.com/refresh-requested-at=now")
+	waitFor(namespace, "pipestoken/"+token, "condition=RenewalFailed", time.Minute)
 }
 
 // expectEvents waits for the events of PipesTokens: they come a moment after the status.

@@ -10,6 +10,7 @@ package e2e
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -35,6 +36,8 @@ type settings struct {
 	Repository string
 	// Reuse says to take simulator and operator as an earlier run has left them, and to leave them: for work on one spec.
 	Reuse bool
+	// Ours says that what is installed is to be taken away at the end.
+	Ours bool
 	// Simulator is the address (IP:port) of the simulated WorkOS in the cluster.
 	Simulator string
 }
@@ -49,6 +52,7 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 		with.Simulator = simulatorAddress()
 	} else {
 		refuseForeignCluster()
+		with.Ours = true
 		with.Simulator = startSimulator()
 		installOperator()
 	}
@@ -59,16 +63,13 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 	Expect(json.Unmarshal(facts, &with)).To(Succeed())
 })
 
+// Each step is taken whatever becomes of the others.
 var _ = SynchronizedAfterSuite(func() {}, func() {
-	if with.Simulator == "" {
-		return // it has not come to anything
+	if with.Ours && os.Getenv("KEEP") == "" {
+		defer stopSimulator()
+		defer kubectl("delete", "--filename="+filepath.Join(with.Dist, "install.yaml"), "--ignore-not-found", "--timeout=3m")
 	}
 	expectNoCanaries(operatorNamespace)
-	if with.Reuse || os.Getenv("KEEP") != "" {
-		return
-	}
-	uninstallOperator()
-	stopSimulator()
 })
 
 // refuseForeignCluster keeps the suite away from a cluster where somebody uses pipes-operator: it would take that away.
