@@ -11,6 +11,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/hack/internal/process"
 )
 
+// script starts a shell script as the demo starts its programs.
 func script(t *testing.T, text string) *process.Process {
 	t.Helper()
 	p, err := process.Start("script", filepath.Join(t.TempDir(), "log"), exec.CommandContext(t.Context(), "sh", "-c", text))
@@ -21,7 +22,6 @@ func script(t *testing.T, text string) *process.Process {
 	return p
 }
 
-// run starts a shell script as the demo starts its programs.
 func TestTheGuardEndsWhatIsLeftAndNothingElse(t *testing.T) {
 	left, ended := script(t, "sleep 60"), script(t, "sleep 60")
 	directory := filepath.Join(t.TempDir(), "workspace")

@@ -121,6 +121,7 @@ func fakeMachine(t *testing.T) (machine, string) {
 	libc := write(t, filepath.Join(root, "lib/libc.so.6"), []byte("libc"))
 	libz := write(t, filepath.Join(root, "opt/libz.so.1.2.13"), []byte("libz"))
 	return machine{
+		goos:    "linux",
 		bundles: []string{write(t, filepath.Join(root, "ca.pem"), certificate(t))},
 		lookPath: func(name string) (string, error) {
 			if !filepath.IsAbs(name) {

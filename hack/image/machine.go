@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"strings"
 )
 
 // machine is what is asked of the machine that this runs on. Tests have machines of their own.
 type machine struct {
+	// goos is its operating system, as runtime.GOOS has it.
+	goos string
 	// bundles are the files that may have its CA certificates.
 	bundles []string
 	// lookPath finds a program, as exec.LookPath does.
@@ -22,6 +25,7 @@ type machine struct {
 
 func thisMachine() machine {
 	return machine{
+		goos:        runtime.GOOS,
 		bundles:     bundles,
 		lookPath:    exec.LookPath,
 		gitPrograms: func() (string, error) { return output("git", "--exec-path") },

@@ -26,8 +26,8 @@ ctr images import.
   image tools     --tag NAME --output FILE [--add PATH=FILE] [--ca-bundle FILE]
 
 operator is what the Dockerfile makes: one static program, CA certificates and a user without rights. simulator is the
-same with the simulated WorkOS, and pause with what holds a pod of the local cluster. tools has sh, coreutils, git and curl of this machine with the libraries that they need,
-for pods on a machine that reaches no registry.
+same with the simulated WorkOS, and pause with what holds a pod of the local cluster. tools has sh, coreutils, git and
+curl of this machine with the libraries that they need, for pods on a machine that reaches no registry.
 
 Flags:
   --binary FILE      the program

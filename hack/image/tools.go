@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -15,6 +16,9 @@ const nsswitch = "passwd: files\ngroup: files\nhosts: files dns\n"
 
 // toolsImage is made of programs of this machine, because it is for machines that reach nothing else.
 func toolsImage(o options, m machine) (design, error) {
+	if m.goos != "linux" {
+		return design{}, errors.New("the tools image is made of this machine's programs, and needs Linux: run this on Linux")
+	}
 	found, err := findTools(m)
 	if err != nil {
 		return design{}, err

@@ -81,6 +81,15 @@ func TestAllMissingProgramsAreNamedAtOnce(t *testing.T) {
 	}
 }
 
+func TestTheToolsImageIsMadeOnLinuxOnly(t *testing.T) {
+	m, root := fakeMachine(t)
+	m.goos = "darwin"
+	line := refused(t, m, exitFailed, "tools", "--tag", "a", "--output", filepath.Join(root, "a.tar"))
+	if line != "image: the tools image is made of this machine's programs, and needs Linux: run this on Linux" {
+		t.Errorf("got %s", line)
+	}
+}
+
 func TestAScriptIsNoTool(t *testing.T) {
 	m, root := fakeMachine(t)
 	file := write(t, filepath.Join(root, "usr/bin/curl"), []byte("#!/bin/sh\n"))

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// minLead is what a running pod needs: kubelet shows a changed Secret in a mounted volume after 60 to 90 seconds.
+	// minLead is what a running pod needs: kubelet shows a changed Secret in a mounted volume within about 90 seconds.
 	minLead = 2 * time.Minute
 	maxLead = 30 * time.Minute
 	// leadShare of the lifetime is the default lead: a fifth.

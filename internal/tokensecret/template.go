@@ -228,23 +228,37 @@ func checkNode(node parse.Node) error {
 	case *parse.CommandNode:
 		return checkAll(n.Args)
 	case *parse.ChainNode:
-		return checkNode(n.Node)
+		if err := checkNode(n.Node); err != nil {
+			return err
+		}
+		return checkField(n.Field)
 	case *parse.IdentifierNode:
 		if _, ok := functions[n.Ident]; !ok {
 			return fmt.Errorf("function %q is not allowed; there are %s", n.Ident, strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
 		}
 		return nil
 	case *parse.FieldNode:
-		if name := n.String(); !slices.Contains(fields, name) {
-			return fmt.Errorf("there is no %s; there are %s", name, strings.Join(fields, ", "))
+		return checkField(n.Ident)
+	case *parse.VariableNode:
+		if len(n.Ident) == 1 {
+			return nil
 		}
-		return nil
-	case *parse.TextNode, *parse.CommentNode, *parse.VariableNode, *parse.DotNode,
+		return checkField(n.Ident[1:]) // as in $.Slug
+	case *parse.TextNode, *parse.CommentNode, *parse.DotNode,
 		*parse.StringNode, *parse.NumberNode, *parse.BoolNode, *parse.NilNode:
 		return nil
 	default:
 		return fmt.Errorf("%q is not allowed", node.String())
 	}
+}
+
+// checkField refuses what is not a field of view, since nothing else that a template meets has fields. What a template says after
+// that would show its users the name of a Go type.
+func checkField(path []string) error {
+	if name := "." + strings.Join(path, "."); !slices.Contains(fields, name) {
+		return fmt.Errorf("there is no %s; there are %s", name, strings.Join(fields, ", "))
+	}
+	return nil
 }
 
 func checkBranch(n *parse.BranchNode) error {

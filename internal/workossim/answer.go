@@ -12,9 +12,8 @@ import (
 // answer is a decision: what to send, and how.
 type answer struct {
 	status     int
-	result     string    // for the journal
-	serial     int       // of the token in it; 0: none
-	expires    time.Time // that token; zero: never
+	result     string // for the journal
+	token      issued // the token in it; zero: none
 	requestID  string
 	retryAfter string
 	allow      string
@@ -85,7 +84,7 @@ func tokenAnswer(a *account) *answer {
 	return &answer{
 		status: http.StatusOK,
 		result: ResultToken,
-		serial: a.token.serial, expires: a.token.expires,
+		token:  a.token.issued,
 		payload: &payload{Active: true, AccessToken: &tokenPayload{
 			Object:        "access_token",
 			AccessToken:   a.token.value,
@@ -182,9 +181,9 @@ func spoilPayload(a *answer, kind FaultKind, now time.Time) {
 	p := a.payload
 	switch kind {
 	case FaultNoToken:
-		p.AccessToken, a.serial = nil, 0
+		p.AccessToken, a.token = nil, issued{}
 	case FaultEmptyToken:
-		p.AccessToken.AccessToken, a.serial = "", 0
+		p.AccessToken.AccessToken, a.token = "", issued{}
 	case FaultControlCharacters:
 		p.AccessToken.AccessToken += "\r\nX-Injected: 1\x00\x1b[31m"
 	case FaultActiveWithError:
@@ -193,7 +192,7 @@ func spoilPayload(a *answer, kind FaultKind, now time.Time) {
 		past := now.Add(-time.Hour).Format(timeFormat)
 		p.AccessToken.ExpiresAt = &past
 	case FaultUnknownError:
-		*p, a.serial = payload{Error: "provider_under_maintenance"}, 0
+		*p, a.token = payload{Error: "provider_under_maintenance"}, issued{}
 	case FaultExtraFields:
 		p.Extra = &extraPayload{Kind: "unknown", Items: []string{"one", "two"}}
 		if p.AccessToken != nil {

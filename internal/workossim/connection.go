@@ -94,12 +94,17 @@ func (c Connection) expiryOfTokenIssuedAt(at time.Time) time.Time {
 
 // accessToken is one token that was issued.
 type accessToken struct {
-	value   string
-	serial  int       // 1 for a connection's first; 0: there is no token
-	expires time.Time // zero: never
+	value string
+	issued
 }
 
-func (t accessToken) validAt(at time.Time) bool {
+// issued says which of a connection's tokens one is.
+type issued struct {
+	serial  int       // 1 for a connection's first; 0: there is no token
+	expires time.Time // of that token; zero: never
+}
+
+func (t issued) validAt(at time.Time) bool {
 	return t.serial > 0 && (t.expires.IsZero() || at.Before(t.expires))
 }
 

@@ -28,7 +28,8 @@ func (s *Simulator) decide(c call) (*answer, Request) {
 	}
 	a.requestID = fmt.Sprintf("req_sim_%08d", s.journal.nextNumber())
 	request := Request{
-		Time: now, ID: c.id, Key: Fingerprint(c.key), Status: a.status, Result: a.result, TokenSerial: a.serial, TokenExpiresAt: a.expires,
+		Time: now, ID: c.id, Key: Fingerprint(c.key), Status: a.status, Result: a.result,
+		TokenSerial: a.token.serial, TokenExpiresAt: a.token.expires,
 		UserAgent: c.userAgent, RequestID: a.requestID, Proto: c.proto,
 	}
 	s.journal.add(request)

@@ -101,6 +101,27 @@ func TestFaultsThatSpoilAnAnswer(t *testing.T) {
 	}
 }
 
+func TestNoTokenIsRecordedForAnAnswerThatHasLostIt(t *testing.T) {
+	for kind, held := range map[workossim.FaultKind]bool{
+		workossim.FaultNoToken: false, workossim.FaultEmptyToken: false, workossim.FaultUnknownError: false,
+		workossim.FaultMalformedJSON: true, workossim.FaultExpiredToken: true,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			h := newHarness(t, workossim.Connection{ID: alice})
+			h.sim.Inject(workossim.Fault{Kind: kind})
+			h.call(alice)
+			var serial int
+			var expires time.Time
+			if held {
+				serial, expires = 1, start.Add(workossim.DefaultLifetime)
+			}
+			if got := h.sim.Requests()[0]; got.TokenSerial != serial || !got.TokenExpiresAt.Equal(expires) {
+				t.Errorf("recorded token %d until %s, want token %d until %s", got.TokenSerial, got.TokenExpiresAt, serial, expires)
+			}
+		})
+	}
+}
+
 func TestSpoiledAnswersAreRefreshedAllTheSame(t *testing.T) {
 	h := newHarness(t, workossim.Connection{ID: alice, Lifetime: time.Minute})
 	h.sim.Inject(workossim.Fault{Kind: workossim.FaultTruncatedJSON, Times: 1})

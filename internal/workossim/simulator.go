@@ -208,8 +208,7 @@ func (s *Simulator) issue(a *account) {
 	s.serials[a.ID]++
 	serial := s.serials[a.ID]
 	a.token = accessToken{
-		value:   tokenValue(s.tokenMarker, a.Connection, serial),
-		serial:  serial,
-		expires: a.expiryOfTokenIssuedAt(s.now()),
+		value:  tokenValue(s.tokenMarker, a.Connection, serial),
+		issued: issued{serial: serial, expires: a.expiryOfTokenIssuedAt(s.now())},
 	}
 }
