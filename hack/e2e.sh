@@ -20,21 +20,29 @@ fail() {
   exit 1
 }
 
-# run COMMAND...: runs it so that a signal to this script ends it. bash would wait for it otherwise.
+# run COMMAND...: runs it in a process group of its own, so that a signal to this script, for which bash would wait until the
+# command has ended, ends all of it: make and ginkgo do not pass signals on.
 child=
 run() {
   local code=0
-  "$@" &
+  set -m
+  "$@" </dev/null &
   child=$!
+  set +m
   wait "$child" || code=$?
   child=
   return "$code"
 }
 
 stop() {
+  local waited
   if [[ -n $child ]]; then
-    kill -TERM "$child" 2>/dev/null || true
-    wait "$child" || true
+    kill -TERM -- "-$child" 2>/dev/null || true
+    for ((waited = 0; waited < 60; waited++)); do
+      kill -0 "$child" 2>/dev/null || break
+      sleep 1
+    done
+    kill -KILL -- "-$child" 2>/dev/null || true
   fi
   exit "$1"
 }
