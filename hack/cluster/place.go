@@ -91,10 +91,14 @@ func (p place) look() (condition, int, error) {
 	if started, running := startOf(id); !running || started != since {
 		return remains, 0, nil // it has ended; its number may have been given to another process
 	}
-	if _, err := os.Stat(p.ready()); err != nil {
+	switch _, err := os.Stat(p.ready()); {
+	case errors.Is(err, fs.ErrNotExist):
 		return starting, id, nil
+	case err != nil:
+		return starting, id, fmt.Errorf("looking whether the cluster is up: %w", err)
+	default:
+		return ready, id, nil
 	}
-	return ready, id, nil
 }
 
 // identify notes which process is process 1 of the cluster: its ID, and when it was started, since IDs are used again.
