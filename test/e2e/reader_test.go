@@ -48,31 +48,35 @@ func (c connection) tokens() map[int]issued {
 	return tokens
 }
 
-// delays checks what a reader has found against what WorkOS has handed out, and gives how long each rotation took from the
-// answer of WorkOS to the file.
+// judge checks what a reader has found until now against what WorkOS has handed out, and gives how long each rotation took from
+// the answer of WorkOS to the file.
 //
 //   - each token is beside its own expiry;
 //   - no token is skipped, and none comes back;
 //   - none is still in the file when it expires.
-func (c connection) delays(found []sight) []time.Duration {
-	GinkgoHelper()
-	tokens := c.tokens()
+func judge(tokens map[int]issued, found []sight, now time.Time) ([]time.Duration, error) {
 	var delays []time.Duration
 	for i, s := range found {
 		token, known := tokens[s.Serial]
-		Expect(known).To(BeTrue(), "the file has token %d, which WorkOS has not handed out: %+v", s.Serial, found)
-		Expect(s.ExpiresAt).To(Equal(token.expires.UTC().Format(time.RFC3339)), "the expiry beside token %d", s.Serial)
-		if i == 0 {
-			continue
+		until := now
+		if i+1 < len(found) {
+			until = found[i+1].At
 		}
-		before := found[i-1]
-		Expect(s.Serial).To(Equal(before.Serial+1), "%+v", found)
-		Expect(s.At).To(BeTemporally("<", tokens[before.Serial].expires), "token %d was in the file when it had expired", before.Serial)
+		switch expiry := token.expires.UTC().Format(time.RFC3339); {
+		case !known:
+			return nil, fmt.Errorf("the file has token %d, which WorkOS has not handed out", s.Serial)
+		case s.ExpiresAt != expiry:
+			return nil, fmt.Errorf("token %d expires at %s, and beside it is %s", s.Serial, expiry, s.ExpiresAt)
+		case !until.Before(token.expires):
+			return nil, fmt.Errorf("token %d was in the file when it had expired", s.Serial)
+		case i == 0:
+			continue
+		case s.Serial != found[i-1].Serial+1:
+			return nil, fmt.Errorf("token %d came after token %d", s.Serial, found[i-1].Serial)
+		}
 		delays = append(delays, s.At.Sub(token.at))
 	}
-	last := found[len(found)-1]
-	Expect(time.Now()).To(BeTemporally("<", tokens[last.Serial].expires), "token %d is in the file and has expired", last.Serial)
-	return delays
+	return delays, nil
 }
 
 // summary of durations, for people.

@@ -42,7 +42,10 @@ var _ = Describe("A pod that mounts the Secret", func() {
 
 		var delays []time.Duration
 		for i, c := range connections {
-			delays = append(delays, c.delays(sights(namespace, tokenName(i)))...)
+			found := sights(namespace, tokenName(i))
+			own, err := judge(c.tokens(), found, time.Now())
+			Expect(err).NotTo(HaveOccurred(), "%+v", found)
+			delays = append(delays, own...)
 			for _, request := range c.requests() {
 				Expect(request.TokenSerial).NotTo(BeZero(), "%+v", request)
 			}
