@@ -70,6 +70,7 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 			apply(connect().token(namespace, tokenName(i)))
 		}
 		kubectl("wait", "pipestokens", "--all", "--namespace="+namespace, "--for=condition=Ready", "--timeout=1m")
+		awaitGarbageCollector(namespace)
 		expectNoCanaries(operatorNamespace)
 		for _, step := range orderOf(namespace) {
 			By("kubectl delete " + strings.Join(step, " "))
@@ -140,6 +141,20 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 })
 
 func installer() string { return filepath.Join(with.Dist, "install.yaml") }
+
+// awaitGarbageCollector waits until Kubernetes' garbage collector watches PipesTokens. It looks for new kinds every 30 seconds, and
+// after a kind that comes back less often than that. What it has not seen when the CRD goes, it never collects.
+func awaitGarbageCollector(namespace string) {
+	GinkgoHelper()
+	created := get[header]("customresourcedefinition", "pipestokens.pipes.workos.com").CreationTimestamp
+	Eventually(time.Now, 2*time.Minute).Should(BeTemporally(">", created.Add(time.Minute)))
+	apply(connect().token(namespace, "first"))
+	waitForReason(namespace, "first", "TokenSynced", time.Minute)
+	kubectl("delete", "pipestoken", "first", "--namespace="+namespace)
+	Eventually(func() string {
+		return kubectl("get", "secret", "first", "--namespace="+namespace, "--ignore-not-found", "--output=name")
+	}).Should(BeEmpty())
+}
 
 // expectNothingLeft looks for what an install and its PipesTokens make. Garbage collection takes a moment.
 func expectNothingLeft() {
