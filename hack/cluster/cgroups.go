@@ -31,7 +31,7 @@ const optionalController = "hugetlb"
 
 // unified says whether the machine has control groups of version 2 alone.
 func (c cgroups) unified() bool {
-	_, err := os.Stat(filepath.Join(c.root, "cgroup.controllers"))
+	_, err := os.Stat(filepath.Join(c.root, availableControllers))
 	return err == nil
 }
 
@@ -41,12 +41,12 @@ func (c cgroups) check() error {
 		return fmt.Errorf("there is no cgroup controller %q under %s, which a kubelet needs: mount it, or point KUBECONFIG at another cluster", controller, c.root)
 	}
 	if c.unified() {
-		text, err := os.ReadFile(filepath.Join(c.root, "cgroup.controllers"))
+		available, err := c.controllers(availableControllers)
 		if err != nil {
-			return fmt.Errorf("reading the cgroup controllers: %w", err)
+			return err
 		}
 		for _, controller := range wantedControllers {
-			if !slices.Contains(strings.Fields(string(text)), controller) {
+			if !slices.Contains(available, controller) {
 				return missing(controller)
 			}
 		}
@@ -103,12 +103,12 @@ func (c cgroups) make() error {
 // enable gives the cgroup of the cluster its controllers, and lets it give them on. It does both: systemd takes from the root
 // what no group below gives on.
 func (c cgroups) enable() error {
-	available, err := os.ReadFile(filepath.Join(c.root, "cgroup.controllers"))
+	available, err := c.controllers(availableControllers)
 	if err != nil {
-		return fmt.Errorf("reading the cgroup controllers: %w", err)
+		return err
 	}
 	controllers := wantedControllers
-	if slices.Contains(strings.Fields(string(available)), optionalController) {
+	if slices.Contains(available, optionalController) {
 		controllers = append(slices.Clone(controllers), optionalController)
 	}
 	enable := []byte("+" + strings.Join(controllers, " +"))
@@ -120,8 +120,20 @@ func (c cgroups) enable() error {
 	return nil
 }
 
-// subtreeControl is the file with the controllers that a group gives to those in it.
-const subtreeControl = "cgroup.subtree_control"
+// The files of a group of version 2 with the controllers that it has, and with those that it gives to the groups in it.
+const (
+	availableControllers = "cgroup.controllers"
+	subtreeControl       = "cgroup.subtree_control"
+)
+
+// controllers are those in one of these files of the root.
+func (c cgroups) controllers(file string) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(c.root, file))
+	if err != nil {
+		return nil, fmt.Errorf("reading the cgroup controllers: %w", err)
+	}
+	return strings.Fields(string(text)), nil
+}
 
 func inherit(from, to, name string) error {
 	value, err := os.ReadFile(filepath.Join(from, name))

@@ -13,7 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pipes-operator/pipes-operator/hack/internal/process"
 )
@@ -56,12 +56,12 @@ func (n *node) apiServerReady(ctx context.Context) error {
 	return client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 }
 
+// client is how the node itself talks to its API server.
 func (n *node) client() (*kubernetes.Clientset, error) {
-	config, err := n.admin()
+	config, err := clientcmd.BuildConfigFromFlags("", n.place.path("etc", "admin"))
 	if err != nil {
 		return nil, err
 	}
-	config = rest.CopyConfig(config)
 	config.QPS = -1 // the API server's own limits do
 	return kubernetes.NewForConfig(config)
 }

@@ -25,7 +25,7 @@ func down(p place, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if found == starting || found == ready {
+	if found.running() {
 		if err := end(p, pid, deadline); err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func end(p place, pid int, deadline time.Time) error {
 		return fmt.Errorf("ending the cluster: %w", err)
 	}
 	for time.Now().Before(deadline) {
-		if found, _, err := p.look(); err != nil || found != starting && found != ready {
+		if found, _, err := p.look(); err != nil || !found.running() {
 			return err
 		}
 		time.Sleep(20 * time.Millisecond)

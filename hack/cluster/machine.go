@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // host is where a cluster changes something of the machine that is not its own.
@@ -47,7 +46,7 @@ func noteMachine(h host, file string) error {
 		state.Sysctls[name] = string(value)
 	}
 	if h.cgroups.unified() {
-		controllers, err := h.cgroups.given()
+		controllers, err := h.cgroups.controllers(subtreeControl)
 		if err != nil {
 			return err
 		}
@@ -89,18 +88,9 @@ func restoreMachine(h host, file string) error {
 	return nil
 }
 
-// given are the controllers that the root gives to the groups in it.
-func (c cgroups) given() ([]string, error) {
-	text, err := os.ReadFile(filepath.Join(c.root, subtreeControl))
-	if err != nil {
-		return nil, fmt.Errorf("reading the cgroup controllers: %w", err)
-	}
-	return strings.Fields(string(text)), nil
-}
-
 // giveOnly has the root give no other controllers than these, but for those that somebody else has come to use.
 func (c cgroups) giveOnly(controllers []string) error {
-	now, err := c.given()
+	now, err := c.controllers(subtreeControl)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"time"
 
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -146,9 +145,4 @@ func (n *node) writeKubeconfig(file, server, user string, groups ...string) erro
 	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: user}
 	config.CurrentContext = name
 	return clientcmd.WriteToFile(*config, file)
-}
-
-// admin is how the node itself talks to its API server.
-func (n *node) admin() (*rest.Config, error) {
-	return clientcmd.BuildConfigFromFlags("", n.place.path("etc", "admin"))
 }

@@ -71,6 +71,9 @@ const (
 	ready                     // everything is
 )
 
+// running says whether process 1 of the cluster is.
+func (c condition) running() bool { return c == starting || c == ready }
+
 // look says what there is, with the process ID of process 1 where that is running.
 func (p place) look() (condition, int, error) {
 	if _, err := os.Stat(string(p)); errors.Is(err, fs.ErrNotExist) {

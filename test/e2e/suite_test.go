@@ -34,9 +34,8 @@ type settings struct {
 	Dist string
 	// Repository is the root of the repository.
 	Repository string
-	// Reuse says to take simulator and operator as an earlier run has left them, and to leave them: for work on one spec.
-	Reuse bool
-	// Ours says that what is installed is to be taken away at the end.
+	// Ours says that what is installed is to be taken away at the end. With E2E_REUSE, for work on one spec, simulator and
+	// operator are those that an earlier run has left, and stay.
 	Ours bool
 	// Simulator is the address (IP:port) of the simulated WorkOS in the cluster.
 	Simulator string
@@ -47,8 +46,7 @@ var with settings
 var _ = SynchronizedBeforeSuite(func() []byte {
 	with = settings{Kubectl: os.Getenv("E2E_KUBECTL"), Dist: os.Getenv("E2E_DIST"), Repository: os.Getenv("E2E_REPOSITORY")}
 	Expect(with.Kubectl).NotTo(BeEmpty(), "run this by `make test-e2e`")
-	with.Reuse = os.Getenv("E2E_REUSE") != ""
-	if with.Reuse {
+	if os.Getenv("E2E_REUSE") != "" {
 		with.Simulator = simulatorAddress()
 	} else {
 		refuseForeignCluster()
