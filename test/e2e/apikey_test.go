@@ -86,12 +86,6 @@ func (c connection) lastKey() string {
 	return requests[len(requests)-1].Key
 }
 
-// waitForEnvironment waits until Ready of a PipesEnvironment has a reason.
-func waitForEnvironment(namespace, reason string, limit time.Duration) {
-	GinkgoHelper()
-	waitFor(namespace, "pipesenvironment/default", `jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+reason, limit)
-}
-
 // operatorPods are the pods of the operator with how often each has been restarted.
 func operatorPods() string {
 	GinkgoHelper()

@@ -72,8 +72,17 @@ func waitFor(namespace, object, condition string, limit time.Duration) {
 // waitForReason waits until Ready of a PipesToken has a reason.
 func waitForReason(namespace, token, reason string, limit time.Duration) {
 	GinkgoHelper()
-	waitFor(namespace, "pipestoken/"+token, `jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+reason, limit)
+	waitFor(namespace, "pipestoken/"+token, readyReason+reason, limit)
 }
+
+// waitForEnvironment waits until Ready of the PipesEnvironment default has a reason.
+func waitForEnvironment(namespace, reason string, limit time.Duration) {
+	GinkgoHelper()
+	waitFor(namespace, "pipesenvironment/default", readyReason+reason, limit)
+}
+
+// readyReason is what stands before a reason after --for=.
+const readyReason = `jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`
 
 // newNamespace makes a namespace that enforces the Pod Security Standard restricted and that may use the PipesEnvironment.
 // It is deleted after the spec.
