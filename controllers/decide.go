@@ -151,6 +151,9 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 	if seen.secret.Facts.TemplateHash != seen.template.Hash() {
 		return "the template has changed", time.Time{}
 	}
+	if seen.clockWasAhead() {
+		return "the clock was ahead when the token was obtained", time.Time{}
+	}
 	if due := seen.nextDue(); !seen.now.Before(due) {
 		return "renewal is due", latest(due, seen.attempt.notBefore)
 	}
@@ -175,6 +178,13 @@ func (seen observation) nextDue() time.Time {
 		return renewal.NextRefresh(token, latest(seen.attempt.at, token.Obtained), refreshInterval(seen.token))
 	}
 	return renewal.Time(token, renewBefore(seen.token))
+}
+
+// clockWasAhead says whether the Secret was written by a clock that was ahead: when to renew cannot be told from what it says then.
+// Clocks of replicas are apart by less than the tolerance, so that one that takes over finds nothing wrong.
+func (seen observation) clockWasAhead() bool {
+	const tolerance = time.Minute
+	return seen.secret.Facts.ObtainedAt.After(seen.now.Add(tolerance))
 }
 
 func renewalToken(seen observation) renewal.Token {

@@ -46,7 +46,7 @@ func judgeToken(seen observation, token workos.Token) verdict {
 				"WorkOS returns a token that has expired: it may be about to refresh it; if this lasts, compare the clocks and have the user connect again"}}
 		}
 	}
-	if seen.secret.State == tokensecret.Intact && facts.SameToken(seen.secret.Facts) {
+	if seen.secret.State == tokensecret.Intact && facts.SameToken(seen.secret.Facts) && !seen.clockWasAhead() {
 		if facts.TemplateHash == seen.secret.Facts.TemplateHash {
 			return verdict{}
 		}

@@ -15,6 +15,8 @@ import (
 // attempt is what this process remembers of its last try for one object: a call to WorkOS, or a look at a name that was taken.
 // The status says the same, but may lag behind, when it could not be written. What the Secret holds stands in the Secret alone.
 type attempt struct {
+	// noted is when this was noted, by the clock of that time.
+	noted time.Time
 	// at is when the last try was made. Zero: none by this process.
 	at time.Time
 	// notBefore is the earliest time of the next one.
@@ -33,6 +35,21 @@ type attempt struct {
 	requestWaits bool
 	// client is the version of the environment's client that the last try used.
 	client uint64
+}
+
+// asOf is what was noted, at now. If the clock has been set back since, waits end after as long as they would have.
+func (a attempt) asOf(now time.Time) attempt {
+	back := a.noted.Sub(now)
+	if back <= 0 {
+		return a
+	}
+	a.noted = now
+	for _, instant := range []*time.Time{&a.at, &a.notBefore} {
+		if !instant.IsZero() {
+			*instant = instant.Add(-back)
+		}
+	}
+	return a
 }
 
 // memory keeps one entry for each PipesToken that this process has looked at.

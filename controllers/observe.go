@@ -134,10 +134,10 @@ func (r *PipesTokenReconciler) lookAgain(ctx context.Context, seen observation, 
 // costs no call, it takes tries that its predecessor has made, as the status tells them, as made now.
 func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	if known, ok := r.memory.attempt(seen.token); ok {
-		return known
+		return known.asOf(seen.now)
 	}
 	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.now)
-	assumed := attempt{client: seen.client, found: foundBefore(seen.token)}
+	assumed := attempt{noted: seen.now, client: seen.client, found: foundBefore(seen.token)}
 	switch {
 	case assumed.found.present() && traits[assumed.found.reason].pace == backOff:
 		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.Backoff(1, seed))

@@ -62,7 +62,7 @@ func (r *PipesTokenReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, fmt.Errorf("reading the PipesToken: %w", err)
 	}
 
-	now := r.Clock.Now()
+	now := r.Clock.Now().Round(0) // instants that are stored have no monotonic reading, and none may be compared by one
 	r.Metrics.Enter(request.NamespacedName, token.Status, now)
 	seen, err := r.observe(ctx, token, now)
 	if err != nil {

@@ -68,7 +68,7 @@ func (done outcome) doubt() time.Time {
 // nextAttempt is what to remember of this pass for the next one.
 func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 	next := done.attempt
-	next.client = done.client
+	next.noted, next.client = done.now, done.client
 	switch looked := done.finding.reason == v1alpha1.SecretConflictReason && !done.now.Before(next.notBefore); {
 	case done.tried || looked:
 		if done.answer.Outcome != workos.OutcomeHeld { // which leaves everything as it was

@@ -1,0 +1,313 @@
+package controllers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	k8sjson "sigs.k8s.io/json"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/grants"
+	"github.com/pipes-operator/pipes-operator/internal/redact"
+	"github.com/pipes-operator/pipes-operator/internal/renewal"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+)
+
+const (
+	// fuzzToken is the token that WorkOS returns. It is in no input, and has to be in nothing that is shown.
+	fuzzToken = "canary_token_5up3r_s3cr3t"
+	// longestMessage and longestNote are what the API server takes of a condition and of an event.
+	longestMessage, longestNote = 32768, 1024
+)
+
+// FuzzPass: a PipesToken of whatever an API server may have stored, under this CRD or an older one, meets a Secret, a
+// PipesEnvironment and an answer of WorkOS of every kind. Some passes later it has a status that an API server takes, without the
+// token, and it comes back.
+func FuzzPass(f *testing.F) {
+	f.Add([]byte(`{"metadata":{"name":"alice","namespace":"agents","uid":"uid"},"spec":{"slug":"github","userID":"user_1"}}`),
+		"No such integration.", "repo", int64(3600), []byte("choices"))
+	f.Fuzz(func(t *testing.T, object []byte, message, scope string, lifetime int64, choices []byte) {
+		token := &v1alpha1.PipesToken{}
+		if err := k8sjson.UnmarshalCaseSensitivePreserveInts(object, token); err != nil || strings.Contains(string(object), "canary") {
+			return
+		}
+		p := &passes{T: t, token: token, now: noon, choices: choices}
+		if p.inherited = p.below(2) == 1; !p.inherited {
+			token.Status = v1alpha1.PipesTokenStatus{}
+		}
+		p.stored = p.storedSecret()
+		for range 4 {
+			p.make(p.answer(message, scope, lifetime))
+		}
+	})
+}
+
+// passes are what follows one another for one PipesToken.
+type passes struct {
+	*testing.T
+	reconciler PipesTokenReconciler
+	token      *v1alpha1.PipesToken
+	now        time.Time
+	// stored is the Secret's metadata; nil when there is none.
+	stored *metav1.PartialObjectMetadata
+	// inherited: the first pass finds a status, of whatever the input has. What is taken over of it is not checked.
+	inherited bool
+	// choices are used up byte by byte. When there are none left, each choice is the first.
+	choices []byte
+}
+
+func (p *passes) below(n int) int {
+	if len(p.choices) == 0 {
+		return 0
+	}
+	choice := int(p.choices[0]) % n
+	p.choices = p.choices[1:]
+	return choice
+}
+
+// make is Reconcile without a client: what it reads is at hand, and what it writes is checked and kept.
+func (p *passes) make(answer workos.Answer) {
+	seen := p.observe()
+	decided := decide(seen)
+	done := outcome{observation: seen, finding: decided.finding}
+	switch decided.action {
+	case fetch:
+		if decided.cause == "" {
+			p.Error("a fetch without a cause")
+		}
+		p.fetch(&done, answer)
+	case withdraw:
+		p.clear(&done)
+	case relabel:
+		if _, err := seen.secret.MetadataPatch(p.token); err != nil {
+			p.Error(err)
+		}
+	case wait:
+	}
+	p.report(done)
+}
+
+func (p *passes) observe() observation {
+	seen := observation{now: p.now, token: p.token, environmentName: p.reconciler.environmentOf(p.token)}
+	seen.template, seen.templateErr = tokensecret.Compile(p.token.Spec.SecretTemplate)
+	if seen.environment = p.environment(); seen.environment != nil {
+		seen.granted = grants.Allowed(seen.environment, grants.Claim{
+			Namespace: p.token.Namespace, Slug: p.token.Spec.Slug, UserID: p.token.Spec.UserID, OrganizationID: p.token.Spec.OrganizationID,
+		})
+	}
+	seen.secret = tokensecret.Observe(p.stored, p.token, seen.template)
+	seen.attempt = p.reconciler.recall(seen)
+	seen.standing = stillStanding(seen)
+	return seen
+}
+
+// environment grants all, or some, or is not there.
+func (p *passes) environment() *v1alpha1.PipesEnvironment {
+	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: "pipes-system", Name: "default"}}
+	switch p.below(6) {
+	case 1:
+		return nil
+	case 2:
+		return environment
+	default:
+		environment.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}}}}
+		return environment
+	}
+}
+
+// storedSecret is none, one as the operator wrote it, or one that somebody has been at.
+func (p *passes) storedSecret() *metav1.PartialObjectMetadata {
+	facts := tokensecret.Facts{ObtainedAt: p.now.Add(-50 * time.Minute), ExpiresAt: p.now.Add(10 * time.Minute), TemplateHash: "old", TokenHash: "hash"}
+	if template, err := tokensecret.Compile(p.token.Spec.SecretTemplate); err == nil {
+		facts.TemplateHash = template.Hash()
+	}
+	stored := secretOf(p.token, tokensecret.Content{Facts: facts, Data: map[string][]byte{
+		tokensecret.AccessTokenKey: nil, tokensecret.ExpiresAtKey: nil, tokensecret.ScopesKey: nil,
+	}})
+	switch p.below(6) {
+	case 0:
+		return nil
+	case 1:
+		stored.OwnerReferences = nil
+	case 2:
+		stored.OwnerReferences[0].UID = "somebody else's"
+	case 3:
+		stored.ManagedFields = nil
+	case 4:
+		stored.Annotations, stored.ManagedFields = nil, nil
+	}
+	return stored
+}
+
+// secretOf are the metadata of the Secret just after we have written content.
+func secretOf(token *v1alpha1.PipesToken, content tokensecret.Content) *metav1.PartialObjectMetadata {
+	secret := tokensecret.New(token, content)
+	fields := func(keys []string) map[string]any {
+		set := map[string]any{}
+		for _, key := range keys {
+			set["f:"+key] = struct{}{}
+		}
+		return set
+	}
+	owned, err := json.Marshal(map[string]any{
+		"f:data":     fields(slices.Collect(maps.Keys(content.Data))),
+		"f:metadata": map[string]any{"f:annotations": fields(slices.Collect(maps.Keys(secret.Annotations)))},
+	})
+	if err != nil {
+		panic(err)
+	}
+	secret.ResourceVersion = "1"
+	secret.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: tokensecret.FieldManager, FieldsV1: metav1.NewFieldsV1(string(owned))}}
+	return &metav1.PartialObjectMetadata{ObjectMeta: secret.ObjectMeta}
+}
+
+// answer is one of those that package workos gives, within the bounds that it promises.
+func (p *passes) answer(message, scope string, lifetime int64) workos.Answer {
+	answer := workos.Answer{
+		Outcome: workos.Outcomes()[p.below(len(workos.Outcomes()))], Message: printable(message), Sent: p.below(4) > 0,
+		RetryAfter: []time.Duration{0, 0, time.Millisecond, time.Hour}[p.below(4)],
+	}
+	if answer.Outcome == workos.OutcomeToken {
+		answer.Message, answer.Sent = "", true
+		answer.Token = workos.Token{Value: redact.NewString(fuzzToken)}
+		if expires := p.now.Add(time.Duration(lifetime % (1 << 34) * int64(time.Second))); expires.Year() < 9999 && expires.Unix() > 0 && lifetime != 0 {
+			answer.Token.ExpiresAt = expires
+		}
+		if scope = printable(scope); scope != "" {
+			answer.Token.Scopes, answer.Token.MissingScopes = []string{scope}, []string{scope, scope}
+		}
+	}
+	if answer.Sent {
+		answer.RequestID = "req_" + strings.Repeat("x", p.below(120))
+	}
+	return answer
+}
+
+func (p *passes) fetch(done *outcome, answer workos.Answer) {
+	done.tried, done.answer = true, answer
+	done.repaired = done.secret.State != tokensecret.Intact && done.attempt.intact
+	judged := judge(done.observation, answer)
+	done.finding = judged.finding
+	switch {
+	case judged.write:
+		p.write(done, judged.content)
+	case traits[judged.finding.reason].withdraws:
+		p.clear(done)
+	}
+}
+
+// write succeeds, is refused, or comes too late.
+func (p *passes) write(done *outcome, content tokensecret.Content) {
+	if done.secret.State != tokensecret.Absent {
+		if patch, err := done.secret.WritePatch(p.token, content); err != nil || !json.Valid(patch) {
+			p.Errorf("%v with %s", err, patch)
+		}
+	}
+	switch p.below(4) {
+	case 2:
+		done.finding = finding{v1alpha1.SecretRejectedReason, printable(scrub("no: "+string(content.Data[tokensecret.AccessTokenKey]), done.answer.Token.Value, content))}
+	case 1:
+		done.unfinished, done.finding = errors.New("too late"), done.standing
+	default:
+		p.stored = secretOf(p.token, content)
+		done.secret = tokensecret.Observe(p.stored, p.token, done.template)
+		if done.secret.State != tokensecret.Intact {
+			p.Errorf("just written, the Secret is %s", done.secret.State)
+		}
+	}
+}
+
+// clear is inactivePolicy at its default.
+func (p *passes) clear(done *outcome) {
+	if !done.secret.IsOurs() {
+		return
+	}
+	if patch, err := done.secret.ClearPatch(p.token); err != nil || !json.Valid(patch) {
+		p.Errorf("%v with %s", err, patch)
+	}
+	emptied := p.stored.DeepCopy()
+	emptied.Annotations, emptied.ManagedFields = nil, nil
+	p.stored = emptied
+	done.secret = tokensecret.Observe(emptied, p.token, done.template)
+}
+
+// report is that of the reconciler, with every promise about it checked.
+func (p *passes) report(done outcome) {
+	status := statusOf(done)
+	done.attempt = nextAttempt(done, status)
+	p.reconciler.memory.remember(done.token, done.attempt)
+	after := renewal.Wait(done.now, nextTry(done), done.expiry(), done.doubt())
+	if after <= 0 || after > 30*time.Minute {
+		p.Errorf("comes back after %v", after)
+	}
+	p.expectStatus(status)
+	recorder := &notes{T: p.T}
+	(&PipesTokenReconciler{Recorder: recorder}).announce(p.token, status)
+	shown, err := json.Marshal([]any{status, statusConfiguration(p.token, status), recorder.text, fmt.Sprintf("%v %+v", done.finding, done.attempt)})
+	if err != nil || strings.Contains(string(shown), fuzzToken) || strings.Contains(fmt.Sprintf("%+v %#v", done.answer, done.finding), fuzzToken) {
+		p.Errorf("%v, or the token is shown: %s", err, shown)
+	}
+	p.token.Status, done.token.Status = status, status
+	if again := statusOf(done); !sameStatus(again, status) {
+		p.Errorf("the same pass again would write the status again: %+v, %+v", status, again)
+	}
+	p.now = p.now.Add(after)
+}
+
+var conditionReason = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
+
+// expectStatus: the API server takes it, and a user can read it.
+func (p *passes) expectStatus(status v1alpha1.PipesTokenStatus) {
+	marks := 0
+	for i, c := range status.Conditions {
+		if slices.ContainsFunc(status.Conditions[:i], func(other metav1.Condition) bool { return other.Type == c.Type }) {
+			p.Errorf("two conditions %s", c.Type)
+		}
+		if !p.inherited && (!conditionReason.MatchString(c.Reason) || c.Message == "" || c.LastTransitionTime.IsZero()) {
+			p.Errorf("the API server refuses %+v", c)
+		}
+		if c.Type == v1alpha1.StalledCondition || c.Type == v1alpha1.ReconcilingCondition {
+			marks++
+		}
+		if p.isOfTheCRD() && len(c.Message) > longestMessage {
+			p.Errorf("the message of %s has %d bytes", c.Type, len(c.Message))
+		}
+	}
+	ready := readyOf(status)
+	if ready.Type == "" || marks > 1 || marks == 1 && ready.Status == metav1.ConditionTrue {
+		p.Errorf("%d marks beside %+v", marks, ready)
+	}
+}
+
+// isOfTheCRD says whether the names that messages quote are no longer than the CRD lets them be.
+func (p *passes) isOfTheCRD() bool {
+	spec, name := p.token.Spec, p.token.Name+p.token.Namespace
+	if spec.EnvironmentRef != nil {
+		name += spec.EnvironmentRef.Name + spec.EnvironmentRef.Namespace
+	}
+	return len(spec.Slug+spec.UserID+spec.OrganizationID) <= 3*128 && len(spec.SecretName+name) <= 3*253+2*63 && len(p.token.Status.Conditions) <= 8
+}
+
+// notes take events.
+type notes struct {
+	*testing.T
+	text []string
+}
+
+func (n *notes) Eventf(_, _ runtime.Object, _, reason, action, note string, args ...any) {
+	text := fmt.Sprintf(note, args...)
+	if reason == "" || action == "" || len(text) > longestNote {
+		n.Errorf("the API server refuses event %q, %q, %q", reason, action, text)
+	}
+	n.text = append(n.text, text)
+}

@@ -1,0 +1,404 @@
+//go:build reliability
+
+package model_test
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"pgregory.net/rapid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// actions are all that can happen. What happens often in life stands here more than once.
+func (w *world) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"":                     func(*rapid.T) { w.buryTheDead(); w.check() },
+		"create token":         w.createToken,
+		"edit token":           w.editToken,
+		"delete token":         w.deleteToken,
+		"edit environment":     w.editEnvironment,
+		"label namespace":      w.labelNamespace,
+		"stranger":             func(t *rapid.T) { w.drawIntrusion(t)() },
+		"stranger, later":      func(t *rapid.T) { w.drawIntrusion(t)() },
+		"connect":              w.connect,
+		"connect, later":       w.connect,
+		"WorkOS fails":         w.failUpstream,
+		"WorkOS is well again": func(*rapid.T) { w.workos.ClearFaults() },
+		"API key":              w.changeKey,
+		"time passes":          w.advance,
+		"time passes, later":   w.advance,
+		"clock is set":         w.setClock,
+		"node stands still":    w.suspend,
+		"watch":                w.watch,
+		"pass":                 w.passWithPlan,
+		"pass, later":          w.passWithPlan,
+		"pass, once more":      w.passWithPlan,
+		"work":                 w.workOff,
+		"work, later":          w.workOff,
+		"thaw":                 w.thawOne,
+		"replica":              w.replica,
+		"garbage collection":   func(*rapid.T) { w.server.collectGarbage() },
+	}
+}
+
+func draw[T any](t *rapid.T, label string, from ...T) T {
+	return from[rapid.IntRange(0, len(from)-1).Draw(t, label)]
+}
+
+func (w *world) drawOperator(t *rapid.T) *operator {
+	return w.operators[rapid.IntRange(0, len(w.operators)-1).Draw(t, "operator")]
+}
+
+func (w *world) drawTokenKey(t *rapid.T) types.NamespacedName {
+	return types.NamespacedName{Namespace: draw(t, "namespace", tenants...), Name: draw(t, "name", tokenNames...)}
+}
+
+// templates are those of PipesTokens: literal metadata, other keys, one that cannot be used, and another type.
+var templates = []*v1alpha1.SecretTemplate{
+	nil,
+	{Labels: map[string]v1alpha1.LabelValue{"team": "a"}, Annotations: map[string]v1alpha1.AnnotationValue{"note": "one"}},
+	{Data: map[string]v1alpha1.DataTemplate{"config": "token={{ .AccessToken }} until {{ .ExpiresAt }}"}},
+	{Data: map[string]v1alpha1.DataTemplate{"config": "token={{ .AccessToken }} for {{ .UserID }}", "plain": "none"}},
+	{Data: map[string]v1alpha1.DataTemplate{"config": "{{ .Nothing }}"}},
+	{Type: "kubernetes.io/basic-auth", Data: map[string]v1alpha1.DataTemplate{"username": "x", "password": "{{ .AccessToken }}"}},
+}
+
+// createToken creates a PipesToken, or deletes it and creates another of the same name.
+func (w *world) createToken(t *rapid.T) {
+	key := w.drawTokenKey(t)
+	token := &v1alpha1.PipesToken{
+		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name},
+		Spec: v1alpha1.PipesTokenSpec{
+			Slug: draw(t, "slug", "github", "slack"), UserID: draw(t, "user", "u1", "u2"), OrganizationID: draw(t, "organization", "", "org1"),
+			SecretName: draw(t, "secret", "", "", "shared"), SecretTemplate: templates[rapid.IntRange(0, len(templates)-1).Draw(t, "template")],
+			InactivePolicy:  draw(t, "policy", v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyDelete, v1alpha1.InactivePolicyRetain),
+			RefreshInterval: &metav1.Duration{Duration: time.Hour},
+		},
+		// The default of the CRD.
+		Status: v1alpha1.PipesTokenStatus{Conditions: []metav1.Condition{{
+			Type: v1alpha1.ReadyCondition, Status: metav1.ConditionUnknown, Reason: v1alpha1.PendingReason, Message: "Waiting for the operator",
+		}}},
+	}
+	if key.Namespace == ownEnvironment.Namespace && rapid.Bool().Draw(t, "own environment") {
+		token.Spec.EnvironmentRef = &v1alpha1.EnvironmentReference{Namespace: ownEnvironment.Namespace, Name: ownEnvironment.Name}
+	}
+	w.server.remove(tokens, key)
+	w.server.put(tokens, token)
+	w.logf("user: creates %s for %v, Secret %q, template %v, %s", key, idOf(token), token.TargetSecretName(), token.Spec.SecretTemplate, token.Spec.InactivePolicy)
+	if rapid.Bool().Draw(t, "connected") {
+		w.putConnection(t, idOf(token))
+	}
+}
+
+func (w *world) drawToken(t *rapid.T) types.NamespacedName {
+	keys := w.server.keys(tokens)
+	if len(keys) == 0 {
+		t.Skip("there is no PipesToken")
+	}
+	return keys[rapid.IntRange(0, len(keys)-1).Draw(t, "token")]
+}
+
+// editToken changes one field that can be changed.
+func (w *world) editToken(t *rapid.T) {
+	key := w.drawToken(t)
+	field := draw(t, "field", "suspend", "policy", "renewBefore", "refreshInterval", "template", "refresh", "label")
+	template := templates[rapid.IntRange(0, 4).Draw(t, "template")]
+	number := rapid.IntRange(0, 3).Draw(t, "number")
+	w.logf("user: edits %s of %s (%d)", field, key, number)
+	w.server.edit(tokens, key, func(object client.Object) {
+		token := object.(*v1alpha1.PipesToken)
+		switch field {
+		case "suspend":
+			token.Spec.Suspend = !token.Spec.Suspend
+		case "policy":
+			token.Spec.InactivePolicy = []v1alpha1.InactivePolicy{v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyDelete, v1alpha1.InactivePolicyRetain}[number]
+		case "renewBefore":
+			token.Spec.RenewBefore = []*metav1.Duration{nil, {Duration: 30 * time.Second}, {Duration: 10 * time.Minute}, {Duration: 24 * time.Hour}}[number]
+		case "refreshInterval":
+			token.Spec.RefreshInterval = &metav1.Duration{Duration: []time.Duration{time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour}[number]}
+		case "template":
+			if secretType(token) == "" {
+				token.Spec.SecretTemplate = template
+			}
+		case "refresh":
+			token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: itoa(number)}
+		case "label":
+			token.Labels = map[string]string{"release": itoa(number)}
+		}
+	})
+}
+
+func secretType(token *v1alpha1.PipesToken) string {
+	if token.Spec.SecretTemplate == nil {
+		return ""
+	}
+	return string(token.Spec.SecretTemplate.Type)
+}
+
+// deleteToken deletes a PipesToken; kubectl delete --cascade=orphan takes its references off the Secret.
+func (w *world) deleteToken(t *rapid.T) {
+	key := w.drawToken(t)
+	orphan := rapid.Bool().Draw(t, "orphan")
+	w.logf("user: deletes %s, orphan %t", key, orphan)
+	uid := w.server.token(key).UID
+	w.server.remove(tokens, key)
+	if !orphan {
+		return
+	}
+	for _, secret := range w.server.keys(secrets) {
+		w.editSecret(secret, "garbage-collector", func(meta *secretEdit) {
+			meta.OwnerReferences = slices.DeleteFunc(meta.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == uid })
+		})
+	}
+}
+
+// editEnvironment withdraws or gives grants, changes the budget, or deletes the environment, or creates it anew.
+func (w *world) editEnvironment(t *rapid.T) {
+	key := draw(t, "environment", defaultEnvironment, defaultEnvironment, ownEnvironment)
+	names := v1alpha1.GrantNamespaces{Names: tenants}
+	grants := draw(t, "grants", nil,
+		[]v1alpha1.Grant{{Namespaces: names}},
+		[]v1alpha1.Grant{{Namespaces: names}},
+		[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{"tenant-a"}}, Slugs: []string{"github"}}},
+		[]v1alpha1.Grant{{Namespaces: names, OrganizationIDs: []string{"org1"}}, {Namespaces: names, UserIDs: []string{"u2"}}},
+		[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}}},
+	)
+	what := draw(t, "what", "grants", "grants", "grants", "delete", "budget")
+	w.logf("administrator: %s of %s: %v", what, key, grants)
+	if w.server.get(environments, key) == nil {
+		w.createEnvironment(key, grants, w.perMinute)
+		return
+	}
+	switch what {
+	case "delete":
+		w.server.remove(environments, key)
+	case "budget":
+		w.perMinute = w.mostPerMinute - int32(rapid.IntRange(0, 3).Draw(t, "less"))
+		fallthrough
+	default:
+		w.server.edit(environments, key, func(object client.Object) {
+			environment := object.(*v1alpha1.PipesEnvironment)
+			environment.Spec.Grants, environment.Spec.RequestsPerMinute = grants, w.perMinute
+		})
+	}
+}
+
+func (w *world) labelNamespace(t *rapid.T) {
+	name := types.NamespacedName{Name: draw(t, "namespace", tenants...)}
+	team := draw(t, "team", "a", "b")
+	w.logf("administrator: namespace %s is of team %s", name.Name, team)
+	w.server.edit(namespaces, name, func(object client.Object) { object.SetLabels(map[string]string{"team": team}) })
+}
+
+func (w *world) putConnection(t *rapid.T, id workossim.ID) {
+	connection := workossim.Connection{
+		ID: id, State: workossim.Connected, Scopes: []string{"repo"},
+		Lifetime: draw(t, "lifetime", 30*time.Second, 2*time.Minute, 10*time.Minute, time.Hour), NoExpiry: draw(t, "no expiry", false, false, false, true),
+		RefreshLead: draw(t, "lead", 0, time.Minute), AlwaysFresh: draw(t, "always fresh", false, false, true),
+	}
+	w.logf("WorkOS: %v is connected, for %s, no expiry %t", id, connection.Lifetime, connection.NoExpiry)
+	w.workos.Put(connection)
+	w.connections[id] = connection
+}
+
+// connect connects, disconnects, breaks or expires a connection.
+func (w *world) connect(t *rapid.T) {
+	id := workossim.ID{Slug: draw(t, "slug", "github", "slack"), UserID: draw(t, "user", "u1", "u2"), OrganizationID: draw(t, "organization", "", "org1")}
+	if keys := w.server.keys(tokens); len(keys) > 0 {
+		id = idOf(w.server.token(keys[rapid.IntRange(0, len(keys)-1).Draw(t, "token")]))
+	}
+	what := draw(t, "what", "connect", "connect", "expire", "remove", string(workossim.NotInstalled), string(workossim.NeedsReauthorization), strangeState)
+	switch what {
+	case "connect":
+		w.putConnection(t, id)
+		return
+	case "expire":
+		w.workos.Expire(id)
+	case "remove":
+		w.workos.Remove(id)
+		delete(w.connections, id)
+	default:
+		w.workos.SetState(id, workossim.State(what))
+		w.connections[id] = workossim.Connection{ID: id, State: workossim.State(what)}
+	}
+	w.logf("WorkOS: %v: %s", id, what)
+}
+
+// failUpstream injects one fault, of any kind but latency, which is what freezing is for.
+func (w *world) failUpstream(t *rapid.T) {
+	kinds := slices.DeleteFunc(workossim.FaultKinds(), func(k workossim.FaultKind) bool { return k == workossim.FaultLatency })
+	fault := workossim.Fault{Kind: draw(t, "kind", kinds...), Times: rapid.IntRange(0, 3).Draw(t, "times")}
+	if keys := w.server.keys(tokens); len(keys) > 0 && rapid.Bool().Draw(t, "one connection") {
+		fault.Match = ptr.To(idOf(w.server.token(keys[rapid.IntRange(0, len(keys)-1).Draw(t, "token")])))
+	}
+	switch fault.Kind {
+	case workossim.FaultStatus:
+		fault.Status = draw(t, "status", 400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504, 302, 204)
+	case workossim.FaultDateOffset:
+		fault.DateOffset = draw(t, "offset", -48*time.Hour, time.Hour)
+	case workossim.FaultRateLimited:
+		switch draw(t, "retry after", "none", "seconds", "date") {
+		case "seconds":
+			fault.RetryAfter = itoa(draw(t, "seconds", 1, 30, 300))
+		case "date":
+			fault.RetryAfterDate = draw(t, "date", time.Second, 2*time.Minute)
+		}
+	}
+	w.logf("WorkOS: fails with %s %d, %d times, for %v", fault.Kind, fault.Status, fault.Times, fault.Match)
+	w.workos.Inject(fault)
+}
+
+// changeKey rotates the API key, at WorkOS and in the cluster or at WorkOS only, or takes it away.
+func (w *world) changeKey(t *rapid.T) {
+	what := draw(t, "what", "rotate", "revoke", "delete")
+	w.logf("administrator: API key: %s", what)
+	switch what {
+	case "rotate":
+		w.rotateKey()
+	case "revoke":
+		w.workos.SetAPIKeys("another")
+	case "delete":
+		w.server.remove(secrets, types.NamespacedName{Namespace: defaultEnvironment.Namespace, Name: apiKeySecret})
+	}
+}
+
+func (w *world) advance(t *rapid.T) {
+	d := draw(t, "for", time.Second, 10*time.Second, time.Minute, 5*time.Minute, 31*time.Minute, 2*time.Hour, 48*time.Hour)
+	w.clock.SetTime(w.clock.Now().Add(d))
+	w.logf("%s pass", d)
+}
+
+// setClock sets the clock of one node wrong, or right.
+func (w *world) setClock(t *rapid.T) {
+	o := w.drawOperator(t)
+	o.skew = draw(t, "by", 0, 0, time.Minute, -time.Minute, 3*time.Hour, -3*time.Hour, 72*time.Hour, -72*time.Hour)
+	w.clocksWereWrong = w.clocksWereWrong || o.skew != 0
+	w.logf("%d: clock is off by %s", o.id, o.skew)
+}
+
+// suspend lets time pass by one node: its timers stand still.
+func (w *world) suspend(t *rapid.T) {
+	o := w.drawOperator(t)
+	d := draw(t, "for", 20*time.Second, 10*time.Minute, 5*time.Hour)
+	o.suspended += d
+	w.clocksWereWrong = true
+	w.clock.SetTime(w.clock.Now().Add(d))
+	w.logf("%d: stands still for %s", o.id, d)
+}
+
+// watch lets one watch of one operator see some of what has happened, or all of it at once.
+func (w *world) watch(t *rapid.T) {
+	o := w.drawOperator(t)
+	kind := draw(t, "kind", kinds...)
+	count := rapid.IntRange(0, 3).Draw(t, "count")
+	if count == 0 {
+		w.logf("%d: lists %s again", o.id, kind)
+		o.view.relist(kind)
+		return
+	}
+	o.view.deliver(kind, count)
+}
+
+// chance is one pass that could be made now.
+type chance struct {
+	controller string
+	request    reconcile.Request
+}
+
+// chances are all passes that o could make now.
+func (o *operator) chances() []chance {
+	o.view.deliverOwn(tokens, o.wrote[tokens])
+	var found []chance
+	for _, name := range controllerNames {
+		queue := o.queues[name]
+		for _, key := range sortedRequests(queue.entries) {
+			if queue.ready(key) && !o.wouldShareCall(key) {
+				found = append(found, chance{name, key})
+			}
+		}
+	}
+	return found
+}
+
+// wouldShareCall says whether a frozen pass may be waiting for WorkOS's answer for the same connection: a second pass would wait for
+// that answer too, and the model with it.
+func (o *operator) wouldShareCall(request reconcile.Request) bool {
+	if len(o.frozen) == 0 {
+		return false
+	}
+	token, _ := o.view.objects[tokens][request.NamespacedName].(*v1alpha1.PipesToken)
+	return token != nil && slices.ContainsFunc(o.frozen, func(p *pass) bool { return p.asking == idOf(token) })
+}
+
+// passWithPlan makes one pass, to one of whose requests something may happen.
+func (w *world) passWithPlan(t *rapid.T) {
+	o := w.drawOperator(t)
+	chances := o.chances()
+	if len(chances) == 0 {
+		o.view.catchUp()
+		if chances = o.chances(); len(chances) == 0 {
+			return
+		}
+	}
+	chosen := chances[rapid.IntRange(0, len(chances)-1).Draw(t, "pass")]
+	planned := plan{at: rapid.IntRange(0, 3).Draw(t, "request"), effect: draw(t, "effect",
+		nothing, refused, throttled, lost, crashBefore, crashAfter, freezeBefore, freezeAfter, intruded, intruded)}
+	switch planned.effect {
+	case intruded:
+		planned.intrude = w.drawIntrusion(t)
+	case freezeBefore, freezeAfter:
+		if len(o.frozen) == maxFrozen {
+			planned.effect = nothing
+		}
+	}
+	o.turn(chosen.controller, chosen.request, planned)
+}
+
+// workOff lets one operator see everything, and do everything that it has to do now.
+func (w *world) workOff(t *rapid.T) {
+	o := w.drawOperator(t)
+	o.drain()
+}
+
+func (o *operator) drain() {
+	for o.view.catchUp(); o.world.violation == ""; o.view.catchUp() {
+		chances := o.chances()
+		if len(chances) == 0 {
+			return
+		}
+		o.turn(chances[0].controller, chances[0].request, plan{})
+	}
+}
+
+func (w *world) thawOne(t *rapid.T) {
+	o := w.drawOperator(t)
+	if len(o.frozen) == 0 {
+		return
+	}
+	index := rapid.IntRange(0, len(o.frozen)-1).Draw(t, "frozen")
+	w.logf("%d: goes on with %s", o.id, o.frozen[index].request)
+	o.thaw(index)
+}
+
+// replica starts a second process, with a cache that may be old, or kills one.
+func (w *world) replica(t *rapid.T) {
+	const most = 2
+	if len(w.operators) == most {
+		index := rapid.IntRange(0, most-1).Draw(t, "operator")
+		w.logf("%d: is killed", w.operators[index].id)
+		w.operators[index].dead = true
+		return
+	}
+	at := max(0, len(w.server.history)-rapid.IntRange(0, 8).Draw(t, "old"))
+	o := newOperator(w, at)
+	w.logf("%d: starts, with a cache that is %d changes old", o.id, len(w.server.history)-at)
+	w.operators = append(w.operators, o)
+}

@@ -1,0 +1,332 @@
+//go:build reliability
+
+package model_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// look notes what the operator could know at the beginning of the pass.
+func (p *pass) look(o *operator) {
+	for _, kind := range []kind{tokens, environments} {
+		o.view.deliverOwn(kind, o.wrote[kind])
+	}
+	token, _ := o.view.objects[tokens][p.request.NamespacedName].(*v1alpha1.PipesToken)
+	if token == nil {
+		return
+	}
+	p.uid, p.policy = token.UID, string(token.Spec.InactivePolicy)
+	environment, _ := o.view.objects[environments][environmentOf(token)].(*v1alpha1.PipesEnvironment)
+	namespace := o.view.objects[namespaces][types.NamespacedName{Name: token.Namespace}]
+	p.granted = environment == nil || grants(environment, token, namespace.GetLabels())
+}
+
+func environmentOf(token *v1alpha1.PipesToken) types.NamespacedName {
+	if ref := token.Spec.EnvironmentRef; ref != nil {
+		return types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
+	}
+	return defaultEnvironment
+}
+
+// grants says in other words than internal/grants whether an environment lets token use it.
+func grants(environment *v1alpha1.PipesEnvironment, token *v1alpha1.PipesToken, labels map[string]string) bool {
+	if environment.Namespace == token.Namespace {
+		return true
+	}
+	for _, grant := range environment.Spec.Grants {
+		fits := slices.Contains(grant.Namespaces.Names, token.Namespace) || slices.Contains(grant.Namespaces.Names, "*")
+		if selector := grant.Namespaces.Selector; selector != nil && !fits {
+			fits = true
+			for key, value := range selector.MatchLabels {
+				fits = fits && labels[key] == value
+			}
+		}
+		if grant.Slugs != nil {
+			fits = fits && slices.Contains(grant.Slugs, token.Spec.Slug)
+		}
+		if grant.UserIDs != nil {
+			fits = fits && slices.Contains(grant.UserIDs, token.Spec.UserID)
+		}
+		if grant.OrganizationIDs != nil {
+			fits = fits && token.Spec.OrganizationID != "" && slices.Contains(grant.OrganizationIDs, token.Spec.OrganizationID)
+		}
+		if fits {
+			return true
+		}
+	}
+	return false
+}
+
+func idOf(token *v1alpha1.PipesToken) workossim.ID {
+	return workossim.ID{Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID}
+}
+
+// checkWrite looks at what a write of the operator has made of a Secret. Either may be nil.
+func (w *world) checkWrite(o *operator, key types.NamespacedName, before, after *corev1.Secret) {
+	p := o.pass
+	token := w.ownerOf(p, key, before, after)
+	if token == nil {
+		w.violated("invariant 5: a pass over %s has written Secret %s, which is not its own: %v", p.request, key, ownersOf(before))
+		return
+	}
+	w.checkForeignMetadata(key, before, after, token)
+	held, holds := tokensIn(before), tokensIn(after)
+	if after != nil {
+		w.expectNoCanary("the metadata of a Secret", metadataText(after))
+	}
+	switch {
+	case len(holds) > 1:
+		w.violated("invariant 1: Secret %s holds several tokens: %v", key, holds)
+	case len(holds) == 1:
+		w.checkToken(o, token, before, after, holds[0])
+	case len(held) > 0:
+		w.checkRemoval(o, token, before, held[0])
+	}
+}
+
+// ownerOf is the PipesToken of the pass, as it was when the pass began, if the Secret is its own: controlled by it, or orphaned with
+// its labels, or new.
+func (w *world) ownerOf(p *pass, key types.NamespacedName, before, after *corev1.Secret) *v1alpha1.PipesToken {
+	if before != nil {
+		controller := metav1.GetControllerOf(before)
+		orphaned := controller == nil && before.Labels[v1alpha1.ManagedByLabel] == v1alpha1.ManagedByValue &&
+			before.Labels[v1alpha1.TokenLabel] == p.request.Name
+		if !orphaned && (controller == nil || controller.UID != p.uid) {
+			return nil
+		}
+		if orphaned && after == nil {
+			return nil
+		}
+	}
+	if after != nil {
+		if controller := metav1.GetControllerOf(after); controller == nil || controller.UID != p.uid {
+			return nil
+		}
+	}
+	for i := len(w.server.history) - 1; i >= 0; i-- {
+		change := w.server.history[i]
+		if change.kind != tokens || change.key != p.request.NamespacedName || change.after == nil || change.after.GetUID() != p.uid {
+			continue
+		}
+		token := change.after.(*v1alpha1.PipesToken)
+		if key.Namespace == token.Namespace && key.Name == token.TargetSecretName() {
+			return token
+		}
+		return nil
+	}
+	return nil
+}
+
+func ownersOf(secret *corev1.Secret) any {
+	if secret == nil {
+		return nil
+	}
+	return secret.OwnerReferences
+}
+
+// checkForeignMetadata: what a stranger has added to our Secret stays.
+func (w *world) checkForeignMetadata(key types.NamespacedName, before, after *corev1.Secret, token *v1alpha1.PipesToken) {
+	if before == nil || after == nil {
+		return
+	}
+	for name, value := range before.Labels {
+		if strings.HasPrefix(name, "stranger") && after.Labels[name] != value {
+			w.violated("invariant 5: label %s of Secret %s is gone", name, key)
+		}
+	}
+	for name, value := range before.Annotations {
+		if strings.HasPrefix(name, "stranger") && after.Annotations[name] != value {
+			w.violated("invariant 5: annotation %s of Secret %s is gone", name, key)
+		}
+	}
+	for _, owner := range before.OwnerReferences {
+		if !slices.ContainsFunc(after.OwnerReferences, func(o metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(o, owner) }) {
+			w.violated("invariant 5: an owner of Secret %s is gone", key)
+		}
+	}
+	if !slices.Equal(before.Finalizers, after.Finalizers) || before.Type != after.Type {
+		w.violated("invariant 5: finalizers or type of Secret %s have changed", key)
+	}
+}
+
+// checkToken: it is one that WorkOS has issued for this very object, it has not expired, and no later one is replaced by it.
+func (w *world) checkToken(o *operator, token *v1alpha1.PipesToken, before, after *corev1.Secret, value string) {
+	key := client.ObjectKeyFromObject(after)
+	fact, known := w.issued[value]
+	expires := after.Annotations[tokensecret.ExpiresAtAnnotation]
+	switch {
+	case !known || fact.id != idOf(token):
+		w.violated("invariant 1: Secret %s holds a token of %v, and its object asks for %v", key, fact.id, idOf(token))
+		return
+	case !slices.ContainsFunc(fact.told, func(told time.Time) bool { return expires == inSeconds(told) }):
+		w.violated("invariant 1: Secret %s says that its token expires %s, and WorkOS says %v", key, expires, fact.told)
+	}
+	if before != nil && maps.EqualFunc(before.Data, after.Data, slices.Equal) && factsText(before) == factsText(after) {
+		return // labels alone
+	}
+	if expires != never && expires <= inSeconds(o.pass.began) {
+		w.violated("renewal 3: Secret %s has been given an expired token", key)
+	}
+	if last := w.lastWritten(token.UID, before); last != nil && last.basis > o.pass.asked && o.pass.asked > 0 {
+		w.violated("invariant 2: Secret %s held what call %d brought, and has been given what call %d had brought before", key, last.basis, o.pass.asked)
+	}
+	w.writes[token.UID] = append(w.writes[token.UID], written{
+		secret: key, token: value, expires: expires, obtained: after.Annotations[tokensecret.ObtainedAtAnnotation], basis: o.pass.asked,
+	})
+}
+
+// never is how a Secret says that its token has no expiry.
+const never = "never"
+
+// inSeconds is how instants stand on a Secret.
+func inSeconds(t time.Time) string {
+	if t.IsZero() {
+		return never
+	}
+	return t.UTC().Truncate(time.Second).Format(time.RFC3339)
+}
+
+// lastWritten is the token that stands in the Secret as the operator has written it; nil when there is none.
+func (w *world) lastWritten(uid types.UID, secret *corev1.Secret) *written {
+	held := tokensIn(secret)
+	if len(held) != 1 {
+		return nil
+	}
+	for i := len(w.writes[uid]) - 1; i >= 0; i-- {
+		last := &w.writes[uid][i]
+		if last.secret == client.ObjectKeyFromObject(secret) && last.token == held[0] {
+			return last
+		}
+	}
+	return nil
+}
+
+// checkRemoval: a valid token goes only because WorkOS says that the connection is not active, or because no grant is left.
+func (w *world) checkRemoval(o *operator, token *v1alpha1.PipesToken, before *corev1.Secret, value string) {
+	p := o.pass
+	last := w.lastWritten(token.UID, before)
+	if last == nil || !w.validAt(value, w.clock.Now()) {
+		return
+	}
+	if p.policy == string(v1alpha1.InactivePolicyRetain) {
+		w.violated("invariant 3: the token of %s is gone, although its inactivePolicy was Retain", p.request)
+	}
+	if !p.granted {
+		return
+	}
+	for _, call := range w.calls {
+		if call.ID == idOf(token) && call.inactive && call.number > last.basis {
+			return
+		}
+	}
+	w.violated("invariant 3: the token of %s, which call %d had brought, is gone for no reason", p.request, last.basis)
+}
+
+func (w *world) validAt(token string, at time.Time) bool {
+	fact, known := w.issued[token]
+	return known && (fact.expires.IsZero() || fact.expires.After(at))
+}
+
+// checkStatus: it never claims what has not been written, and its conditions fit together.
+func (w *world) checkStatus(o *operator, object client.Object) {
+	token, ok := object.(*v1alpha1.PipesToken)
+	if !ok {
+		return
+	}
+	status := token.Status
+	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ReadyCondition)
+	isTrue := func(condition string) bool { return meta.IsStatusConditionTrue(status.Conditions, condition) }
+	switch {
+	case ready == nil:
+		w.violated("the status of %s has no Ready condition", o.pass.request)
+		return
+	case isTrue(v1alpha1.StalledCondition) && isTrue(v1alpha1.ReconcilingCondition):
+		w.violated("the status of %s is stalled and reconciling at once", o.pass.request)
+	case status.ObservedGeneration > token.Generation:
+		w.violated("the status of %s is of a generation to come", o.pass.request)
+	case ready.Status != metav1.ConditionTrue && isTrue(v1alpha1.RenewalFailedCondition):
+		w.violated("the status of %s has RenewalFailed beside a Ready that is not True", o.pass.request)
+	case ready.Status == metav1.ConditionTrue && (isTrue(v1alpha1.StalledCondition) || isTrue(v1alpha1.ReconcilingCondition)):
+		w.violated("the status of %s is ready, and stalled or reconciling", o.pass.request)
+	}
+	if ready.Status == metav1.ConditionTrue {
+		w.checkClaim(o, token)
+	}
+}
+
+// checkClaim: what Ready=True stands for has been written.
+func (w *world) checkClaim(o *operator, token *v1alpha1.PipesToken) {
+	status := token.Status
+	expires := never
+	if status.ExpirationTime != nil {
+		expires = inSeconds(status.ExpirationTime.Time)
+		if !status.ExpirationTime.After(o.pass.began) {
+			w.violated("invariant 4: the status of %s is ready, and its token had expired", o.pass.request)
+		}
+	}
+	obtained := ""
+	if status.LastRefreshTime != nil {
+		obtained = inSeconds(status.LastRefreshTime.Time)
+	}
+	for _, write := range w.writes[token.UID] {
+		if write.expires == expires && write.obtained == obtained {
+			return
+		}
+	}
+	w.violated("invariant 4: the status of %s claims a token (obtained %s, expires %s) that has not been written", o.pass.request, obtained, expires)
+}
+
+// checkDeparture: no minute sees more calls with one key than the requestsPerMinute of its environments allows, none leaves while
+// WorkOS wants to be left alone, and none for what nobody has granted.
+func (w *world) checkDeparture(o *operator, key string) {
+	now := monotonic{o}.Now()
+	sent := append(o.sent[key], now)
+	o.sent[key] = sent
+	if limit := int(w.mostPerMinute); len(sent) > limit && now.Sub(sent[len(sent)-1-limit]) <= time.Minute {
+		w.violated("invariant 10: %d calls within %s", limit+1, now.Sub(sent[len(sent)-1-limit]))
+	}
+	if now.Before(o.held[key]) {
+		w.violated("invariant 10: a call %s before WorkOS's Retry-After is over", o.held[key].Sub(now))
+	}
+	if !o.pass.granted {
+		w.violated("a pass over %s calls WorkOS, and nobody has granted that", o.pass.request)
+	}
+}
+
+// factsText is what the annotations of a Secret say of its token.
+func factsText(secret *corev1.Secret) string {
+	var text strings.Builder
+	for _, key := range []string{
+		tokensecret.ExpiresAtAnnotation, tokensecret.ObtainedAtAnnotation, tokensecret.TemplateHashAnnotation,
+		tokensecret.TokenHashAnnotation, tokensecret.ScopesAnnotation, tokensecret.MissingScopesAnnotation,
+	} {
+		text.WriteString(secret.Annotations[key] + "\n")
+	}
+	return text.String()
+}
+
+func metadataText(secret *corev1.Secret) string {
+	var text strings.Builder
+	for _, values := range []map[string]string{secret.Labels, secret.Annotations} {
+		for key, value := range values {
+			if !strings.HasPrefix(key, "stranger") {
+				text.WriteString(key + value + "\n")
+			}
+		}
+	}
+	return text.String()
+}

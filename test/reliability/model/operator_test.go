@@ -1,0 +1,196 @@
+//go:build reliability
+
+package model_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+)
+
+var kubeScheme = func() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err)
+		}
+	}
+	return scheme
+}()
+
+// operator is one process of the operator: its real controllers with their real watches, a cache of its own, and a memory of its
+// own. It stands still but for the one pass that has the turn.
+type operator struct {
+	world *world
+	id    int
+	view  *view
+	mu    sync.Mutex // while it starts
+	// queues by controller: pipestoken, pipesenvironment.
+	queues map[string]*gatedQueue
+	// paused gives the turn back to the model; manned tells it that the workers of a controller are there.
+	paused, manned chan struct{}
+	// pass has the turn, or had it last; frozen are passes that have been stopped on their way.
+	pass   *pass
+	frozen []*pass
+
+	// skew is how far the clock of its node is ahead, and suspended for how long its node has stood still.
+	skew, suspended time.Duration
+	// dead: the process has been killed. What it still tries reaches nobody.
+	dead bool
+	// wrote is how much of the history its own writes of each kind reach to.
+	wrote map[kind]int
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	// sent are its calls of WorkOS, and held until when none may be made, by API key.
+	sent map[string][]time.Time
+	held map[string]time.Time
+}
+
+// newOperator starts a process whose caches are filled with how things stood when the history was as long as at.
+func newOperator(w *world, at int) *operator {
+	w.started++
+	o := &operator{
+		world: w, id: w.started, view: newView(w.server, at), queues: map[string]*gatedQueue{},
+		paused: make(chan struct{}), manned: make(chan struct{}, len(controllerNames)), wrote: map[kind]int{}, sent: map[string][]time.Time{}, held: map[string]time.Time{},
+	}
+	runnables := &starter{operator: o}
+	o.setUp(runnables)
+	ctx, cancel := context.WithCancel(context.Background())
+	o.stop = cancel
+	for _, runnable := range runnables.list {
+		o.running.Go(func() {
+			if err := runnable.Start(ctx); err != nil {
+				panic(err)
+			}
+		})
+	}
+	for range controllerNames {
+		<-o.manned
+	}
+	o.view.started()
+	return o
+}
+
+var controllerNames = []string{"pipesenvironment", "pipestoken"}
+
+// setUp wires the operator as cmd/pipes-operator does.
+func (o *operator) setUp(manager manager.Manager) {
+	secrets, err := controllers.NewSecretClient(&rest.Config{Host: "https://stand-in", QPS: -1}, &http.Client{Transport: o.secretTransport()})
+	o.world.must(err)
+	metrics, err := controllers.NewMetrics(prometheus.NewRegistry(), wall{o}, true)
+	o.world.must(err)
+	connections := &controllers.Connections{
+		Reader:       liveReader{operator: o},
+		Upstream:     workos.New(workos.Options{Transport: o.upstreamTransport(), Clock: monotonic{o}, Timeout: time.Hour}),
+		AllowedHosts: []string{upstreamHost},
+	}
+	api := &apiClient{operator: o}
+	reconciler := &controllers.PipesTokenReconciler{
+		Client: api, Secrets: secrets, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics,
+		DefaultEnvironment: defaultEnvironment,
+	}
+	o.world.must(reconciler.SetupWithManager(context.Background(), manager, o.options()))
+	environments := &controllers.PipesEnvironmentReconciler{Client: api, Connections: connections, Recorder: recorder{o}, Clock: wall{o}}
+	o.world.must(environments.SetupWithManager(manager, o.options()))
+	// The channel of the real one is served by goroutines of its own.
+	connections.Changed = func(name types.NamespacedName) {
+		o.queues["pipesenvironment"].Add(reconcile.Request{NamespacedName: name})
+	}
+}
+
+func (o *operator) options() controller.Options {
+	return controller.Options{
+		SkipNameValidation: ptr.To(true), MaxConcurrentReconciles: maxFrozen + 1, RecoverPanic: ptr.To(false),
+		NewQueue: func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+			queue := newGatedQueue(monotonic{o}.Now, limiter, o.paused, o.manned)
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.queues[name] = queue
+			return queue
+		},
+	}
+}
+
+// kill ends the process. What it has written stays.
+func (o *operator) kill() {
+	o.dead = true
+	for len(o.frozen) > 0 {
+		o.thaw(0)
+	}
+	o.stop()
+	o.running.Wait()
+}
+
+// monotonic is the clock that timers run on. It stands still while the node does, and nobody can set it.
+type monotonic struct{ operator *operator }
+
+func (m monotonic) Now() time.Time                  { return m.operator.world.clock.Now().Add(-m.operator.suspended) }
+func (m monotonic) Since(t time.Time) time.Duration { return m.Now().Sub(t) }
+
+// wall is the clock of the node, which may be wrong.
+type wall struct{ operator *operator }
+
+func (c wall) Now() time.Time                  { return c.operator.world.clock.Now().Add(c.operator.skew) }
+func (c wall) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+// starter is as much of a manager as setting controllers up takes.
+type starter struct {
+	manager.Manager
+	operator *operator
+	list     []manager.Runnable
+}
+
+func (s *starter) Add(runnable manager.Runnable) error {
+	s.list = append(s.list, runnable)
+	return nil
+}
+func (s *starter) GetScheme() *runtime.Scheme              { return kubeScheme }
+func (s *starter) GetCache() cache.Cache                   { return s.operator.view }
+func (s *starter) GetFieldIndexer() client.FieldIndexer    { return s.operator.view }
+func (s *starter) GetControllerOptions() config.Controller { return config.Controller{} }
+func (s *starter) GetLogger() logr.Logger                  { return s.operator.logger() }
+
+// logger listens for what must not be said.
+func (o *operator) logger() logr.Logger {
+	return funcr.New(func(_, line string) {
+		o.world.expectNoCanary("the log", line)
+		if strings.Contains(line, "panic") {
+			o.world.violated("the log tells of a panic: %s", line)
+		}
+	}, funcr.Options{Verbosity: 10})
+}
+
+// recorder takes the events.
+type recorder struct{ operator *operator }
+
+func (r recorder) Eventf(_, _ runtime.Object, _, reason, action, note string, args ...any) {
+	text := fmt.Sprintf(note, args...)
+	r.operator.world.expectNoCanary("an event", text)
+	if reason == "" || action == "" || len(text) > 1024 {
+		r.operator.world.violated("the API server would refuse the event %q %q %q", reason, action, text)
+	}
+}

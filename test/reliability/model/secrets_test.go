@@ -1,0 +1,248 @@
+//go:build reliability
+
+package model_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var secretResource = schema.GroupResource{Resource: "secrets"}
+
+// fieldManager keeps managedFields of Secrets as kube-apiserver does, with its own code.
+var fieldManager = func() *managedfields.FieldManager {
+	kind := corev1.SchemeGroupVersion.WithKind("Secret")
+	manager, err := managedfields.NewDefaultFieldManager(managedfields.NewDeducedTypeConverter(),
+		scheme.Scheme, scheme.Scheme, scheme.Scheme, kind, kind.GroupVersion(), "", nil)
+	if err != nil {
+		panic(err)
+	}
+	return manager
+}()
+
+// createSecret is POST.
+func (s *apiServer) createSecret(secret *corev1.Secret, manager string) (*corev1.Secret, error) {
+	key := client.ObjectKeyFromObject(secret)
+	if s.get(secrets, key) != nil {
+		return nil, apierrors.NewAlreadyExists(secretResource, key.Name)
+	}
+	if secret.Type == "" {
+		secret.Type = corev1.SecretTypeOpaque
+	}
+	if err := invalidSecret(secret, nil); err != nil {
+		return nil, err
+	}
+	secret.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}
+	s.put(secrets, managed(&corev1.Secret{TypeMeta: secret.TypeMeta}, secret, manager))
+	return s.secret(key), nil
+}
+
+// patchSecret is PATCH with a JSON patch.
+func (s *apiServer) patchSecret(key types.NamespacedName, patch []byte, manager string) (*corev1.Secret, error) {
+	live := s.secret(key)
+	if live == nil {
+		return nil, apierrors.NewNotFound(secretResource, key.Name)
+	}
+	operations, err := jsonpatch.DecodePatch(patch)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	document, err := json.Marshal(live)
+	if err != nil {
+		return nil, err
+	}
+	if document, err = operations.Apply(document); err != nil {
+		return nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "patch", secretResource, key.Name, err.Error(), 0, false)
+	}
+	changed := &corev1.Secret{}
+	if err := json.Unmarshal(document, changed); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	return s.updateSecret(changed, manager)
+}
+
+// updateSecret stores a changed Secret, if it was made from the newest one.
+func (s *apiServer) updateSecret(changed *corev1.Secret, manager string) (*corev1.Secret, error) {
+	key := client.ObjectKeyFromObject(changed)
+	live := s.secret(key)
+	if changed.ResourceVersion != live.ResourceVersion || changed.UID != live.UID {
+		return nil, apierrors.NewConflict(secretResource, key.Name, errors.New("the object has been modified"))
+	}
+	if err := invalidSecret(changed, live); err != nil {
+		return nil, err
+	}
+	after := managed(live, changed, manager)
+	if sameButForManagers(live, after) {
+		return live, nil
+	}
+	s.put(secrets, after)
+	if after.DeletionTimestamp != nil && len(after.Finalizers) == 0 {
+		s.remove(secrets, key)
+	}
+	return after, nil
+}
+
+// sameButForManagers: a write that changes nothing but the times of its managers is none.
+func sameButForManagers(a, b *corev1.Secret) bool {
+	withoutTimes := func(secret *corev1.Secret) *corev1.Secret {
+		secret = secret.DeepCopy()
+		for i := range secret.ManagedFields {
+			secret.ManagedFields[i].Time = nil
+		}
+		return secret
+	}
+	return equality.Semantic.DeepEqual(withoutTimes(a), withoutTimes(b))
+}
+
+// deleteSecret is DELETE with preconditions.
+func (s *apiServer) deleteSecret(key types.NamespacedName, options metav1.DeleteOptions) error {
+	live := s.secret(key)
+	if live == nil {
+		return apierrors.NewNotFound(secretResource, key.Name)
+	}
+	if wanted := options.Preconditions; wanted != nil {
+		if wanted.UID != nil && *wanted.UID != live.UID || wanted.ResourceVersion != nil && *wanted.ResourceVersion != live.ResourceVersion {
+			return apierrors.NewConflict(secretResource, key.Name, errors.New("the precondition failed"))
+		}
+	}
+	s.remove(secrets, key)
+	return nil
+}
+
+// managed fills in managedFields for a write of manager.
+func managed(live, changed *corev1.Secret, manager string) *corev1.Secret {
+	after, err := fieldManager.Update(live.DeepCopy(), changed.DeepCopy(), manager)
+	if err != nil {
+		panic(fmt.Sprintf("managedFields: %v", err))
+	}
+	return after.(*corev1.Secret)
+}
+
+// invalidSecret is the validation of kube-apiserver, as far as anybody in the model could fail it.
+func invalidSecret(secret, live *corev1.Secret) error {
+	refuse := func(why string) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid,
+			Message: fmt.Sprintf("Secret %q is invalid: %s", secret.Name, why),
+		}}
+	}
+	if live != nil {
+		switch {
+		case secret.Type != live.Type:
+			return refuse("type: field is immutable")
+		case live.Immutable != nil && *live.Immutable && !equality.Semantic.DeepEqual(secret.Data, live.Data):
+			return refuse("data: field is immutable when `immutable` is set")
+		}
+	}
+	controllers := 0
+	for _, owner := range secret.OwnerReferences {
+		if owner.Controller != nil && *owner.Controller {
+			controllers++
+		}
+	}
+	if controllers > 1 {
+		return refuse("metadata.ownerReferences: Only one reference can have Controller set to true")
+	}
+	switch _, config := secret.Data[corev1.DockerConfigJsonKey]; secret.Type {
+	case corev1.SecretTypeDockerConfigJson:
+		if !config || !json.Valid(secret.Data[corev1.DockerConfigJsonKey]) {
+			return refuse("data[.dockerconfigjson]: Required value")
+		}
+	case corev1.SecretTypeBasicAuth:
+		_, user := secret.Data[corev1.BasicAuthUsernameKey]
+		_, password := secret.Data[corev1.BasicAuthPasswordKey]
+		if !user && !password {
+			return refuse("data[username] or data[password]: Required value")
+		}
+	}
+	return nil
+}
+
+// serveSecrets answers what the operator's SecretClient asks, and returns metadata only, as it is asked to.
+func (s *apiServer) serveSecrets(request *http.Request, body []byte) (any, error) {
+	parts := strings.Split(strings.TrimPrefix(request.URL.Path, "/api/v1/namespaces/"), "/")
+	key := types.NamespacedName{Namespace: parts[0]}
+	if len(parts) == 3 {
+		key.Name = parts[2]
+	}
+	manager := request.URL.Query().Get("fieldManager")
+	switch request.Method {
+	case http.MethodGet:
+		_, key.Name, _ = strings.Cut(request.URL.Query().Get("fieldSelector"), "=")
+		list := &metav1.PartialObjectMetadataList{}
+		if secret := s.secret(key); secret != nil {
+			list.Items = append(list.Items, *metadataOf(secret))
+		}
+		return list, nil
+	case http.MethodPost:
+		secret := &corev1.Secret{}
+		if err := json.Unmarshal(body, secret); err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		created, err := s.createSecret(secret, manager)
+		return metadataOrNil(created), err
+	case http.MethodPatch:
+		patched, err := s.patchSecret(key, body, manager)
+		return metadataOrNil(patched), err
+	case http.MethodDelete:
+		var options metav1.DeleteOptions
+		if err := json.Unmarshal(body, &options); err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		return &metav1.Status{Status: metav1.StatusSuccess}, s.deleteSecret(key, options)
+	}
+	return nil, fmt.Errorf("the stand-in does not know %s %s", request.Method, request.URL)
+}
+
+func metadataOrNil(secret *corev1.Secret) any {
+	if secret == nil {
+		return nil
+	}
+	return metadataOf(secret)
+}
+
+func metadataOf(secret *corev1.Secret) *metav1.PartialObjectMetadata {
+	metadata := &metav1.PartialObjectMetadata{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: *secret.ObjectMeta.DeepCopy(),
+	}
+	return metadata
+}
+
+// respond makes an HTTP response of an answer or an API error.
+func respond(request *http.Request, answer any, err error) (*http.Response, error) {
+	code := http.StatusOK
+	if err != nil {
+		var status apierrors.APIStatus
+		if !errors.As(err, &status) {
+			return nil, err
+		}
+		failure := status.Status()
+		failure.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+		answer, code = failure, int(failure.Code)
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		StatusCode: code, Status: http.StatusText(code), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(text)), Request: request,
+	}, nil
+}

@@ -1,0 +1,217 @@
+//go:build reliability
+
+package model_test
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"pgregory.net/rapid"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+var (
+	start              = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	defaultEnvironment = types.NamespacedName{Namespace: "home", Name: "default"}
+	ownEnvironment     = types.NamespacedName{Namespace: "tenant-b", Name: "own"}
+	tenants            = []string{"tenant-a", "tenant-b"}
+	tokenNames         = []string{"x", "y"}
+	secretNames        = []string{"x", "y", "shared"}
+)
+
+const (
+	apiKeySecret = "workos-api-key"
+	apiKeyEntry  = "api-key"
+	// strangeState is an error of WorkOS that nobody has heard of.
+	strangeState = "under_review"
+)
+
+// world is everything that a sequence of actions happens to.
+type world struct {
+	t      *rapid.T
+	clock  *clocktesting.FakePassiveClock // the true time
+	server *apiServer
+	workos *workossim.Simulator
+	// operators are the processes that are running; the first is the one that goes on in the end.
+	operators []*operator
+	started   int
+
+	connections map[workossim.ID]workossim.Connection
+	keys        int
+	// perMinute is the requestsPerMinute of environments, and mostPerMinute the most that there has been.
+	perMinute, mostPerMinute int32
+	calls                    []call
+	issued                   map[string]issued
+	// writes are the tokens that the operator has written, by the UID of the PipesToken.
+	writes map[types.UID][]written
+
+	// clocksWereWrong: a node has stood still, or had its clock wrong.
+	clocksWereWrong bool
+
+	// turns counts the passes over one object at one instant.
+	turns     map[reconcile.Request]int
+	turnsAt   time.Time
+	passes    int
+	effects   map[effect]int
+	violation string
+	log       []string
+}
+
+// written is one token that the operator has put into a Secret.
+type written struct {
+	secret   types.NamespacedName
+	token    string
+	expires  string
+	obtained string
+	// basis is the number of the call that it came from.
+	basis int
+}
+
+func newWorld(t *rapid.T, perMinute int32) *world {
+	clock := clocktesting.NewFakePassiveClock(start)
+	w := &world{
+		t: t, clock: clock, perMinute: perMinute, mostPerMinute: perMinute, server: newAPIServer(clock),
+		workos:      workossim.New(workossim.Options{Clock: clock, Slugs: []string{"github", "slack"}}),
+		connections: map[workossim.ID]workossim.Connection{}, issued: map[string]issued{},
+		writes: map[types.UID][]written{}, turns: map[reconcile.Request]int{}, effects: map[effect]int{},
+	}
+	for namespace, team := range map[string]string{"home": "platform", "tenant-a": "a", "tenant-b": "b"} {
+		w.server.put(namespaces, &metav1.PartialObjectMetadata{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+			ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{"team": team}},
+		})
+	}
+	w.rotateKey()
+	for _, key := range []types.NamespacedName{defaultEnvironment, ownEnvironment} {
+		w.createEnvironment(key, []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{"tenant-a", "tenant-b"}}}}, perMinute)
+	}
+	w.operators = []*operator{newOperator(w, len(w.server.history))}
+	return w
+}
+
+// rotateKey gives every environment a new API key, and lets WorkOS accept no other.
+func (w *world) rotateKey() {
+	w.keys++
+	key := fmt.Sprintf("sk_canary_%d", w.keys)
+	for _, namespace := range []string{defaultEnvironment.Namespace, ownEnvironment.Namespace} {
+		name := types.NamespacedName{Namespace: namespace, Name: apiKeySecret}
+		w.server.remove(secrets, name)
+		w.server.put(secrets, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: apiKeySecret, Namespace: namespace},
+			Data:       map[string][]byte{apiKeyEntry: []byte(key)},
+		})
+	}
+	w.workos.SetAPIKeys(key)
+}
+
+func (w *world) createEnvironment(key types.NamespacedName, grants []v1alpha1.Grant, perMinute int32) {
+	w.server.put(environments, &v1alpha1.PipesEnvironment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name},
+		Spec: v1alpha1.PipesEnvironmentSpec{
+			APIKeySecretRef: v1alpha1.SecretKeyReference{Name: apiKeySecret, Key: apiKeyEntry},
+			BaseURL:         baseURL, RequestsPerMinute: perMinute, Grants: grants,
+		},
+	})
+}
+
+// end stops everything, so that no goroutine is left.
+func (w *world) end() {
+	for _, o := range w.operators {
+		o.kill()
+	}
+	w.operators = nil
+}
+
+// buryTheDead takes away the processes that have been killed. There is always one that runs.
+func (w *world) buryTheDead() {
+	for _, o := range slices.Clone(w.operators) {
+		if o.dead {
+			o.kill()
+			w.operators = slices.DeleteFunc(w.operators, func(other *operator) bool { return other == o })
+		}
+	}
+	if len(w.operators) == 0 {
+		w.operators = append(w.operators, newOperator(w, len(w.server.history)))
+	}
+}
+
+// logf notes what happens, for the story of a violation.
+func (w *world) logf(format string, args ...any) {
+	w.log = append(w.log, w.clock.Now().Format("02 15:04:05 ")+fmt.Sprintf(format, args...))
+}
+
+// violated notes that an invariant does not hold. The first violation counts.
+func (w *world) violated(format string, args ...any) {
+	if w.violation == "" {
+		w.violation = fmt.Sprintf(format, args...)
+	}
+}
+
+// check fails the sequence once an invariant does not hold.
+func (w *world) check() {
+	if w.violation == "" {
+		return
+	}
+	w.t.Logf("%s", strings.Join(w.log, "\n"))
+	w.t.Fatalf("%s", w.violation)
+}
+
+func (w *world) must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// noteTurn counts passes: one object that gets turn after turn while the clock stands still is a hot loop.
+func (w *world) noteTurn(o *operator, controller string, request reconcile.Request) {
+	const many = 40
+	if now := w.clock.Now(); !now.Equal(w.turnsAt) {
+		w.turnsAt, w.turns = now, map[reconcile.Request]int{}
+	}
+	w.passes++
+	w.turns[request]++
+	if w.turns[request] > many {
+		w.violated("%s %s gets pass after pass: a hot loop", controller, request)
+	}
+	if controller == "pipestoken" {
+		w.logf("%d: pass over %s", o.id, request)
+	}
+}
+
+var canary = regexp.MustCompile(`canary_\w+`)
+
+// expectNoCanary: every token and every API key has "canary" in it.
+func (w *world) expectNoCanary(where, text string) {
+	if strings.Contains(text, "canary") {
+		w.violated("%s tells a secret: %s", where, text)
+	}
+}
+
+// tokensIn are the tokens of WorkOS that stand in the data of a Secret.
+func tokensIn(secret *corev1.Secret) []string {
+	var found []string
+	if secret == nil {
+		return nil
+	}
+	for _, value := range secret.Data {
+		for _, token := range canary.FindAllString(string(value), -1) {
+			if !strings.HasPrefix(token, "canary_stranger") && !slices.Contains(found, token) {
+				found = append(found, token)
+			}
+		}
+	}
+	return found
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

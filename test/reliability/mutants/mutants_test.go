@@ -1,0 +1,122 @@
+//go:build reliability
+
+// Package mutants_test breaks what each invariant of the design rests on, one thing at a time, and expects the model to notice.
+package mutants_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
+)
+
+// mutant is one thing broken.
+type mutant struct {
+	name string
+	// file, from the root of the repository, in which old becomes broken. old occurs there once.
+	file, old, broken string
+	// noticed is what the model says of it.
+	noticed string
+}
+
+var mutants = []mutant{
+	{"the organization is left out of the request", "controllers/act.go",
+		"OrganizationID: seen.token.Spec.OrganizationID,\n\t})\n\tif err", "})\n\tif err", "invariant 1"},
+	{"patches are sent without the resourceVersion that they were decided on", "internal/tokensecret/write.go",
+		`return append(patch, operation{"replace", "/metadata/resourceVersion", s.Meta.ResourceVersion})`, "return patch", "invariant"},
+	{"an outage takes the token away", "controllers/findings.go",
+		"v1alpha1.UpstreamUnavailableReason: {hidden: true,", "v1alpha1.UpstreamUnavailableReason: {hidden: true, withdraws: true,", "invariant 3"},
+	{"the status tells of a Secret whose write has failed", "controllers/act.go",
+		"done.finding = seen.standing\n\t\t}", "done.secret = tokensecret.Secret{State: tokensecret.Intact, Facts: judged.content.Facts}\n\t\t}", "invariant 4"},
+	{"Secrets of others are written", "internal/tokensecret/observe.go",
+		"case controller == nil || controller.UID != token.UID:", "case controller == nil && false:", "invariant 5"},
+	{"the log tells the token", "controllers/act.go",
+		`"message", done.answer.Message)`, `"message", done.answer.Message, "token", done.answer.Token.Value.Reveal())`, "the log tells a secret"},
+	{"a change of the API key does not end the wait for a slow poll that never comes", "internal/renewal/renewal.go",
+		"return min(max(now.Sub(since)/pollShare, minPoll), maxPoll).Truncate(time.Second)", "return 24 * time.Hour", "invariant 7"},
+	{"a Secret is deleted although it has changed", "controllers/secrets.go",
+		"&metav1.Preconditions{UID: &meta.UID, ResourceVersion: &meta.ResourceVersion}", "&metav1.Preconditions{UID: &meta.UID}", "invariant 3"},
+	{"an object whose status could not be written does not come back", "controllers/report.go",
+		"return ctrl.Result{RequeueAfter: staleRetry}, nil", "return ctrl.Result{}, nil", "invariant 9"},
+	{"an object with nothing to do does not come back", "controllers/report.go",
+		"RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt())", "RequeueAfter: due.Sub(done.now)", "invariant 9"},
+	{"the budget of the API key is not kept", "internal/workos/budget.go",
+		"	if wait > 0 {\n\t\tb.slots[c]", "	if false {\n\t\tb.slots[c]", "invariant 10"},
+	{"Retry-After holds nobody else back", "internal/workos/gate.go",
+		"if left <= 0 {", "if true {", "invariant 10"},
+	{"a withdrawn grant goes unnoticed", "controllers/decide.go",
+		"	if seen.granted {\n", "	if seen.granted || seen.secret.HoldsValidToken(seen.now) {\n", "invariant 7"},
+	{"an expired token is written", "controllers/judge.go",
+		"if !facts.ExpiresAt.After(seen.now) {", "if false {", "renewal 3"},
+	{"a pass that waits is made again at once", "internal/renewal/renewal.go",
+		"return max(wait, time.Millisecond)", "return min(wait, time.Nanosecond)", "hot loop"},
+	{"waits are believed that a wrong clock has noted", "controllers/memory.go",
+		"if back <= 0 {", "if true {", "invariant 7"},
+}
+
+func TestEveryMutantIsNoticed(t *testing.T) {
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	noticed := 0
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			output, err := m.run(t, root)
+			if err == nil {
+				t.Fatalf("the model notices nothing")
+			}
+			if !strings.Contains(output, m.noticed) {
+				t.Fatalf("the model does not say %q, but:\n%s", m.noticed, tail(output))
+			}
+			noticed++
+		})
+	}
+	figures.Record(t, "11-mutants", figures.Suite{Name: "Guards broken on purpose, one at a time", Figures: []figures.Figure{
+		{Name: "guards broken", Value: fmt.Sprint(len(mutants)), Promise: "at least 10"},
+		{Name: "noticed by the model", Value: fmt.Sprint(noticed), Promise: "all"},
+	}})
+}
+
+// run runs the model on the mutant.
+func (m mutant) run(t *testing.T, root string) (string, error) {
+	t.Helper()
+	path := filepath.Join(root, filepath.FromSlash(m.file))
+	source, err := os.ReadFile(path) //nolint:gosec // it is one of ours
+	if err != nil {
+		t.Fatal(err)
+	}
+	if count := strings.Count(string(source), m.old); count != 1 {
+		t.Fatalf("%q occurs %d times in %s: mend this mutant", m.old, count, m.file)
+	}
+	directory := t.TempDir()
+	mutated, overlay := filepath.Join(directory, "mutant.go"), filepath.Join(directory, "overlay.json")
+	text, err := json.Marshal(map[string]any{"Replace": map[string]string{path: mutated}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, content := range map[string]string{mutated: strings.Replace(string(source), m.old, m.broken, 1), overlay: string(text)} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-vet=off", "-tags=reliability", "-count=1", "-timeout=3m", "-run=^TestModel$",
+		"./test/reliability/model", "-args", "-rapid.nofailfile", "-rapid.checks=5000", "-rapid.steps=50", "-rapid.shrinktime=0s")
+	command.Dir = root
+	command.Env = append(os.Environ(), figures.Environment+"=") // a mutant's figures are nobody's
+	output, err := command.CombinedOutput()
+	if strings.Contains(string(output), "[build failed]") {
+		t.Fatalf("the mutant does not build:\n%s", tail(string(output)))
+	}
+	return string(output), err
+}
+
+func tail(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-15):], "\n")
+}
