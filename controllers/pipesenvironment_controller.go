@@ -33,6 +33,8 @@ type PipesEnvironmentReconciler struct {
 	Recorder events.EventRecorder
 	// Clock tells the time, once in each pass.
 	Clock clock.PassiveClock
+	// Watchdog looks after the passes. Nil: nobody does.
+	Watchdog *Watchdog
 }
 
 // Reconcile makes one pass over one PipesEnvironment. It does not call WorkOS: nothing there tells whether a key is good without

@@ -36,6 +36,8 @@ type PipesTokenReconciler struct {
 	Clock clock.PassiveClock
 	// Metrics counts what happens.
 	Metrics *Metrics
+	// Watchdog looks after the passes. Nil: nobody does.
+	Watchdog *Watchdog
 	// DefaultEnvironment is the PipesEnvironment of PipesTokens that name none. Zero: they have none.
 	DefaultEnvironment types.NamespacedName
 	// WatchNamespaces are the namespaces that the caches show; empty: all.

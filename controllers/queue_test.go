@@ -43,10 +43,13 @@ func newTimeline(clock *testingclock.FakeClock) *timeline {
 	return t
 }
 
+// workers is how many objects a controller works on at once.
+const workers = 4
+
 // options are those of a controller whose timers run on the timeline.
 func (t *timeline) options() controller.Options {
 	skip := true
-	return controller.Options{SkipNameValidation: &skip, MaxConcurrentReconciles: 4, NewQueue: t.newQueue}
+	return controller.Options{SkipNameValidation: &skip, MaxConcurrentReconciles: workers, NewQueue: t.newQueue}
 }
 
 func (t *timeline) newQueue(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {

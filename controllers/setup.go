@@ -73,7 +73,7 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		build = build.WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
-	return build.Complete(r)
+	return build.Complete(r.Watchdog.watch(r))
 }
 
 // SetupWithManager registers the controller of PipesEnvironments.
@@ -91,15 +91,18 @@ func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options 
 		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(withErrorBackoff(options)).
-		Complete(r)
+		Complete(r.Watchdog.watch(r))
 }
+
+// maxErrorBackoff is the longest wait for another pass after one that has failed.
+const maxErrorBackoff = 30 * time.Second
 
 // withErrorBackoff sets how soon a pass that has failed is made again, where the options leave it open. An error uses the object's
 // timer up, so this is all that brings it back: its cap, which is 17 minutes in controller-runtime, bounds how late an error
 // can make a renewal.
 func withErrorBackoff(options controller.Options) controller.Options {
 	if options.RateLimiter == nil {
-		options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second)
+		options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, maxErrorBackoff)
 	}
 	return options
 }

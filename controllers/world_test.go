@@ -254,6 +254,7 @@ func conditionsOf(token *v1alpha1.PipesToken) []string {
 type operator struct {
 	stop     func()
 	requests *requests
+	watchdog *controllers.Watchdog
 }
 
 // start starts the operator, as cmd/pipes-operator does, but for the clock.
@@ -287,6 +288,7 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
+		Watchdog: controllers.NewWatchdog(w.clock, workers),
 		DefaultEnvironment: types.NamespacedName{Namespace: w.home, Name: environmentID},
 		WatchNamespaces:    sets.New(w.home, w.tenant),
 	}
@@ -309,7 +311,7 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 		defer GinkgoRecover()
 		Expect(manager.Start(ctx)).To(Succeed())
 	})
-	w.operator = &operator{requests: requests, stop: sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })}
+	w.operator = &operator{requests: requests, watchdog: tokens.Watchdog, stop: sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })}
 	DeferCleanup(w.operator.stop)
 }
 

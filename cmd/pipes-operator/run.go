@@ -145,6 +145,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options) error {
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
+		Watchdog: controllers.NewWatchdog(clock, o.maxConcurrentReconciles),
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
 	}
 	if err := tokens.SetupWithManager(ctx, manager, controller.Options{MaxConcurrentReconciles: o.maxConcurrentReconciles}); err != nil {
@@ -153,16 +154,23 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options) error {
 	environments := &controllers.PipesEnvironmentReconciler{
 		Client: manager.GetClient(), Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock,
+		Watchdog: controllers.NewWatchdog(clock, 1),
 	}
-	if err := environments.SetupWithManager(manager, controller.Options{}); err != nil {
+	if err := environments.SetupWithManager(manager, controller.Options{MaxConcurrentReconciles: 1}); err != nil {
 		return fmt.Errorf("setting up the controller of PipesEnvironments: %w", err)
 	}
-	return addProbes(manager)
+	return addProbes(manager, map[string]healthz.Checker{
+		"pipestokens":       tokens.Watchdog.Check,
+		"pipesenvironments": environments.Watchdog.Check,
+		"clock":             controllers.ClockMoves(clock, clock),
+	})
 }
 
-func addProbes(manager ctrl.Manager) error {
-	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("adding the liveness check: %w", err)
+func addProbes(manager ctrl.Manager, liveness map[string]healthz.Checker) error {
+	for name, check := range liveness {
+		if err := manager.AddHealthzCheck(name, check); err != nil {
+			return fmt.Errorf("adding the liveness check %s: %w", name, err)
+		}
 	}
 	if err := manager.AddReadyzCheck("caches", cachesSynced(manager.GetCache())); err != nil {
 		return fmt.Errorf("adding the readiness check: %w", err)

@@ -3,6 +3,7 @@
 package model_test
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -19,34 +20,37 @@ import (
 
 // actions are all that can happen. What happens often in life stands here more than once.
 func (w *world) actions() map[string]func(*rapid.T) {
-	return map[string]func(*rapid.T){
-		"":                     func(*rapid.T) { w.buryTheDead(); w.check() },
-		"create token":         w.createToken,
-		"edit token":           w.editToken,
-		"delete token":         w.deleteToken,
-		"edit environment":     w.editEnvironment,
-		"label namespace":      w.labelNamespace,
-		"stranger":             func(t *rapid.T) { w.drawIntrusion(t)() },
-		"stranger, later":      func(t *rapid.T) { w.drawIntrusion(t)() },
-		"connect":              w.connect,
-		"connect, later":       w.connect,
-		"WorkOS fails":         w.failUpstream,
-		"WorkOS is well again": func(*rapid.T) { w.workos.ClearFaults() },
-		"API key":              w.changeKey,
-		"time passes":          w.advance,
-		"time passes, later":   w.advance,
-		"clock is set":         w.setClock,
-		"node stands still":    w.suspend,
-		"watch":                w.watch,
-		"pass":                 w.passWithPlan,
-		"pass, later":          w.passWithPlan,
-		"pass, once more":      w.passWithPlan,
-		"work":                 w.workOff,
-		"work, later":          w.workOff,
-		"thaw":                 w.thawOne,
-		"replica":              w.replica,
-		"garbage collection":   func(*rapid.T) { w.server.collectGarbage() },
+	actions := map[string]func(*rapid.T){"": func(*rapid.T) { w.steps++; w.buryTheDead(); w.check() }}
+	for _, action := range []struct {
+		name   string
+		weight int
+		do     func(*rapid.T)
+	}{
+		{"create token", 2, w.createToken},
+		{"edit token", 2, w.editToken},
+		{"delete token", 1, w.deleteToken},
+		{"edit environment", 1, w.editEnvironment},
+		{"label namespace", 1, w.labelNamespace},
+		{"stranger", 2, func(t *rapid.T) { w.drawIntrusion(t)() }},
+		{"connect", 3, w.connect},
+		{"WorkOS fails", 2, w.failUpstream},
+		{"WorkOS is well again", 1, func(*rapid.T) { w.workos.ClearFaults() }},
+		{"API key", 1, w.changeKey},
+		{"time passes", 4, w.advance},
+		{"clock is set", 1, w.setClock},
+		{"node stands still", 1, w.suspend},
+		{"watch", 2, w.watch},
+		{"pass", 12, w.passWithPlan},
+		{"work", 2, w.workOff},
+		{"thaw", 2, w.thawOne},
+		{"replica", 1, w.replica},
+		{"garbage collection", 1, func(*rapid.T) { w.server.collectGarbage() }},
+	} {
+		for n := range action.weight {
+			actions[fmt.Sprintf("%s %d", action.name, n)] = action.do
+		}
 	}
+	return actions
 }
 
 func draw[T any](t *rapid.T, label string, from ...T) T {
@@ -93,7 +97,7 @@ func (w *world) createToken(t *rapid.T) {
 	w.server.remove(tokens, key)
 	w.server.put(tokens, token)
 	w.logf("user: creates %s for %v, Secret %q, template %v, %s", key, idOf(token), token.TargetSecretName(), token.Spec.SecretTemplate, token.Spec.InactivePolicy)
-	if rapid.Bool().Draw(t, "connected") {
+	if draw(t, "connected", true, true, true, false) {
 		w.putConnection(t, idOf(token))
 	}
 }
@@ -164,9 +168,10 @@ func (w *world) deleteToken(t *rapid.T) {
 func (w *world) editEnvironment(t *rapid.T) {
 	key := draw(t, "environment", defaultEnvironment, defaultEnvironment, ownEnvironment)
 	names := v1alpha1.GrantNamespaces{Names: tenants}
-	grants := draw(t, "grants", nil,
+	grants := draw(t, "grants",
 		[]v1alpha1.Grant{{Namespaces: names}},
 		[]v1alpha1.Grant{{Namespaces: names}},
+		nil,
 		[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{"tenant-a"}}, Slugs: []string{"github"}}},
 		[]v1alpha1.Grant{{Namespaces: names, OrganizationIDs: []string{"org1"}}, {Namespaces: names, UserIDs: []string{"u2"}}},
 		[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}}},
@@ -235,7 +240,7 @@ func (w *world) connect(t *rapid.T) {
 // failUpstream injects one fault, of any kind but latency, which is what freezing is for.
 func (w *world) failUpstream(t *rapid.T) {
 	kinds := slices.DeleteFunc(workossim.FaultKinds(), func(k workossim.FaultKind) bool { return k == workossim.FaultLatency })
-	fault := workossim.Fault{Kind: draw(t, "kind", kinds...), Times: rapid.IntRange(0, 3).Draw(t, "times")}
+	fault := workossim.Fault{Kind: draw(t, "kind", kinds...), Times: draw(t, "times", 1, 2, 3, 0)}
 	if keys := w.server.keys(tokens); len(keys) > 0 && rapid.Bool().Draw(t, "one connection") {
 		fault.Match = ptr.To(idOf(w.server.token(keys[rapid.IntRange(0, len(keys)-1).Draw(t, "token")])))
 	}
@@ -349,17 +354,25 @@ func (w *world) passWithPlan(t *rapid.T) {
 		}
 	}
 	chosen := chances[rapid.IntRange(0, len(chances)-1).Draw(t, "pass")]
-	planned := plan{at: rapid.IntRange(0, 3).Draw(t, "request"), effect: draw(t, "effect",
+	planned := plan{at: draw(t, "request", 0, 1, 0, 1, 2, 3), effect: draw(t, "effect",
 		nothing, refused, throttled, lost, crashBefore, crashAfter, freezeBefore, freezeAfter, intruded, intruded)}
 	switch planned.effect {
 	case intruded:
-		planned.intrude = w.drawIntrusion(t)
+		planned.intrude = w.drawIntrusionOn(t, w.secretOf(chosen.request))
 	case freezeBefore, freezeAfter:
 		if len(o.frozen) == maxFrozen {
 			planned.effect = nothing
 		}
 	}
 	o.turn(chosen.controller, chosen.request, planned)
+}
+
+// secretOf is the Secret that an object writes.
+func (w *world) secretOf(request reconcile.Request) types.NamespacedName {
+	if token := w.server.token(request.NamespacedName); token != nil {
+		return types.NamespacedName{Namespace: token.Namespace, Name: token.TargetSecretName()}
+	}
+	return request.NamespacedName
 }
 
 // workOff lets one operator see everything, and do everything that it has to do now.

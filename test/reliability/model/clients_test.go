@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -136,8 +137,23 @@ func (o *operator) secretTransport() http.RoundTripper {
 			answer, err = o.serve(request, body)
 			return err
 		})
+		if err == nil {
+			o.learn(answer)
+		}
 		return respond(request, answer, err)
 	})
+}
+
+// learn notes which versions of a Secret an answer tells of.
+func (o *operator) learn(answer any) {
+	switch typed := answer.(type) {
+	case *metav1.PartialObjectMetadata:
+		o.view.seen[typed.ResourceVersion] = true
+	case *metav1.PartialObjectMetadataList:
+		for _, item := range typed.Items {
+			o.view.seen[item.ResourceVersion] = true
+		}
+	}
 }
 
 // serve lets the stand-in answer, and looks at what that has done to the Secret.
@@ -148,6 +164,9 @@ func (o *operator) serve(request *http.Request, body []byte) (any, error) {
 	for _, change := range server.history[before:] {
 		old, _ := change.before.(*corev1.Secret)
 		fresh, _ := change.after.(*corev1.Secret)
+		if old != nil && !o.view.seen[old.ResourceVersion] {
+			o.world.violated("invariant 2: a pass over %s has changed Secret %s, of which it did not know that it is as it was", o.pass.request, change.key)
+		}
 		if change.kind == secrets && (fresh == nil || old == nil || !equality.Semantic.DeepEqual(old, fresh)) {
 			o.world.checkWrite(o, change.key, old, fresh)
 		}

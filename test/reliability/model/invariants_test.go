@@ -29,7 +29,7 @@ func (p *pass) look(o *operator) {
 	if token == nil {
 		return
 	}
-	p.uid, p.policy = token.UID, string(token.Spec.InactivePolicy)
+	p.uid, p.policy, p.id = token.UID, string(token.Spec.InactivePolicy), idOf(token)
 	environment, _ := o.view.objects[environments][environmentOf(token)].(*v1alpha1.PipesEnvironment)
 	namespace := o.view.objects[namespaces][types.NamespacedName{Name: token.Namespace}]
 	p.granted = environment == nil || grants(environment, token, namespace.GetLabels())
@@ -301,6 +301,9 @@ func (w *world) checkDeparture(o *operator, key string) {
 	}
 	if now.Before(o.held[key]) {
 		w.violated("invariant 10: a call %s before WorkOS's Retry-After is over", o.held[key].Sub(now))
+	}
+	if o.pass.asking != o.pass.id {
+		w.violated("invariant 1: a pass over %s asks for %v, not for %v", o.pass.request, o.pass.asking, o.pass.id)
 	}
 	if !o.pass.granted {
 		w.violated("a pass over %s calls WorkOS, and nobody has granted that", o.pass.request)

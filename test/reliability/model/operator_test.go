@@ -49,7 +49,8 @@ type operator struct {
 	view  *view
 	mu    sync.Mutex // while it starts
 	// queues by controller: pipestoken, pipesenvironment.
-	queues map[string]*gatedQueue
+	queues   map[string]*gatedQueue
+	watchdog *controllers.Watchdog
 	// paused gives the turn back to the model; manned tells it that the workers of a controller are there.
 	paused, manned chan struct{}
 	// pass has the turn, or had it last; frozen are passes that have been stopped on their way.
@@ -109,8 +110,9 @@ func (o *operator) setUp(manager manager.Manager) {
 		AllowedHosts: []string{upstreamHost},
 	}
 	api := &apiClient{operator: o}
+	o.watchdog = controllers.NewWatchdog(monotonic{o}, maxFrozen+1)
 	reconciler := &controllers.PipesTokenReconciler{
-		Client: api, Secrets: secrets, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics,
+		Client: api, Secrets: secrets, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics, Watchdog: o.watchdog,
 		DefaultEnvironment: defaultEnvironment,
 	}
 	o.world.must(reconciler.SetupWithManager(context.Background(), manager, o.options()))

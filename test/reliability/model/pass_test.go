@@ -25,9 +25,10 @@ type pass struct {
 	// began is the time of its node's clock at its beginning, granted whether the cache then showed a grant for its object.
 	began   time.Time
 	granted bool
-	// policy, uid are those of its object, as the cache showed it at its beginning.
+	// policy, uid and id are those of its object, as the cache showed it at its beginning.
 	policy string
 	uid    types.UID
+	id     workossim.ID
 	// asked is the number of the call of WorkOS that it made; zero: none.
 	asked int
 	// asking is the connection that it is asking WorkOS for, or has asked for last.

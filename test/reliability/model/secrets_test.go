@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -28,7 +29,7 @@ var secretResource = schema.GroupResource{Resource: "secrets"}
 // fieldManager keeps managedFields of Secrets as kube-apiserver does, with its own code.
 var fieldManager = func() *managedfields.FieldManager {
 	kind := corev1.SchemeGroupVersion.WithKind("Secret")
-	manager, err := managedfields.NewDefaultFieldManager(managedfields.NewDeducedTypeConverter(),
+	manager, err := managedfields.NewDefaultFieldManager(applyconfigurations.NewTypeConverter(scheme.Scheme),
 		scheme.Scheme, scheme.Scheme, scheme.Scheme, kind, kind.GroupVersion(), "", nil)
 	if err != nil {
 		panic(err)
@@ -39,14 +40,14 @@ var fieldManager = func() *managedfields.FieldManager {
 // createSecret is POST.
 func (s *apiServer) createSecret(secret *corev1.Secret, manager string) (*corev1.Secret, error) {
 	key := client.ObjectKeyFromObject(secret)
-	if s.get(secrets, key) != nil {
-		return nil, apierrors.NewAlreadyExists(secretResource, key.Name)
-	}
 	if secret.Type == "" {
 		secret.Type = corev1.SecretTypeOpaque
 	}
 	if err := invalidSecret(secret, nil); err != nil {
 		return nil, err
+	}
+	if s.get(secrets, key) != nil {
+		return nil, apierrors.NewAlreadyExists(secretResource, key.Name)
 	}
 	secret.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}
 	s.put(secrets, managed(&corev1.Secret{TypeMeta: secret.TypeMeta}, secret, manager))

@@ -126,6 +126,9 @@ func (o *operator) expectTimers() {
 			o.world.violated("invariant 9: %s has been forgotten: it comes back at %s (known: %t)", key, at, ok)
 		}
 	}
+	if err := o.watchdog.Check(nil); err != nil {
+		o.world.violated("invariant 9: the liveness check says: %v", err)
+	}
 }
 
 func earliest(a, b time.Time) time.Time {

@@ -92,7 +92,9 @@ func (s *apiServer) put(kind kind, object client.Object) {
 	if before == nil {
 		s.uids++
 		object.SetUID(types.UID(fmt.Sprintf("uid-%04d", s.uids)))
-		object.SetGeneration(1)
+		if specOf(object) != nil {
+			object.SetGeneration(1)
+		}
 		object.SetCreationTimestamp(metav1.NewTime(s.clock.Now().Truncate(time.Second)))
 	}
 	object.SetResourceVersion(strconv.Itoa(len(s.history) + 1))
@@ -115,9 +117,7 @@ func (s *apiServer) remove(kind kind, key types.NamespacedName) {
 		return
 	}
 	delete(s.objects[kind], key)
-	last := before.DeepCopyObject().(client.Object)
-	last.SetResourceVersion(strconv.Itoa(len(s.history) + 1))
-	s.history = append(s.history, change{kind, key, last, nil})
+	s.history = append(s.history, change{kind, key, before, nil})
 }
 
 // edit changes an object as its owner or a stranger does. The generation moves with the spec.

@@ -32,7 +32,10 @@ func (w *world) editSecret(key types.NamespacedName, manager string, edit func(*
 
 // drawIntrusion draws what a stranger does to a Secret that is, or could be, one of ours.
 func (w *world) drawIntrusion(t *rapid.T) func() {
-	key := types.NamespacedName{Namespace: draw(t, "namespace", tenants...), Name: draw(t, "secret", secretNames...)}
+	return w.drawIntrusionOn(t, types.NamespacedName{Namespace: draw(t, "namespace", tenants...), Name: draw(t, "secret", secretNames...)})
+}
+
+func (w *world) drawIntrusionOn(t *rapid.T, key types.NamespacedName) func() {
 	what := draw(t, "stranger", "create", "create with our labels", "create with our owner", "data", "data, same value", "remove key", "annotation",
 		"fact", "remove fact", "label", "remove our label", "orphan", "owner", "immutable", "finalizer", "no finalizer", "delete")
 	return func() {

@@ -31,13 +31,15 @@ type view struct {
 	cursor    map[kind]int
 	informers map[kind]*informer
 	indexes   map[string]client.IndexerFunc
+	// seen are the resourceVersions of Secrets that this process has come to know.
+	seen map[string]bool
 }
 
 // newView is a cache that has been filled by a list of how things stood when the history was as long as at.
 func newView(server *apiServer, at int) *view {
 	v := &view{
 		server: server, objects: map[kind]map[types.NamespacedName]client.Object{}, cursor: map[kind]int{},
-		informers: map[kind]*informer{}, indexes: map[string]client.IndexerFunc{},
+		informers: map[kind]*informer{}, indexes: map[string]client.IndexerFunc{}, seen: map[string]bool{},
 	}
 	for _, kind := range kinds {
 		v.objects[kind], v.cursor[kind] = map[types.NamespacedName]client.Object{}, at
@@ -46,6 +48,7 @@ func newView(server *apiServer, at int) *view {
 	for _, change := range server.history[:at] {
 		if shown := cached(change.after); shown != nil {
 			v.objects[change.kind][change.key] = shown
+			v.seen[shown.GetResourceVersion()] = true
 		} else {
 			delete(v.objects[change.kind], change.key)
 		}
@@ -130,6 +133,9 @@ func (v *view) relist(kind kind) {
 func (v *view) show(kind kind, key types.NamespacedName, after, last client.Object) {
 	before := v.objects[kind][key]
 	handlers := v.informers[kind].handlers
+	if after != nil {
+		v.seen[after.GetResourceVersion()] = true
+	}
 	switch {
 	case after == nil && before == nil:
 	case after == nil:

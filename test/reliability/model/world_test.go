@@ -39,7 +39,7 @@ const (
 
 // world is everything that a sequence of actions happens to.
 type world struct {
-	t      *rapid.T
+	t      rapid.TB
 	clock  *clocktesting.FakePassiveClock // the true time
 	server *apiServer
 	workos *workossim.Simulator
@@ -59,10 +59,11 @@ type world struct {
 	// clocksWereWrong: a node has stood still, or had its clock wrong.
 	clocksWereWrong bool
 
-	// turns counts the passes over one object at one instant.
+	// turns counts the passes over one object within the second from turnsAt.
 	turns     map[reconcile.Request]int
 	turnsAt   time.Time
 	passes    int
+	steps     int
 	effects   map[effect]int
 	violation string
 	log       []string
@@ -78,7 +79,7 @@ type written struct {
 	basis int
 }
 
-func newWorld(t *rapid.T, perMinute int32) *world {
+func newWorld(t rapid.TB, perMinute int32) *world {
 	clock := clocktesting.NewFakePassiveClock(start)
 	w := &world{
 		t: t, clock: clock, perMinute: perMinute, mostPerMinute: perMinute, server: newAPIServer(clock),
@@ -173,10 +174,10 @@ func (w *world) must(err error) {
 	}
 }
 
-// noteTurn counts passes: one object that gets turn after turn while the clock stands still is a hot loop.
+// noteTurn counts passes: one object that gets turn after turn within a second is a hot loop.
 func (w *world) noteTurn(o *operator, controller string, request reconcile.Request) {
-	const many = 40
-	if now := w.clock.Now(); !now.Equal(w.turnsAt) {
+	const many = 100
+	if now := w.clock.Now(); now.Sub(w.turnsAt) >= time.Second {
 		w.turnsAt, w.turns = now, map[reconcile.Request]int{}
 	}
 	w.passes++

@@ -1,0 +1,59 @@
+//go:build reliability
+
+package model_test
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// What the model has found, by its shortest story.
+
+// user creates a PipesToken for a connection whose tokens live for half a minute.
+func (w *world) user(key types.NamespacedName) {
+	w.server.put(tokens, &v1alpha1.PipesToken{
+		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name},
+		Spec:       v1alpha1.PipesTokenSpec{Slug: "github", UserID: "u1", InactivePolicy: v1alpha1.InactivePolicyClear},
+	})
+	connection := workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, State: workossim.Connected, Lifetime: 30 * time.Second}
+	w.workos.Put(connection)
+	w.connections[connection.ID] = connection
+}
+
+// With its clock hours ahead, a node took a good token for an expired one, and noted when to try again by that clock. Set right,
+// it waited for hours.
+func TestAWaitThatAClockNotedWhichWasAheadEndsWithIt(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	o := w.operators[0]
+	w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"})
+	o.skew, w.clocksWereWrong = 3*time.Hour, true
+	o.drain()
+	w.settle()
+}
+
+// The Secret said that its token had been obtained days from then, and so it was never due for renewal.
+func TestATokenThatAClockNotedWhichWasAheadIsRenewed(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	o := w.operators[0]
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key)
+	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, Lifetime: 96 * time.Hour})
+	o.skew, w.clocksWereWrong = 72*time.Hour, true
+	o.drain()
+	o.dead = true
+	w.buryTheDead()
+	w.clock.SetTime(w.clock.Now().Add(95 * time.Hour))
+	w.settle()
+	w.operators[0].run(2 * time.Hour)
+	if wrong := w.wrong(w.server.token(key)); wrong != "" {
+		t.Error(wrong)
+	}
+}
