@@ -95,6 +95,18 @@ func (t *timeline) only(request reconcile.Request, at time.Time) {
 	t.settle()
 }
 
+// lose takes an object's timer away, as a faulty queue would.
+func (t *timeline) lose(request reconcile.Request) {
+	t.settle()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for timer := range t.timers {
+		if timer.request == request {
+			delete(t.timers, timer)
+		}
+	}
+}
+
 // settle waits until no object is being worked on, or waits to be.
 func (t *timeline) settle() {
 	t.mu.Lock()

@@ -288,7 +288,7 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
-		Watchdog: controllers.NewWatchdog(w.clock, workers),
+		Watchdog:           controllers.NewWatchdog(w.clock, workers),
 		DefaultEnvironment: types.NamespacedName{Namespace: w.home, Name: environmentID},
 		WatchNamespaces:    sets.New(w.home, w.tenant),
 	}

@@ -145,7 +145,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options) error {
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
-		Watchdog: controllers.NewWatchdog(clock, o.maxConcurrentReconciles),
+		Watchdog:           controllers.NewWatchdog(clock, o.maxConcurrentReconciles),
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
 	}
 	if err := tokens.SetupWithManager(ctx, manager, controller.Options{MaxConcurrentReconciles: o.maxConcurrentReconciles}); err != nil {

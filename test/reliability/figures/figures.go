@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// Environment names the directory that Record writes to. Not set: figures are only logged.
+// Environment is the variable that names the directory that Record writes to. Not set: figures are only logged.
 const Environment = "RELIABILITY_FIGURES"
 
-// FullEnvironment, when set to 1, asks the suites for the long run that is for the record, rather than the slice for CI.
+// FullEnvironment is the variable that, set to 1, asks the suites for the long run that is for the record, rather than the slice for CI.
 const FullEnvironment = "RELIABILITY_FULL"
 
 // Figure is one row of a suite's table.
@@ -36,10 +36,10 @@ func Full() bool { return os.Getenv(FullEnvironment) == "1" }
 
 // Record logs the figures of one suite, and writes them to a file of its own where Environment says so. file is a name such as
 // "10-model".
-func Record(t testing.TB, file string, suite Suite) {
-	t.Helper()
+func Record(tb testing.TB, file string, suite Suite) {
+	tb.Helper()
 	for _, figure := range suite.Figures {
-		t.Logf("%s: %s (promised: %s)", figure.Name, figure.Value, figure.Promise)
+		tb.Logf("%s: %s (promised: %s)", figure.Name, figure.Value, figure.Promise)
 	}
 	directory := os.Getenv(Environment)
 	if directory == "" {
@@ -50,6 +50,6 @@ func Record(t testing.TB, file string, suite Suite) {
 		err = os.WriteFile(filepath.Join(directory, file+".json"), append(text, '\n'), 0o600)
 	}
 	if err != nil {
-		t.Errorf("cannot keep the figures: %v", err)
+		tb.Errorf("cannot keep the figures: %v", err)
 	}
 }

@@ -165,7 +165,7 @@ func (o *operator) serve(request *http.Request, body []byte) (any, error) {
 		old, _ := change.before.(*corev1.Secret)
 		fresh, _ := change.after.(*corev1.Secret)
 		if old != nil && !o.view.seen[old.ResourceVersion] {
-			o.world.violated("invariant 2: a pass over %s has changed Secret %s, of which it did not know that it is as it was", o.pass.request, change.key)
+			o.world.violatedf("invariant 2: a pass over %s has changed Secret %s, of which it did not know that it is as it was", o.pass.request, change.key)
 		}
 		if change.kind == secrets && (fresh == nil || old == nil || !equality.Semantic.DeepEqual(old, fresh)) {
 			o.world.checkWrite(o, change.key, old, fresh)

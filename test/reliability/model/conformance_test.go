@@ -26,20 +26,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// server is something that keeps Secrets: the stand-in, or a real API server.
-type server interface {
-	// ask makes a request of manager, and returns the HTTP status.
-	ask(method, name string, query url.Values, body []byte) int
-	// now is the Secret as it is; nil when there is none.
-	now(name string) *corev1.Secret
-}
-
 const (
 	conformanceNamespace = "default"
 	// anotherVersion is one that no Secret has.
 	anotherVersion = "987654321"
 )
 
+// standIn and realServer keep Secrets: ask makes a request and returns the HTTP status, now is the Secret as it is, nil when there is none.
 type standIn struct{ *apiServer }
 
 func (s standIn) ask(method, name string, query url.Values, body []byte) int {
@@ -50,6 +43,7 @@ func (s standIn) ask(method, name string, query url.Values, body []byte) int {
 	if err != nil {
 		return 0
 	}
+	defer response.Body.Close() //nolint:errcheck // it is in memory
 	return response.StatusCode
 }
 
@@ -156,9 +150,9 @@ func TestTheStandInDoesWhatARealAPIServerDoes(t *testing.T) {
 			if got != want {
 				t.Fatalf("%s with %s: the stand-in answers %d, the API server %d", next.method, body, got, want)
 			}
-			imitated, real := comparable(imitation.now(name)), comparable(genuine.now(name))
-			if imitated != real {
-				t.Fatalf("after %s with %s, the stand-in has\n%s\nand the API server\n%s", next.method, body, imitated, real)
+			has, shouldHave := essence(imitation.now(name)), essence(genuine.now(name))
+			if has != shouldHave {
+				t.Fatalf("after %s with %s, the stand-in has\n%s\nand the API server\n%s", next.method, body, has, shouldHave)
 			}
 		}
 	})
@@ -243,13 +237,13 @@ func asJSON(value any) []byte {
 	return text
 }
 
-// comparable is a Secret without what differs between any two servers.
-func comparable(secret *corev1.Secret) string {
+// essence is a Secret without what differs between any two servers.
+func essence(secret *corev1.Secret) string {
 	if secret == nil {
 		return "nothing"
 	}
 	shown := secret.DeepCopy()
-	shown.UID, shown.ResourceVersion, shown.CreationTimestamp, shown.SelfLink = "", "", metav1.Time{}, ""
+	shown.UID, shown.ResourceVersion, shown.CreationTimestamp = "", "", metav1.Time{}
 	if shown.DeletionTimestamp != nil {
 		shown.DeletionTimestamp, shown.DeletionGracePeriodSeconds = &metav1.Time{}, nil
 	}

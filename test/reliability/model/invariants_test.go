@@ -80,17 +80,17 @@ func (w *world) checkWrite(o *operator, key types.NamespacedName, before, after 
 	p := o.pass
 	token := w.ownerOf(p, key, before, after)
 	if token == nil {
-		w.violated("invariant 5: a pass over %s has written Secret %s, which is not its own: %v", p.request, key, ownersOf(before))
+		w.violatedf("invariant 5: a pass over %s has written Secret %s, which is not its own: %v", p.request, key, ownersOf(before))
 		return
 	}
-	w.checkForeignMetadata(key, before, after, token)
+	w.checkForeignMetadata(key, before, after)
 	held, holds := tokensIn(before), tokensIn(after)
 	if after != nil {
 		w.expectNoCanary("the metadata of a Secret", metadataText(after))
 	}
 	switch {
 	case len(holds) > 1:
-		w.violated("invariant 1: Secret %s holds several tokens: %v", key, holds)
+		w.violatedf("invariant 1: Secret %s holds several tokens: %v", key, holds)
 	case len(holds) == 1:
 		w.checkToken(o, token, before, after, holds[0])
 	case len(held) > 0:
@@ -139,27 +139,27 @@ func ownersOf(secret *corev1.Secret) any {
 }
 
 // checkForeignMetadata: what a stranger has added to our Secret stays.
-func (w *world) checkForeignMetadata(key types.NamespacedName, before, after *corev1.Secret, token *v1alpha1.PipesToken) {
+func (w *world) checkForeignMetadata(key types.NamespacedName, before, after *corev1.Secret) {
 	if before == nil || after == nil {
 		return
 	}
 	for name, value := range before.Labels {
 		if strings.HasPrefix(name, "stranger") && after.Labels[name] != value {
-			w.violated("invariant 5: label %s of Secret %s is gone", name, key)
+			w.violatedf("invariant 5: label %s of Secret %s is gone", name, key)
 		}
 	}
 	for name, value := range before.Annotations {
 		if strings.HasPrefix(name, "stranger") && after.Annotations[name] != value {
-			w.violated("invariant 5: annotation %s of Secret %s is gone", name, key)
+			w.violatedf("invariant 5: annotation %s of Secret %s is gone", name, key)
 		}
 	}
 	for _, owner := range before.OwnerReferences {
 		if !slices.ContainsFunc(after.OwnerReferences, func(o metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(o, owner) }) {
-			w.violated("invariant 5: an owner of Secret %s is gone", key)
+			w.violatedf("invariant 5: an owner of Secret %s is gone", key)
 		}
 	}
 	if !slices.Equal(before.Finalizers, after.Finalizers) || before.Type != after.Type {
-		w.violated("invariant 5: finalizers or type of Secret %s have changed", key)
+		w.violatedf("invariant 5: finalizers or type of Secret %s have changed", key)
 	}
 }
 
@@ -170,19 +170,19 @@ func (w *world) checkToken(o *operator, token *v1alpha1.PipesToken, before, afte
 	expires := after.Annotations[tokensecret.ExpiresAtAnnotation]
 	switch {
 	case !known || fact.id != idOf(token):
-		w.violated("invariant 1: Secret %s holds a token of %v, and its object asks for %v", key, fact.id, idOf(token))
+		w.violatedf("invariant 1: Secret %s holds a token of %v, and its object asks for %v", key, fact.id, idOf(token))
 		return
 	case !slices.ContainsFunc(fact.told, func(told time.Time) bool { return expires == inSeconds(told) }):
-		w.violated("invariant 1: Secret %s says that its token expires %s, and WorkOS says %v", key, expires, fact.told)
+		w.violatedf("invariant 1: Secret %s says that its token expires %s, and WorkOS says %v", key, expires, fact.told)
 	}
 	if before != nil && maps.EqualFunc(before.Data, after.Data, slices.Equal) && factsText(before) == factsText(after) {
 		return // labels alone
 	}
 	if expires != never && expires <= inSeconds(o.pass.began) {
-		w.violated("renewal 3: Secret %s has been given an expired token", key)
+		w.violatedf("renewal 3: Secret %s has been given an expired token", key)
 	}
 	if last := w.lastWritten(token.UID, before); last != nil && last.basis > o.pass.asked && o.pass.asked > 0 {
-		w.violated("invariant 2: Secret %s held what call %d brought, and has been given what call %d had brought before", key, last.basis, o.pass.asked)
+		w.violatedf("invariant 2: Secret %s held what call %d brought, and has been given what call %d had brought before", key, last.basis, o.pass.asked)
 	}
 	w.writes[token.UID] = append(w.writes[token.UID], written{
 		secret: key, token: value, expires: expires, obtained: after.Annotations[tokensecret.ObtainedAtAnnotation], basis: o.pass.asked,
@@ -223,7 +223,7 @@ func (w *world) checkRemoval(o *operator, token *v1alpha1.PipesToken, before *co
 		return
 	}
 	if p.policy == string(v1alpha1.InactivePolicyRetain) {
-		w.violated("invariant 3: the token of %s is gone, although its inactivePolicy was Retain", p.request)
+		w.violatedf("invariant 3: the token of %s is gone, although its inactivePolicy was Retain", p.request)
 	}
 	if !p.granted {
 		return
@@ -233,7 +233,7 @@ func (w *world) checkRemoval(o *operator, token *v1alpha1.PipesToken, before *co
 			return
 		}
 	}
-	w.violated("invariant 3: the token of %s, which call %d had brought, is gone for no reason", p.request, last.basis)
+	w.violatedf("invariant 3: the token of %s, which call %d had brought, is gone for no reason", p.request, last.basis)
 }
 
 func (w *world) validAt(token string, at time.Time) bool {
@@ -252,16 +252,16 @@ func (w *world) checkStatus(o *operator, object client.Object) {
 	isTrue := func(condition string) bool { return meta.IsStatusConditionTrue(status.Conditions, condition) }
 	switch {
 	case ready == nil:
-		w.violated("the status of %s has no Ready condition", o.pass.request)
+		w.violatedf("the status of %s has no Ready condition", o.pass.request)
 		return
 	case isTrue(v1alpha1.StalledCondition) && isTrue(v1alpha1.ReconcilingCondition):
-		w.violated("the status of %s is stalled and reconciling at once", o.pass.request)
+		w.violatedf("the status of %s is stalled and reconciling at once", o.pass.request)
 	case status.ObservedGeneration > token.Generation:
-		w.violated("the status of %s is of a generation to come", o.pass.request)
+		w.violatedf("the status of %s is of a generation to come", o.pass.request)
 	case ready.Status != metav1.ConditionTrue && isTrue(v1alpha1.RenewalFailedCondition):
-		w.violated("the status of %s has RenewalFailed beside a Ready that is not True", o.pass.request)
+		w.violatedf("the status of %s has RenewalFailed beside a Ready that is not True", o.pass.request)
 	case ready.Status == metav1.ConditionTrue && (isTrue(v1alpha1.StalledCondition) || isTrue(v1alpha1.ReconcilingCondition)):
-		w.violated("the status of %s is ready, and stalled or reconciling", o.pass.request)
+		w.violatedf("the status of %s is ready, and stalled or reconciling", o.pass.request)
 	}
 	if ready.Status == metav1.ConditionTrue {
 		w.checkClaim(o, token)
@@ -275,7 +275,7 @@ func (w *world) checkClaim(o *operator, token *v1alpha1.PipesToken) {
 	if status.ExpirationTime != nil {
 		expires = inSeconds(status.ExpirationTime.Time)
 		if !status.ExpirationTime.After(o.pass.began) {
-			w.violated("invariant 4: the status of %s is ready, and its token had expired", o.pass.request)
+			w.violatedf("invariant 4: the status of %s is ready, and its token had expired", o.pass.request)
 		}
 	}
 	obtained := ""
@@ -287,7 +287,7 @@ func (w *world) checkClaim(o *operator, token *v1alpha1.PipesToken) {
 			return
 		}
 	}
-	w.violated("invariant 4: the status of %s claims a token (obtained %s, expires %s) that has not been written", o.pass.request, obtained, expires)
+	w.violatedf("invariant 4: the status of %s claims a token (obtained %s, expires %s) that has not been written", o.pass.request, obtained, expires)
 }
 
 // checkDeparture: no minute sees more calls with one key than the requestsPerMinute of its environments allows, none leaves while
@@ -297,16 +297,16 @@ func (w *world) checkDeparture(o *operator, key string) {
 	sent := append(o.sent[key], now)
 	o.sent[key] = sent
 	if limit := int(w.mostPerMinute); len(sent) > limit && now.Sub(sent[len(sent)-1-limit]) <= time.Minute {
-		w.violated("invariant 10: %d calls within %s", limit+1, now.Sub(sent[len(sent)-1-limit]))
+		w.violatedf("invariant 10: %d calls within %s", limit+1, now.Sub(sent[len(sent)-1-limit]))
 	}
 	if now.Before(o.held[key]) {
-		w.violated("invariant 10: a call %s before WorkOS's Retry-After is over", o.held[key].Sub(now))
+		w.violatedf("invariant 10: a call %s before WorkOS's Retry-After is over", o.held[key].Sub(now))
 	}
 	if o.pass.asking != o.pass.id {
-		w.violated("invariant 1: a pass over %s asks for %v, not for %v", o.pass.request, o.pass.asking, o.pass.id)
+		w.violatedf("invariant 1: a pass over %s asks for %v, not for %v", o.pass.request, o.pass.asking, o.pass.id)
 	}
 	if !o.pass.granted {
-		w.violated("a pass over %s calls WorkOS, and nobody has granted that", o.pass.request)
+		w.violatedf("a pass over %s calls WorkOS, and nobody has granted that", o.pass.request)
 	}
 }
 

@@ -181,7 +181,7 @@ func (o *operator) logger() logr.Logger {
 	return funcr.New(func(_, line string) {
 		o.world.expectNoCanary("the log", line)
 		if strings.Contains(line, "panic") {
-			o.world.violated("the log tells of a panic: %s", line)
+			o.world.violatedf("the log tells of a panic: %s", line)
 		}
 	}, funcr.Options{Verbosity: 10})
 }
@@ -193,6 +193,6 @@ func (r recorder) Eventf(_, _ runtime.Object, _, reason, action, note string, ar
 	text := fmt.Sprintf(note, args...)
 	r.operator.world.expectNoCanary("an event", text)
 	if reason == "" || action == "" || len(text) > 1024 {
-		r.operator.world.violated("the API server would refuse the event %q %q %q", reason, action, text)
+		r.operator.world.violatedf("the API server would refuse the event %q %q %q", reason, action, text)
 	}
 }

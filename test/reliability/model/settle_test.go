@@ -23,6 +23,8 @@ const (
 	// patience is the longest that it takes, by docs/renewal.md, until everything is as it should be once all is well again: a slow
 	// poll comes after ten minutes at most, and a retry after five.
 	patience = 10*time.Minute + 30*time.Second
+	// quietTime is how long all is watched that is well.
+	quietTime = 10 * time.Minute
 	// ceiling is the longest that an object is left alone.
 	ceiling = 30 * time.Minute
 )
@@ -45,10 +47,31 @@ func (w *world) settle() {
 	survivor.run(patience)
 	for _, key := range w.server.keys(tokens) {
 		if wrong := w.wrong(w.server.token(key)); wrong != "" {
-			w.violated("invariant 7: %s after all has been well, %s: %s", patience, key, wrong)
+			w.violatedf("invariant 7: %s after all has been well, %s: %s", patience, key, wrong)
 		}
 	}
 	w.check()
+	w.quiet = true
+	survivor.run(quietTime)
+	w.check()
+}
+
+// expectFresh: when nobody has interfered for a while, no Secret ever holds an expired token for which WorkOS would give a valid one.
+func (w *world) expectFresh() {
+	for _, key := range w.server.keys(tokens) {
+		token := w.server.token(key)
+		connection := w.connections[idOf(token)]
+		secret := w.server.secret(types.NamespacedName{Namespace: key.Namespace, Name: token.TargetSecretName()})
+		early := connection.AlwaysFresh || connection.RefreshLead > 0
+		if !early || token.Spec.Suspend || !meta.IsStatusConditionTrue(token.Status.Conditions, v1alpha1.ReadyCondition) {
+			continue
+		}
+		for _, held := range tokensIn(secret) {
+			if !w.validAt(held, w.clock.Now()) {
+				w.violatedf("renewal: the token of %s has expired, and nothing has stood in the way of the next", key)
+			}
+		}
+	}
 }
 
 // longestHold is for how long WorkOS, or what a wrong Date made of its Retry-After, wants to be left alone still: an hour at most.
@@ -97,6 +120,9 @@ func (o *operator) run(d time.Duration) {
 	for w.violation == "" {
 		o.drain()
 		o.expectTimers()
+		if w.quiet {
+			w.expectFresh()
+		}
 		next := until
 		for _, queue := range o.queues {
 			if at := queue.next(); !at.IsZero() {
@@ -123,11 +149,11 @@ func (o *operator) expectTimers() {
 	for key := range o.view.objects[tokens] {
 		at, ok := queue.entries[reconcile.Request{NamespacedName: key}]
 		if !ok || at.Sub(queue.monotonic()) > ceiling {
-			o.world.violated("invariant 9: %s has been forgotten: it comes back at %s (known: %t)", key, at, ok)
+			o.world.violatedf("invariant 9: %s has been forgotten: it comes back at %s (known: %t)", key, at, ok)
 		}
 	}
 	if err := o.watchdog.Check(nil); err != nil {
-		o.world.violated("invariant 9: the liveness check says: %v", err)
+		o.world.violatedf("invariant 9: the liveness check says: %v", err)
 	}
 }
 

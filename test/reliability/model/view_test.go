@@ -82,17 +82,6 @@ func (v *view) started() {
 	}
 }
 
-// behind is how many changes of a kind the watch has not seen.
-func (v *view) behind(kind kind) int {
-	pending := 0
-	for _, change := range v.server.history[v.cursor[kind]:] {
-		if change.kind == kind {
-			pending++
-		}
-	}
-	return pending
-}
-
 // deliver lets the watch see so many changes more.
 func (v *view) deliver(kind kind, count int) {
 	for count > 0 && v.cursor[kind] < len(v.server.history) {

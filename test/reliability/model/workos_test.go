@@ -45,7 +45,7 @@ func (o *operator) upstreamTransport() http.RoundTripper {
 		o.world.checkDeparture(o, request.Header.Get("Authorization"))
 		var response *http.Response
 		err := o.ask("WorkOS", func() (err error) {
-			response, err = o.world.call(o, p, request)
+			response, err = o.world.call(o, p, request) //nolint:bodyclose // the caller of the transport does
 			return err
 		})
 		if err != nil {

@@ -58,6 +58,8 @@ type world struct {
 
 	// clocksWereWrong: a node has stood still, or had its clock wrong.
 	clocksWereWrong bool
+	// quiet: nobody interferes any more.
+	quiet bool
 
 	// turns counts the passes over one object within the second from turnsAt.
 	turns     map[reconcile.Request]int
@@ -152,8 +154,8 @@ func (w *world) logf(format string, args ...any) {
 	w.log = append(w.log, w.clock.Now().Format("02 15:04:05 ")+fmt.Sprintf(format, args...))
 }
 
-// violated notes that an invariant does not hold. The first violation counts.
-func (w *world) violated(format string, args ...any) {
+// violatedf notes that an invariant does not hold. The first violation counts.
+func (w *world) violatedf(format string, args ...any) {
 	if w.violation == "" {
 		w.violation = fmt.Sprintf(format, args...)
 	}
@@ -183,7 +185,7 @@ func (w *world) noteTurn(o *operator, controller string, request reconcile.Reque
 	w.passes++
 	w.turns[request]++
 	if w.turns[request] > many {
-		w.violated("%s %s gets pass after pass: a hot loop", controller, request)
+		w.violatedf("%s %s gets pass after pass: a hot loop", controller, request)
 	}
 	if controller == "pipestoken" {
 		w.logf("%d: pass over %s", o.id, request)
@@ -195,7 +197,7 @@ var canary = regexp.MustCompile(`canary_\w+`)
 // expectNoCanary: every token and every API key has "canary" in it.
 func (w *world) expectNoCanary(where, text string) {
 	if strings.Contains(text, "canary") {
-		w.violated("%s tells a secret: %s", where, text)
+		w.violatedf("%s tells a secret: %s", where, text)
 	}
 }
 

@@ -1,0 +1,102 @@
+// Command figures shows what the reliability suites have measured, and writes it into docs/reliability.md.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
+)
+
+func main() {
+	from := flag.String("from", "", "The directory with the figures of the suites.")
+	into := flag.String("into", "", "The page to write them into. Empty: they are only shown.")
+	commit := flag.String("commit", "", "What was measured.")
+	flag.Parse()
+	if err := run(*from, *into, *commit); err != nil {
+		fmt.Fprintln(os.Stderr, "figures:", err)
+		os.Exit(1)
+	}
+}
+
+func run(from, into, commit string) error {
+	suites, err := read(from)
+	if err != nil {
+		return err
+	}
+	tables := render(suites)
+	fmt.Print(tables)
+	if into == "" {
+		return nil
+	}
+	page, err := os.ReadFile(into)
+	if err != nil {
+		return err
+	}
+	heading := fmt.Sprintf("Seen on %s, of commit `%s`, on %d CPUs (%s/%s, %s), by `make test-reliability FULL=1`.\n\n",
+		time.Now().UTC().Format(time.DateOnly), commit, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	fresh, err := replace(string(page), heading+tables)
+	if err != nil {
+		return fmt.Errorf("%s: %w", into, err)
+	}
+	return os.WriteFile(into, []byte(fresh), 0o644)
+}
+
+// read reads the suites in the order of their files' names.
+func read(directory string) ([]figures.Suite, error) {
+	files, err := filepath.Glob(filepath.Join(directory, "*.json")) // sorted
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("there are no figures in %q: run make test-reliability", directory)
+	}
+	suites := make([]figures.Suite, len(files))
+	for i, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(text, &suites[i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return suites, nil
+}
+
+// render makes one table of each suite.
+func render(suites []figures.Suite) string {
+	var text strings.Builder
+	cell := strings.NewReplacer("|", `\|`, "\n", " ").Replace
+	for _, suite := range suites {
+		fmt.Fprintf(&text, "### %s\n\n| Figure | Seen | Promised |\n|---|---|---|\n", suite.Name)
+		for _, figure := range suite.Figures {
+			fmt.Fprintf(&text, "| %s | %s | %s |\n", cell(figure.Name), cell(figure.Value), cell(figure.Promise))
+		}
+		text.WriteString("\n")
+	}
+	return text.String()
+}
+
+// What stands between these is written by this program.
+const (
+	begin = "<!-- figures: written by make test-reliability FULL=1 -->\n"
+	end   = "<!-- end of figures -->\n"
+)
+
+// replace puts tables between the marks of a page.
+func replace(page, tables string) (string, error) {
+	before, rest, found := strings.Cut(page, begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		return "", errors.New("the marks are missing between which the figures stand")
+	}
+	return before + begin + "\n" + tables + end + after, nil
+}
