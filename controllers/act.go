@@ -156,7 +156,7 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
 	if done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain {
 		return
 	}
-	if done.unfinished = r.takeAway(ctx, done); isRefusal(done.unfinished) {
+	if done.unfinished = r.takeAway(ctx, done); isRefusal(done.unfinished) || errors.Is(done.unfinished, errHeld) {
 		done.finding.message += stillThere + printable(done.unfinished.Error())
 	}
 }
@@ -182,12 +182,17 @@ func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) erro
 	case done.secret.State == tokensecret.Empty:
 		return nil
 	}
+	err := r.clear(ctx, done)
+	if apierrors.IsInvalid(err) {
+		return r.remove(ctx, done) // An immutable Secret cannot be cleared, and its token has to go all the same.
+	}
+	return err
+}
+
+func (r *PipesTokenReconciler) clear(ctx context.Context, done *outcome) error {
 	patch, err := done.secret.ClearPatch(done.token)
 	if err == nil {
 		err = r.patch(ctx, done, patch)
-	}
-	if apierrors.IsInvalid(err) {
-		return r.remove(ctx, done) // An immutable Secret cannot be cleared, and its token has to go all the same.
 	}
 	if err != nil {
 		return fmt.Errorf("clearing Secret %s: %w", done.token.TargetSecretName(), err)
@@ -195,12 +200,31 @@ func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) erro
 	return nil
 }
 
+// errHeld: a Secret that can neither be changed nor be deleted.
+var errHeld = errors.New("it is immutable, and a finalizer keeps it from being deleted")
+
+// remove deletes the Secret. One with finalizers stays until they are gone, and so it is cleared first.
 func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error {
-	if err := r.Secrets.Delete(ctx, done.secret.Meta); err != nil {
-		return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), err)
+	if len(done.secret.Meta.Finalizers) > 0 && done.secret.State != tokensecret.Empty {
+		if err := r.clear(ctx, done); err != nil && !apierrors.IsInvalid(err) {
+			return err
+		}
 	}
-	r.memory.secretDeleted(client.ObjectKeyFromObject(done.token), done.secret.Meta.UID)
-	done.secret = tokensecret.Secret{State: tokensecret.Absent}
+	left := done.secret.Meta
+	if left.DeletionTimestamp == nil {
+		var err error
+		if left, err = r.Secrets.Delete(ctx, done.secret.Meta); err != nil {
+			return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), err)
+		}
+	}
+	if left == nil {
+		r.memory.secretDeleted(client.ObjectKeyFromObject(done.token), done.secret.Meta.UID)
+		done.secret = tokensecret.Secret{State: tokensecret.Absent}
+		return nil
+	}
+	if r.wrote(done, left); done.secret.State != tokensecret.Empty {
+		return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), errHeld)
+	}
 	return nil
 }
 

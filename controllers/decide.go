@@ -136,6 +136,8 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 		return "", time.Time{}
 	case seen.standing.present():
 		return "the last try failed", seen.attempt.notBefore
+	case seen.attempt.doubtful:
+		return "the Secret holds a token that the status knows nothing of", seen.attempt.notBefore
 	}
 	switch seen.secret.State {
 	case tokensecret.Absent:

@@ -21,6 +21,8 @@ type attempt struct {
 	at time.Time
 	// notBefore is the earliest time of the next one.
 	notBefore time.Time
+	// doubtful: the status tells of no connection, and the Secret holds a token. Only WorkOS knows which of the two is right.
+	doubtful bool
 	// found is what the last try found wrong; it stands until the next one.
 	found finding
 	// connected is the Connected condition as of WorkOS's last answer. Nil: as the status has it.

@@ -139,6 +139,10 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.now)
 	assumed := attempt{noted: seen.now, client: seen.client, found: foundBefore(seen.token)}
 	switch {
+	case traits[assumed.found.reason].withdraws && seen.secret.HoldsValidToken(seen.now) && seen.token.Spec.InactivePolicy != v1alpha1.InactivePolicyRetain:
+		// Somebody may have forged the status, or restored the Secret. WorkOS knows; a status takes no token away.
+		assumed.found, assumed.doubtful = finding{}, true
+		assumed.notBefore = renewal.Spread(seen.now, seen.secret.Facts.ExpiresAt, seed)
 	case assumed.found.present() && traits[assumed.found.reason].pace == backOff:
 		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.Backoff(1, seed))
 	case assumed.found.present() || readyReason(seen.token) == v1alpha1.SecretConflictReason:

@@ -75,6 +75,7 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 			next.at = done.now
 		}
 		next.found, next.connected = finding{}, connectedCondition(done)
+		next.doubtful = next.doubtful && !done.answer.Sent
 		if traits[done.finding.reason].asked {
 			next.found = done.finding
 		}
@@ -125,7 +126,7 @@ func nextTry(done outcome) time.Time {
 		return done.attempt.notBefore
 	case done.token.Spec.Suspend, done.finding.present() && !trait.asked:
 		return time.Time{}
-	case done.finding.present(), !done.secret.HoldsValidToken(done.now), done.refreshRequested():
+	case done.finding.present(), done.secret.State != tokensecret.Intact, done.refreshRequested(), done.attempt.doubtful:
 		return latest(done.attempt.notBefore, done.now)
 	default:
 		return latest(done.nextDue(), done.attempt.notBefore)

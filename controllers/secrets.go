@@ -59,19 +59,31 @@ func (c *SecretClient) Patch(ctx context.Context, name types.NamespacedName, pat
 	return c.metadata(ctx, c.rest.Patch(types.JSONPatchType).Namespace(name.Namespace).Name(name.Name), patch)
 }
 
-// Delete deletes the very Secret that meta was read from. That it is gone already is no error; that it has changed since is.
-func (c *SecretClient) Delete(ctx context.Context, meta *metav1.PartialObjectMetadata) error {
+// Delete deletes the very Secret that meta was read from. That it is gone already is no error; that it has changed since is. What is
+// left, because it has finalizers, is returned; nil when nothing is.
+func (c *SecretClient) Delete(ctx context.Context, meta *metav1.PartialObjectMetadata) (*metav1.PartialObjectMetadata, error) {
 	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &meta.UID, ResourceVersion: &meta.ResourceVersion}}
 	body, err := json.Marshal(options)
 	if err != nil {
-		return fmt.Errorf("encoding the deletion of Secret %s: %w", meta.Name, err)
+		return nil, fmt.Errorf("encoding the deletion of Secret %s: %w", meta.Name, err)
 	}
 	request := c.rest.Delete().Namespace(meta.Namespace).Name(meta.Name).SetHeader("Content-Type", "application/json")
-	_, err = c.do(ctx, request, asMetadata, body)
+	raw, err := c.do(ctx, request, asMetadata, body)
 	if apierrors.IsNotFound(err) {
-		return nil
+		return nil, nil
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	// What is gone is answered with a Status, what is left with its metadata.
+	left := &metav1.PartialObjectMetadata{}
+	if err := json.Unmarshal(raw, left); err != nil {
+		return nil, fmt.Errorf("decoding the metadata of a Secret: %w", err)
+	}
+	if left.Name == "" || len(left.Finalizers) == 0 {
+		return nil, nil
+	}
+	return left, nil
 }
 
 // Find returns the metadata of the Secret of that name as it is now, whoever it belongs to; nil when there is none. It lists by

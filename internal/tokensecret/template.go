@@ -31,7 +31,14 @@ const (
 // sixteen such values stay within the 1 MiB that the API server allows a Secret.
 const maxValue = 60 << 10
 
-var errTooLong = fmt.Errorf("the result is longer than %d bytes", maxValue)
+// maxWork bounds the bytes of all that the functions return for one value of the Secret: templates come from whoever may create a
+// PipesToken, and are tried out in every pass.
+const maxWork = 4 * maxValue
+
+var (
+	errTooLong = fmt.Errorf("the result is longer than %d bytes", maxValue)
+	errTooMuch = fmt.Errorf("its functions return more than %d bytes in all", maxWork)
+)
 
 // Values is what a template can use.
 type Values struct {
@@ -51,27 +58,38 @@ type Template struct {
 	hash    string
 }
 
+// meter measures what the functions return in one execution of a template.
+type meter struct{ spent int }
+
 // functions are all that a template can call. Each is pure, and bounds what it returns: repeated, b64enc grows its input
 // without end.
-var functions = template.FuncMap{
-	"b64enc":   func(s string) (string, error) { return bounded(base64.StdEncoding.EncodeToString([]byte(s))) },
-	"quote":    toJSON[string],
-	"toJson":   toJSON[any],
-	"join":     func(separator string, list []string) (string, error) { return bounded(strings.Join(list, separator)) },
-	"urlquery": func(s string) (string, error) { return bounded(url.QueryEscape(s)) },
+func (m *meter) functions() template.FuncMap {
+	return template.FuncMap{
+		"b64enc":   func(s string) (string, error) { return m.bounded(base64.StdEncoding.EncodeToString([]byte(s))) },
+		"quote":    func(s string) (string, error) { return m.toJSON(s) },
+		"toJson":   m.toJSON,
+		"join":     func(separator string, list []string) (string, error) { return m.bounded(strings.Join(list, separator)) },
+		"urlquery": func(s string) (string, error) { return m.bounded(url.QueryEscape(s)) },
+	}
 }
 
-func toJSON[T any](value T) (string, error) {
+// functions are for parsing: an execution has its own.
+var functions = new(meter).functions()
+
+func (m *meter) toJSON(value any) (string, error) {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return "", errors.New("the value cannot be written as JSON")
 	}
-	return bounded(string(text))
+	return m.bounded(string(text))
 }
 
-func bounded(s string) (string, error) {
+func (m *meter) bounded(s string) (string, error) {
 	if len(s) > maxValue {
 		return "", errTooLong
+	}
+	if m.spent += len(s); m.spent > maxWork {
+		return "", errTooMuch
 	}
 	return s, nil
 }
@@ -167,7 +185,11 @@ func execute(entry *template.Template, values Values) ([]byte, error) {
 	if scopes == nil {
 		scopes = []string{} // as JSON [], not null
 	}
-	err := entry.Execute(out, view{values.AccessToken.Reveal(), expiresAt, scopes, values.Slug, values.UserID, values.OrganizationID})
+	metered, err := entry.Clone()
+	if err != nil {
+		return nil, err
+	}
+	err = metered.Funcs(new(meter).functions()).Execute(out, view{values.AccessToken.Reveal(), expiresAt, scopes, values.Slug, values.UserID, values.OrganizationID})
 	return out.bytes, err
 }
 

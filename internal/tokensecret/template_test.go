@@ -297,8 +297,26 @@ func TestBombsAreRefusedBeforeThereIsAToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := tokensecret.Compile(specOf(map[string]string{"k": text}))
-			if err == nil || !strings.Contains(err.Error(), "the result is longer than 61440 bytes") {
+			if err == nil || !strings.Contains(err.Error(), "the result is longer than 61440 bytes") && !strings.Contains(err.Error(), tooMuch) {
 				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+const tooMuch = "its functions return more than 245760 bytes in all"
+
+// No value in it is ever too long, but there are many, and somebody has to make them in every pass.
+func TestMuchWorkForLittleOutputIsRefused(t *testing.T) {
+	large := "{{ $x := b64enc .AccessToken" + strings.Repeat(" | b64enc", 27) + " }}" // some 20 KB
+	for name, work := range map[string]string{"encoding": "{{$y:=b64enc $x}}", "quoting": "{{$y:=$x|quote}}", "queries": "{{$y:=$x|urlquery}}"} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := tokensecret.Compile(specOf(map[string]string{"k": large + strings.Repeat(work, 2) + "short"})); err != nil {
+				t.Errorf("a little of it: got %v", err)
+			}
+			_, err := tokensecret.Compile(specOf(map[string]string{"k": large + strings.Repeat(work, 100) + "short"}))
+			if err == nil || !strings.Contains(err.Error(), tooMuch) {
+				t.Errorf("much of it: got %v", err)
 			}
 		})
 	}

@@ -200,13 +200,14 @@ func desiredAnnotations(token *v1alpha1.PipesToken, facts map[string]string) map
 	return annotations
 }
 
-// labelValue is the name, or a hash of it when it is longer than the 63 characters of a label value.
+// labelValue is the name, or a hash of it when it is longer than the 63 characters of a label value. No name has an underscore in it,
+// so that no PipesToken has the label of another.
 func labelValue(name string) string {
 	const longest = 63
 	if len(name) <= longest {
 		return name
 	}
-	return hashOf(name)
+	return "sha256_" + hashOf(name)
 }
 
 // controllerReference makes garbage collection delete the Secret with the PipesToken. It does not block the deletion of

@@ -29,6 +29,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		{"create token", 2, w.createToken},
 		{"edit token", 2, w.editToken},
 		{"delete token", 1, w.deleteToken},
+		{"status is forged", 1, w.forgeStatus},
 		{"edit environment", 1, w.editEnvironment},
 		{"label namespace", 1, w.labelNamespace},
 		{"stranger", 2, func(t *rapid.T) { w.drawIntrusion(t)() }},
@@ -145,6 +146,22 @@ func secretType(token *v1alpha1.PipesToken) string {
 		return ""
 	}
 	return string(token.Spec.SecretTemplate.Type)
+}
+
+// forgeStatus is what somebody does who may write statuses: it says that the user has disconnected, or that all is well.
+func (w *world) forgeStatus(t *rapid.T) {
+	key := w.drawToken(t)
+	ready := metav1.Condition{Type: v1alpha1.ReadyCondition, LastTransitionTime: metav1.NewTime(w.clock.Now().Add(draw(t, "transition", -time.Hour, 0, time.Hour)).Truncate(time.Second))}
+	ready.Status, ready.Reason = metav1.ConditionFalse, draw(t, "reason", v1alpha1.NotInstalledReason, v1alpha1.NotGrantedReason, v1alpha1.SecretConflictReason, v1alpha1.TokenSyncedReason)
+	if ready.Reason == v1alpha1.TokenSyncedReason {
+		ready.Status = metav1.ConditionTrue
+	}
+	w.takesTheCeiling = true
+	w.logf("administrator: forges the status of %s: %s", key, ready.Reason)
+	w.server.edit(tokens, key, func(object client.Object) {
+		token := object.(*v1alpha1.PipesToken)
+		token.Status.Conditions = []metav1.Condition{ready}
+	})
 }
 
 // deleteToken deletes a PipesToken; kubectl delete --cascade=orphan takes its references off the Secret.
@@ -285,7 +302,7 @@ func (w *world) advance(t *rapid.T) {
 func (w *world) setClock(t *rapid.T) {
 	o := w.drawOperator(t)
 	o.skew = draw(t, "by", 0, 0, time.Minute, -time.Minute, 3*time.Hour, -3*time.Hour, 72*time.Hour, -72*time.Hour)
-	w.clocksWereWrong = w.clocksWereWrong || o.skew != 0
+	w.takesTheCeiling = w.takesTheCeiling || o.skew != 0
 	w.logf("%d: clock is off by %s", o.id, o.skew)
 }
 
@@ -294,7 +311,7 @@ func (w *world) suspend(t *rapid.T) {
 	o := w.drawOperator(t)
 	d := draw(t, "for", 20*time.Second, 10*time.Minute, 5*time.Hour)
 	o.suspended += d
-	w.clocksWereWrong = true
+	w.takesTheCeiling = true
 	w.clock.SetTime(w.clock.Now().Add(d))
 	w.logf("%d: stands still for %s", o.id, d)
 }

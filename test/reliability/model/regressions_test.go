@@ -33,7 +33,7 @@ func TestAWaitThatAClockNotedWhichWasAheadEndsWithIt(t *testing.T) {
 	defer w.end()
 	o := w.operators[0]
 	w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"})
-	o.skew, w.clocksWereWrong = 3*time.Hour, true
+	o.skew, w.takesTheCeiling = 3*time.Hour, true
 	o.drain()
 	w.settle()
 }
@@ -46,7 +46,7 @@ func TestATokenThatAClockNotedWhichWasAheadIsRenewed(t *testing.T) {
 	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
 	w.user(key)
 	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, Lifetime: 96 * time.Hour})
-	o.skew, w.clocksWereWrong = 72*time.Hour, true
+	o.skew, w.takesTheCeiling = 72*time.Hour, true
 	o.drain()
 	o.dead = true
 	w.buryTheDead()
@@ -55,5 +55,18 @@ func TestATokenThatAClockNotedWhichWasAheadIsRenewed(t *testing.T) {
 	w.operators[0].run(2 * time.Hour)
 	if wrong := w.wrong(w.server.token(key)); wrong != "" {
 		t.Error(wrong)
+	}
+}
+
+// A token that expired within five seconds of its arrival was due at once, and might not be asked for yet: a pass every millisecond.
+func TestATokenThatExpiresRightAfterItsArrivalIsNoHotLoop(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"})
+	w.clock.SetTime(start.Add(29 * time.Second))
+	w.operators[0].run(time.Minute)
+	w.check()
+	if len(w.calls) > 8 {
+		t.Errorf("got %d calls", len(w.calls))
 	}
 }

@@ -206,7 +206,13 @@ func (s *apiServer) serveSecrets(request *http.Request, body []byte) (any, error
 		if err := json.Unmarshal(body, &options); err != nil {
 			return nil, apierrors.NewBadRequest(err.Error())
 		}
-		return &metav1.Status{Status: metav1.StatusSuccess}, s.deleteSecret(key, options)
+		if err := s.deleteSecret(key, options); err != nil {
+			return nil, err
+		}
+		if left := s.secret(key); left != nil { // it has finalizers
+			return metadataOf(left), nil
+		}
+		return &metav1.Status{Status: metav1.StatusSuccess}, nil
 	}
 	return nil, fmt.Errorf("the stand-in does not know %s %s", request.Method, request.URL)
 }

@@ -39,8 +39,8 @@ func (w *world) settle() {
 	w.buryTheDead()
 	survivor := w.operators[0]
 	w.logf("all is well again, and %d goes on", survivor.id)
-	if w.clocksWereWrong {
-		// Timers were set by a wrong clock, or stood still. The ceiling is what brings their objects back.
+	if w.takesTheCeiling {
+		// The ceiling is what brings such objects back.
 		survivor.run(ceiling)
 	}
 	survivor.run(survivor.longestHold())

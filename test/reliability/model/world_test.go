@@ -56,8 +56,8 @@ type world struct {
 	// writes are the tokens that the operator has written, by the UID of the PipesToken.
 	writes map[types.UID][]written
 
-	// clocksWereWrong: a node has stood still, or had its clock wrong.
-	clocksWereWrong bool
+	// takesTheCeiling: a node has stood still, or had its clock wrong, or a status has been forged, which nothing tells the operator.
+	takesTheCeiling bool
 	// quiet: nobody interferes any more.
 	quiet bool
 
