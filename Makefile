@@ -37,6 +37,10 @@ CONTROLLER_GEN := $(BIN)/controller-gen-$(call version-of,controller-gen,sigs.k8
 KUSTOMIZE := $(BIN)/kustomize-$(call version-of,kustomize,sigs.k8s.io/kustomize/kustomize/v5)/kustomize
 # golangci-lint with kube-api-linter compiled in.
 GOLANGCI_LINT := $(BIN)/golangci-lint-$(call version-of,golangci-lint,github.com/golangci/golangci-lint/v2)/golangci-lint
+GOVULNCHECK := $(BIN)/govulncheck-$(call version-of,govulncheck,golang.org/x/vuln)/govulncheck
+KUBECONFORM := $(BIN)/kubeconform-$(call version-of,kubeconform,github.com/yannh/kubeconform)/kubeconform
+KUBE_SCORE := $(BIN)/kube-score-$(call version-of,kube-score,github.com/zegl/kube-score)/kube-score
+CYCLONEDX_GOMOD := $(BIN)/cyclonedx-gomod-$(call version-of,cyclonedx-gomod,github.com/CycloneDX/cyclonedx-gomod)/cyclonedx-gomod
 
 $(CONTROLLER_GEN): PACKAGE := sigs.k8s.io/controller-tools/cmd/controller-gen
 $(CONTROLLER_GEN): hack/tools/controller-gen/go.mod hack/tools/controller-gen/go.sum
@@ -44,8 +48,16 @@ $(KUSTOMIZE): PACKAGE := sigs.k8s.io/kustomize/kustomize/v5
 $(KUSTOMIZE): hack/tools/kustomize/go.mod hack/tools/kustomize/go.sum
 $(GOLANGCI_LINT): PACKAGE := sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
 $(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/go.sum
+$(GOVULNCHECK): PACKAGE := golang.org/x/vuln/cmd/govulncheck
+$(GOVULNCHECK): hack/tools/govulncheck/go.mod hack/tools/govulncheck/go.sum
+$(KUBECONFORM): PACKAGE := github.com/yannh/kubeconform/cmd/kubeconform
+$(KUBECONFORM): hack/tools/kubeconform/go.mod hack/tools/kubeconform/go.sum
+$(KUBE_SCORE): PACKAGE := github.com/zegl/kube-score/cmd/kube-score
+$(KUBE_SCORE): hack/tools/kube-score/go.mod hack/tools/kube-score/go.sum
+$(CYCLONEDX_GOMOD): PACKAGE := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+$(CYCLONEDX_GOMOD): hack/tools/cyclonedx-gomod/go.mod hack/tools/cyclonedx-gomod/go.sum
 
-$(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT):
+$(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT) $(GOVULNCHECK) $(KUBECONFORM) $(KUBE_SCORE) $(CYCLONEDX_GOMOD):
 	@echo "building $(@F)"
 	@cd $(<D) && CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly $(GO) build -trimpath -ldflags "-s -w" -o $@ $(PACKAGE)
 
@@ -107,14 +119,30 @@ run: ## Run the operator from source against the cluster of your kubeconfig. RUN
 ##@ Checks
 
 .PHONY: verify
-verify: $(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT) ## Regenerate everything, lint, build every overlay; fail if a file changes.
+verify: $(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT) $(KUBECONFORM) $(KUBE_SCORE) $(GOVULNCHECK) ## Regenerate everything, lint, build every overlay, look for vulnerabilities; fail if a file changes.
 	@GO="$(GO)" MAKE="$(MAKE)" KUSTOMIZE="$(KUSTOMIZE)" hack/verify.sh
+
+.PHONY: lint-manifests
+lint-manifests: $(KUSTOMIZE) $(KUBECONFORM) $(KUBE_SCORE) ## Check the rendered manifests with kubeconform and kube-score.
+	@GO="$(GO)" KUSTOMIZE="$(KUSTOMIZE)" KUBECONFORM="$(KUBECONFORM)" KUBE_SCORE="$(KUBE_SCORE)" hack/manifests.sh
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## Look for known vulnerabilities in what the code calls, with govulncheck.
+	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" hack/vuln.sh
+
+.PHONY: vuln-snapshot
+vuln-snapshot: ## Make hack/vuln/snapshot anew, for where the vulnerability database cannot be reached.
+	@GO="$(GO)" hack/vuln.sh --update
 
 .PHONY: test
 test: ## Run unit and envtest suites on a real control plane, with the race detector, in random order.
 	@assets=$$($(CONTROLPLANE)) && echo "control plane: $$assets" && \
 		CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$assets" \
 		$(GO) test -race -shuffle=on -timeout=$(TEST_TIMEOUT) $(TEST_FLAGS) $(TEST_PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for a while: FUZZTIME=5s, FUZZ=REGEXP for some.
+	@GO="$(GO)" hack/fuzz.sh
 
 .PHONY: controlplane
 controlplane: ## Get kube-apiserver, etcd and kubectl, and print the directory.
@@ -155,6 +183,12 @@ cluster-down: cluster-program ## Stop it, and remove all that is left of it.
 test-e2e: $(KUSTOMIZE) ## Run the end-to-end suite on the cluster of KUBECONFIG (LOAD says how it gets images), or on one of its own.
 	@GO="$(GO)" MAKE="$(MAKE)" KUSTOMIZE="$(KUSTOMIZE)" hack/e2e.sh
 
+##@ Reliability
+
+.PHONY: test-reliability
+test-reliability: ## Try to break every promise of docs/reliability.md, for a quarter of an hour; FULL=1: for the record, which it writes there.
+	@GO="$(GO)" hack/reliability.sh
+
 ##@ Build
 
 .PHONY: build
@@ -181,6 +215,11 @@ images: image ## Build the image IMG, the simulator's, and one with tools for sa
 	@$(BIN)/image simulator --binary $(BIN)/linux/workos-simulator --tag workos-simulator:dev --version $(VERSION) \
 		--output dist/images/workos-simulator.tar
 	@$(BIN)/image tools --tag pipes-operator-e2e-tools:dev $(TOOLS_FLAGS) --output dist/images/e2e-tools.tar
+
+# Of the program that is in the image.
+.PHONY: sbom
+sbom: $(CYCLONEDX_GOMOD) image-programs ## Write dist/pipes-operator.cdx.json: what the operator is made of.
+	@GO="$(GO)" CYCLONEDX_GOMOD="$(CYCLONEDX_GOMOD)" hack/sbom.sh $(BIN)/linux/pipes-operator $(VERSION)
 
 # The overlay is in bin/, so that no file of the tree changes, and the image goes into it as it is.
 .PHONY: build-installer

@@ -136,6 +136,8 @@ step "lint" "$make" lint
 step "API lint" "$make" lint-api
 step "overlays" overlays
 step "namespaced install" namespaced
+step "manifests" "$make" lint-manifests
+step "vulnerabilities" "$make" vuln
 
 if ((${#failed[@]})); then
   printf 'verify: %d of %d checks failed: %s\n' "${#failed[@]}" "$steps" "$(IFS=,; echo "${failed[*]}")" >&2

@@ -108,7 +108,11 @@ func parseTime(annotations map[string]string, key string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("annotation %s is not a time", key)
 	}
-	return t.UTC().Truncate(time.Second), nil
+	t = t.UTC().Truncate(time.Second)
+	if t.Year() < 0 || t.Year() > 9999 {
+		return time.Time{}, fmt.Errorf("annotation %s is a time that cannot be written in UTC", key)
+	}
+	return t, nil
 }
 
 // parseList returns nil for a list without items.

@@ -2,106 +2,291 @@ package tokensecret_test
 
 import (
 	"encoding/json"
+	"errors"
+	"maps"
+	"reflect"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/redact"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// FuzzCompile: no template that the CRD lets through makes the operator panic, writes without bound, or gets the token into an
-// error.
+const (
+	// longestTemplate is the CRD's bound.
+	longestTemplate = 8192
+	// What the most expensive template may cost, of time and of memory that is allocated on the way and given back: enough for
+	// hundreds of calls on values of the greatest length, on a busy machine.
+	patience = 10 * time.Second
+	appetite = 1 << 30
+)
+
+// FuzzCompile: no template that the CRD lets through makes the operator panic, runs for long, writes without bound, or gets the
+// token into an error; and a template that compiles means the same each time.
 func FuzzCompile(f *testing.F) {
-	for _, text := range []string{
-		"machine github.com password {{ .AccessToken }}\n",
-		`{"auths": {"example.com": {"password": {{ toJson .AccessToken }}}}}`,
-		`{{ if .OrganizationID }}{{ join "," .Scopes | b64enc | quote }}{{ else with .ExpiresAt }}{{ . | urlquery }}{{ end }}`,
-		"{{ $x := .Slug }}{{ $x = b64enc $x }}{{- $x -}}{{/* c */}}",
-		"{{ range .Scopes }}{{ break }}{{ end }}", `{{ define "k" }}{{ template "k" }}{{ end }}`, `{{ block "k" . }}{{ end }}`,
-		"{{ . | b64enc | b64enc | b64enc }}", "{{ (index .Scopes 0).X }}", "{{ nil }}", "{{ 1i }}{{ 'a' }}{{ 0x1p-2 }}{{ true }}{{ `raw` }}", "{{",
-	} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if len(text) > 8192 { // the CRD's bound
+	f.Add("machine github.com password {{ .AccessToken }}\n", "-suffix", "repo", int64(1_795_442_400))
+	f.Fuzz(func(t *testing.T, text, suffix, scope string, expires int64) {
+		if len(text) > longestTemplate {
 			return
 		}
+		defer time.AfterFunc(patience, func() { panic("a template runs for ever") }).Stop()
+		before := allocated()
 		spec := specOf(map[string]string{"k": text})
 		template, err := tokensecret.Compile(spec)
-		if err != nil {
-			return
+		if err == nil {
+			expectRendering(t, template, suffix, scope, expires)
+			expectSameHash(t, template, text)
 		}
-		if again, err := tokensecret.Compile(spec); err != nil || again.Hash() != template.Hash() {
-			t.Errorf("compiled again: %v", err)
-		}
-		for _, values := range []tokensecret.Values{values(), bare()} {
-			data, err := template.Render(values)
-			if err != nil {
-				expectNoToken(t, err.Error(), canary)
-			}
-			if len(data["k"]) > maxValue || err == nil && len(data) != 1 {
-				t.Errorf("%d keys, of %d bytes", len(data), len(data["k"]))
-			}
+		if ate := allocated() - before; ate > appetite {
+			t.Errorf("%d bytes were allocated", ate)
 		}
 	})
 }
 
-// FuzzObserve: no metadata that a Secret may come with make the operator panic, and what it writes then is JSON, and in
-// proportion.
-func FuzzObserve(f *testing.F) {
-	const ours = `{"f:data":{".":{},"f:access_token":{},"f:expires_at":{},"f:scopes":{}},"f:metadata":{"f:annotations":{".":{},` +
-		`"f:pipes.workos.com/expires-at":{},"f:pipes.workos.com/missing-scopes":{},"f:pipes.workos.com/obtained-at":{},` +
-		`"f:pipes.workos.com/scopes":{},"f:pipes.workos.com/template-hash":{},"f:pipes.workos.com/token-hash":{}},` +
-		`"f:ownerReferences":{".":{},"k:{\"uid\":\"uid-alice\"}":{}}},"f:type":{}}`
-	for _, seed := range [][6]string{
-		{ours, `{}`, "2026-11-23T14:00:00Z", `["repo"]`, "github-alice", "uid-alice"},
-		{ours, `{"f:data":{"f:access_token":{}}}`, "never", `[]`, "github-alice", "uid-alice"},
-		{`{"f:data":null,"f:metadata":{"f:annotations":[]}}`, `null`, "", `{}`, "", "uid-alice"},
-		{`{"f:data":{"":{},"f":{},"f:":{},".":1}}`, `[]`, "9999-12-31T23:59:59+23:59", `null`, "github-alice", ""},
-		{`{`, `{"f:metadata":1}`, "0000-01-01T00:00:00Z", `[1]`, "github-bob", "uid-bob"},
-	} {
-		f.Add(seed[0], seed[1], seed[2], seed[3], seed[4], seed[5])
+func allocated() uint64 {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.TotalAlloc
+}
+
+// expectRendering renders for tokens with everything and with nothing that a token can have.
+func expectRendering(t *testing.T, template *tokensecret.Template, suffix, scope string, expires int64) {
+	t.Helper()
+	full, lacking := values(), bare()
+	full.AccessToken, full.Scopes = redact.NewString(canary+suffix), []string{scope}
+	full.ExpiresAt = time.Unix(expires, 0)
+	for _, given := range []tokensecret.Values{full, lacking} {
+		data, err := template.Render(given)
+		again, errAgain := template.Render(given)
+		if !reflect.DeepEqual(data, again) || (err == nil) != (errAgain == nil) {
+			t.Errorf("rendered %q, then %q; %v, then %v", data, again, err, errAgain)
+		}
+		if err != nil {
+			expectNoToken(t, err.Error(), canary)
+			if data != nil {
+				t.Errorf("%d keys with an error", len(data))
+			}
+			continue
+		}
+		if !slices.Equal(sortedKeys(data), template.Keys(!given.ExpiresAt.IsZero())) || len(data["k"]) > maxValue {
+			t.Errorf("keys %q, of which k has %d bytes", sortedKeys(data), len(data["k"]))
+		}
 	}
-	f.Fuzz(func(t *testing.T, ours, others, expires, scopes, label, uid string) {
-		template, token := defaults(t), alice()
-		given := content(t, template, simple())
-		meta := &metav1.PartialObjectMetadata{ObjectMeta: *tokensecret.New(token, given).ObjectMeta.DeepCopy()}
-		meta.ResourceVersion = "7"
+}
+
+// expectSameHash: the hash follows from key and text alone, and from all of them.
+func expectSameHash(t *testing.T, template *tokensecret.Template, text string) {
+	t.Helper()
+	same, err := tokensecret.Compile(specOf(map[string]string{"k": text}))
+	if err != nil || same.Hash() != template.Hash() {
+		t.Errorf("compiled again: %v", err)
+	}
+	for _, other := range []map[string]string{{"l": text}, {"k": text + " "}, {"k": text, "l": ""}} {
+		if another, err := tokensecret.Compile(specOf(other)); err == nil && another.Hash() == template.Hash() {
+			t.Errorf("%q has the same hash", other)
+		}
+	}
+}
+
+// writers are PipesTokens whose Secrets differ in how they are emptied.
+func writers() []*v1alpha1.PipesToken {
+	of := func(kind v1alpha1.SecretType, key string) *v1alpha1.PipesToken {
+		return alice(withTemplate(v1alpha1.SecretTemplate{
+			Type: kind, Data: map[string]v1alpha1.DataTemplate{key: "{{ quote .AccessToken }}"},
+			Labels: map[string]v1alpha1.LabelValue{"team": "ai"}, Annotations: map[string]v1alpha1.AnnotationValue{"note": "ours"},
+		}))
+	}
+	return []*v1alpha1.PipesToken{
+		alice(), of(v1alpha1.SecretTypeBasicAuth, "password"), of(v1alpha1.SecretTypeDockerConfigJSON, ".dockerconfigjson"),
+	}
+}
+
+// FuzzObserve: no metadata that a Secret may come with make the operator panic, or take for intact what is not; and what it writes
+// then is in order, and in proportion.
+func FuzzObserve(f *testing.F) {
+	f.Add(`{"f:data":{"f:access_token":{}}}`, `{}`, "never", "2026-11-23T13:00:00Z", `["repo"]`, "hash", "github-alice", "uid-alice", uint8(0))
+	f.Fuzz(func(t *testing.T, ours, others, expires, obtained, scopes, hash, label, uid string, writer uint8) {
+		token := writers()[int(writer)%len(writers())]
+		meta := writtenFor(t, token)
+		meta.Annotations[tokensecret.ExpiresAtAnnotation], meta.Annotations[tokensecret.ObtainedAtAnnotation] = expires, obtained
+		meta.Annotations[tokensecret.ScopesAnnotation], meta.Annotations[tokensecret.TokenHashAnnotation] = scopes, hash
 		meta.Labels[v1alpha1.TokenLabel] = label
-		meta.Annotations[tokensecret.ExpiresAtAnnotation], meta.Annotations[tokensecret.ScopesAnnotation] = expires, scopes
 		if meta.OwnerReferences[0].UID = types.UID(uid); uid == "" {
 			meta.OwnerReferences = nil
 		}
 		meta.ManagedFields = []metav1.ManagedFieldsEntry{
 			{Manager: tokensecret.FieldManager, FieldsV1: metav1.NewFieldsV1(ours)}, {Manager: "other", FieldsV1: metav1.NewFieldsV1(others)},
 		}
-		before := meta.DeepCopy().String()
-
-		seen := tokensecret.Observe(meta, token, template)
-		write, err := seen.WritePatch(token, given)
-		expectPatch(t, write, err)
-		cleared, err := seen.ClearPatch(token)
-		expectPatch(t, cleared, err)
-		metadata, err := seen.MetadataPatch(token)
-		if metadata != nil || err != nil {
-			expectPatch(t, metadata, err)
-		}
-		// Strings grow when they are written as JSON, sixfold at worst; and what the patch adds is small.
-		if most := 4096 + 6*(len(ours)+len(others)+len(expires)+len(scopes)+len(label)+len(uid)); len(write) > most {
-			t.Errorf("the patch has %d bytes, more than %d", len(write), most)
-		}
-		if meta.String() != before {
-			t.Error("the metadata, which belong to a cache, have been changed")
-		}
+		expectSound(t, meta, token)
 	})
 }
 
-func expectPatch(t *testing.T, patch []byte, err error) {
+// FuzzMetadata is FuzzObserve for metadata as a whole, as JSON.
+func FuzzMetadata(f *testing.F) {
+	f.Add([]byte(`{"metadata":{"name":"github-alice","ownerReferences":[{"uid":"uid-alice","controller":true}]}}`), uint8(0))
+	f.Fuzz(func(t *testing.T, text []byte, writer uint8) {
+		meta := &metav1.PartialObjectMetadata{}
+		if json.Unmarshal(text, meta) != nil {
+			return
+		}
+		// From an API server every object has one.
+		meta.ResourceVersion = "7"
+		expectSound(t, meta, writers()[int(writer)%len(writers())])
+	})
+}
+
+// writtenFor are the metadata of the Secret as token has written it.
+func writtenFor(t *testing.T, token *v1alpha1.PipesToken) *metav1.PartialObjectMetadata {
 	t.Helper()
-	if err != nil || !json.Valid(patch) || !strings.Contains(string(patch), `{"op":"replace","path":"/metadata/resourceVersion","value":"7"}`) {
-		t.Errorf("got %v with %s", err, patch)
+	template := templateOf(t, token)
+	meta := &metav1.PartialObjectMetadata{ObjectMeta: *tokensecret.New(token, content(t, template, simple())).ObjectMeta.DeepCopy()}
+	meta.ResourceVersion, meta.Labels[somebodys] = "7", "else"
+	return meta
+}
+
+func templateOf(t *testing.T, token *v1alpha1.PipesToken) *tokensecret.Template {
+	t.Helper()
+	template, err := tokensecret.Compile(token.Spec.SecretTemplate)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return template
+}
+
+// expectSound holds what is made of the metadata against what has to be true of it.
+func expectSound(t *testing.T, meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken) {
+	t.Helper()
+	template := templateOf(t, token)
+	before := meta.DeepCopy()
+	seen := tokensecret.Observe(meta, token, template)
+	if again := tokensecret.Observe(meta, token, template); again.State != seen.State || !reflect.DeepEqual(again.Facts, seen.Facts) {
+		t.Errorf("observed %s, then %s", seen.State, again.State)
+	}
+	if ours := slices.ContainsFunc(meta.OwnerReferences, func(owner metav1.OwnerReference) bool {
+		return ptr.Deref(owner.Controller, false) && owner.UID == token.UID
+	}); seen.IsOurs() && !ours {
+		t.Errorf("%s, although it is controlled by %v", seen.State, meta.OwnerReferences)
+	}
+	if seen.State == tokensecret.Intact {
+		expectRoundTrip(t, seen, token, template)
+	}
+	if seen.State != tokensecret.Foreign {
+		expectPatches(t, seen, token, content(t, template, simple()))
+	}
+	if !reflect.DeepEqual(meta, before) {
+		t.Error("the metadata, which belong to a cache, have been changed")
+	}
+}
+
+// expectRoundTrip: the facts of an intact Secret, written anew, are read as the same facts.
+func expectRoundTrip(t *testing.T, seen tokensecret.Secret, token *v1alpha1.PipesToken, template *tokensecret.Template) {
+	t.Helper()
+	rewritten := seen.Meta.DeepCopy()
+	maps.Copy(rewritten.Annotations, tokensecret.New(token, tokensecret.Content{Facts: seen.Facts}).Annotations)
+	if again := tokensecret.Observe(rewritten, token, template); again.State != tokensecret.Intact || !reflect.DeepEqual(again.Facts, seen.Facts) {
+		t.Errorf("%+v, written anew, is %s with %+v", seen.Facts, again.State, again.Facts)
+	}
+}
+
+// facts are the annotations that a Secret without a token has none of.
+var facts = []string{
+	tokensecret.ExpiresAtAnnotation, tokensecret.ObtainedAtAnnotation, tokensecret.TemplateHashAnnotation,
+	tokensecret.TokenHashAnnotation, tokensecret.ScopesAnnotation, tokensecret.MissingScopesAnnotation,
+}
+
+// expectPatches applies each patch to the Secret, as an API server does that has the Secret as it was seen.
+func expectPatches(t *testing.T, seen tokensecret.Secret, token *v1alpha1.PipesToken, given tokensecret.Content) {
+	t.Helper()
+	patch, err := seen.WritePatch(token, given)
+	written := patched(t, seen.Meta, patch, err)
+	if len(written.Data) != len(given.Data) {
+		t.Errorf("the Secret has %d keys of data, want %d", len(written.Data), len(given.Data))
+	}
+	// Strings grow when they are written as JSON, sixfold at worst; and what the patch adds is small.
+	if most := 8192 + 12*(len(document(t, seen.Meta))); len(patch) > most {
+		t.Errorf("the patch has %d bytes, more than %d", len(patch), most)
+	}
+	if seen.State == tokensecret.Altered || seen.State == tokensecret.Orphaned {
+		// These take over what somebody else owned: the next look finds them in order, or they would be written for ever.
+		if next := tokensecret.Observe(&written.PartialObjectMetadata, token, templateOf(t, token)); next.State != tokensecret.Intact || !next.Facts.SameToken(given.Facts) {
+			t.Errorf("%s, written anew, is %s with %+v", seen.State, next.State, next.Facts)
+		}
+	}
+	patch, err = seen.ClearPatch(token)
+	for key := range patched(t, seen.Meta, patch, err).Annotations {
+		if slices.Contains(facts, key) {
+			t.Errorf("cleared, it still has %s", key)
+		}
+	}
+	if patch, err = seen.MetadataPatch(token); patch != nil || err != nil {
+		if relabelled := patched(t, seen.Meta, patch, err); relabelled.Data != nil {
+			t.Error("new labels change the data")
+		}
+	}
+}
+
+// secret is as much of a Secret as patches change.
+type secret struct {
+	metav1.PartialObjectMetadata `json:",inline"`
+
+	Data map[string][]byte `json:"data"`
+}
+
+// patched is the Secret after the patch: an RFC 6902 patch that the library of the API server applies, that says on which
+// resourceVersion it was decided, and that leaves what is nobody's business but the API server's.
+func patched(t *testing.T, meta *metav1.PartialObjectMetadata, patch []byte, err error) secret {
+	t.Helper()
+	decoded, errDecode := jsonpatch.DecodePatch(patch)
+	if err = errors.Join(err, errDecode); err != nil {
+		t.Fatalf("%v with %s", err, patch)
+	}
+	if !strings.Contains(string(patch), `{"op":"replace","path":"/metadata/resourceVersion","value":"7"}`) {
+		t.Errorf("a patch without its precondition: %s", patch)
+	}
+	result, err := decoded.Apply(document(t, meta))
+	var after secret
+	if err = errors.Join(err, json.Unmarshal(result, &after)); err != nil {
+		t.Fatalf("%v with %s", err, patch)
+	}
+	if after.Name != meta.Name || after.UID != meta.UID || after.ResourceVersion != "7" || !slices.Equal(after.Finalizers, meta.Finalizers) {
+		t.Errorf("%s makes %+v of the metadata", patch, after.ObjectMeta)
+	}
+	if foreign := meta.Labels[somebodys]; after.Labels[v1alpha1.ManagedByLabel] != v1alpha1.ManagedByValue ||
+		after.Labels[somebodys] != foreign && !ownsSomebodys(meta) {
+		t.Errorf("%s makes the labels %v", patch, after.Labels)
+	}
+	return after
+}
+
+// somebodys is a label that is none of ours.
+const somebodys = "somebodys"
+
+// ownsSomebodys: the managedFields say of the label that it is ours, and so it goes.
+func ownsSomebodys(meta *metav1.PartialObjectMetadata) bool {
+	return slices.ContainsFunc(meta.ManagedFields, func(entry metav1.ManagedFieldsEntry) bool {
+		return entry.Manager == tokensecret.FieldManager && entry.FieldsV1 != nil && strings.Contains(string(entry.FieldsV1.GetRawBytes()), somebodys)
+	})
+}
+
+// document is the object as JSON. Entries of managedFields that are no JSON, which no API server has, are left out.
+func document(t *testing.T, meta *metav1.PartialObjectMetadata) []byte {
+	t.Helper()
+	readable := meta.DeepCopy()
+	readable.ManagedFields = slices.DeleteFunc(readable.ManagedFields, func(entry metav1.ManagedFieldsEntry) bool {
+		return entry.FieldsV1 != nil && !json.Valid(entry.FieldsV1.GetRawBytes())
+	})
+	text, err := json.Marshal(readable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }

@@ -64,13 +64,19 @@ func clockSkew(header http.Header, received time.Time) time.Duration {
 	return date.Sub(received)
 }
 
-// requestID is the X-Request-ID, without what no such ID needs.
+// requestID is the X-Request-ID, without what no such ID needs. It is empty when that leaves the key, whose letters may have stood
+// apart.
 func requestID(header http.Header, key redact.String) string {
-	return cut(strings.Map(func(r rune) rune {
+	needed := func(r rune) rune {
 		switch {
 		case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', strings.ContainsRune("._:-", r):
 			return r
 		}
 		return -1
-	}, withoutKey(header.Get("X-Request-ID"), key)), maxRequestID)
+	}
+	id := strings.Map(needed, withoutKey(header.Get("X-Request-ID"), key))
+	if letters := strings.Map(needed, key.Reveal()); letters != "" && strings.Contains(id, letters) {
+		return ""
+	}
+	return cut(id, maxRequestID)
 }

@@ -1,0 +1,245 @@
+package grants_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/grants"
+)
+
+// FuzzAllowed: environments and claims of few values, so that they often fit, are decided as the documentation says.
+func FuzzAllowed(f *testing.F) {
+	f.Add([]byte("any namespace, any slug"))
+	f.Fuzz(func(t *testing.T, drawn []byte) {
+		d := &draw{bytes: drawn}
+		expectAsDocumented(t, d.environment(), d.claim())
+	})
+}
+
+// FuzzAllowedStored: so are environments as an API server may have stored them, whatever its CRD was when it did.
+func FuzzAllowedStored(f *testing.F) {
+	f.Add([]byte(`{"spec":{"grants":[{"namespaces":{"names":["agents"]}}]}}`), "agents", "github", "user_alice", "", "team", "ai")
+	f.Fuzz(func(t *testing.T, stored []byte, namespace, slug, user, organization, label, value string) {
+		environment := &v1alpha1.PipesEnvironment{}
+		if json.Unmarshal(stored, environment) != nil {
+			return
+		}
+		claim := grants.Claim{Namespace: namespace, Slug: slug, UserID: user, OrganizationID: organization}
+		expectAsDocumented(t, environment, claim)
+		claim.NamespaceLabels = map[string]string{label: value}
+		expectAsDocumented(t, environment, claim)
+	})
+}
+
+func expectAsDocumented(t *testing.T, environment *v1alpha1.PipesEnvironment, claim grants.Claim) {
+	t.Helper()
+	at := environment.Namespace == claim.Namespace
+	if got, want := grants.Allowed(environment, claim), documented(environment, claim); got != want {
+		t.Errorf("allowed %v, want %v: %s for %+v", got, want, asJSON(t, environment), claim)
+	}
+	if bare := (&v1alpha1.PipesEnvironment{ObjectMeta: environment.ObjectMeta}); grants.Allowed(bare, claim) != at {
+		t.Errorf("without grants, allowed is not %v: %+v", at, claim)
+	}
+	anonymous, grouped := claim, environment.DeepCopy()
+	anonymous.OrganizationID = ""
+	for i := range grouped.Spec.Grants {
+		grouped.Spec.Grants[i].OrganizationIDs = append(grouped.Spec.Grants[i].OrganizationIDs, "org_other", "")
+	}
+	if grants.Allowed(grouped, anonymous) != at {
+		t.Errorf("without an organization, where every grant names some, allowed is not %v: %s", at, asJSON(t, grouped))
+	}
+	unknown := claim
+	unknown.NamespaceLabels = nil
+	if grants.Allowed(environment, unknown) && !grants.Allowed(environment, claim) {
+		t.Errorf("allowed only while the labels are not known: %s", asJSON(t, environment))
+	}
+	readable := true
+	for _, grant := range environment.Spec.Grants {
+		readable = readable && isReadable(grant.Namespaces.Selector)
+	}
+	if err := grants.Validate(environment); (err == nil) != readable {
+		t.Errorf("readable %v, but the mistake is %v: %s", readable, err, asJSON(t, environment))
+	}
+}
+
+// documented is docs/api.md, once more: who may, in loops and comparisons only.
+func documented(environment *v1alpha1.PipesEnvironment, claim grants.Claim) bool {
+	if claim.Namespace == environment.Namespace {
+		return true
+	}
+	for _, grant := range environment.Spec.Grants {
+		if grant.Slugs != nil && !isAmong(grant.Slugs, claim.Slug) ||
+			grant.OrganizationIDs != nil && !isAmong(grant.OrganizationIDs, claim.OrganizationID) ||
+			grant.UserIDs != nil && !isAmong(grant.UserIDs, claim.UserID) {
+			continue
+		}
+		for _, name := range grant.Namespaces.Names {
+			if name == "*" || name == claim.Namespace {
+				return true
+			}
+		}
+		if claim.NamespaceLabels != nil && selects(grant.Namespaces.Selector, claim.NamespaceLabels) {
+			return true
+		}
+	}
+	return false
+}
+
+func isAmong(list []string, value string) bool {
+	for _, member := range list {
+		if value != "" && value == member {
+			return true
+		}
+	}
+	return false
+}
+
+// selects says whether each part of the selector fits. One without parts, and one that cannot be read, selects nothing.
+func selects(selector *metav1.LabelSelector, labels map[string]string) bool {
+	if selector == nil || !isReadable(selector) || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
+		return false
+	}
+	for key, value := range selector.MatchLabels {
+		if has, ok := labels[key]; !ok || has != value {
+			return false
+		}
+	}
+	for _, expression := range selector.MatchExpressions {
+		has, ok := labels[expression.Key]
+		in := false
+		for _, value := range expression.Values {
+			in = in || ok && value == has
+		}
+		switch expression.Operator {
+		case metav1.LabelSelectorOpIn:
+			ok = in
+		case metav1.LabelSelectorOpNotIn:
+			ok = !in
+		case metav1.LabelSelectorOpDoesNotExist:
+			ok = !ok
+		case metav1.LabelSelectorOpExists:
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// isReadable: keys and values are those of labels, and operators get values exactly where they need some.
+func isReadable(selector *metav1.LabelSelector) bool {
+	if selector == nil {
+		return true
+	}
+	for key, value := range selector.MatchLabels {
+		if len(validation.IsQualifiedName(key)) > 0 || len(validation.IsValidLabelValue(value)) > 0 {
+			return false
+		}
+	}
+	for _, expression := range selector.MatchExpressions {
+		if len(validation.IsQualifiedName(expression.Key)) > 0 {
+			return false
+		}
+		for _, value := range expression.Values {
+			if len(validation.IsValidLabelValue(value)) > 0 {
+				return false
+			}
+		}
+		switch expression.Operator {
+		case metav1.LabelSelectorOpIn, metav1.LabelSelectorOpNotIn:
+			if len(expression.Values) == 0 {
+				return false
+			}
+		case metav1.LabelSelectorOpExists, metav1.LabelSelectorOpDoesNotExist:
+			if len(expression.Values) > 0 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// draw turns bytes into choices. When they are used up, each choice is the first.
+type draw struct{ bytes []byte }
+
+func (d *draw) below(n int) int {
+	if len(d.bytes) == 0 {
+		return 0
+	}
+	first := d.bytes[0]
+	d.bytes = d.bytes[1:]
+	return int(first) % n
+}
+
+func (d *draw) one(of ...string) string { return of[d.below(len(of))] }
+
+// list is nil, empty, or has some of the values.
+func (d *draw) list(of ...string) []string {
+	n := d.below(5)
+	if n == 0 {
+		return nil
+	}
+	list := []string{}
+	for range n - 1 {
+		list = append(list, d.one(of...))
+	}
+	return list
+}
+
+func (d *draw) environment() *v1alpha1.PipesEnvironment {
+	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: "pipes-system", Name: "default"}}
+	for range d.below(4) {
+		grant := v1alpha1.Grant{
+			Namespaces: v1alpha1.GrantNamespaces{Names: d.list("agents", "*", "jobs", "", "agents*")},
+			Slugs:      d.list("github", "slack", ""), OrganizationIDs: d.list("org_1", "org_2", ""), UserIDs: d.list("alice", "bob", ""),
+		}
+		if d.below(2) == 1 {
+			grant.Namespaces.Selector = d.selector()
+		}
+		environment.Spec.Grants = append(environment.Spec.Grants, grant)
+	}
+	return environment
+}
+
+func (d *draw) selector() *metav1.LabelSelector {
+	selector := &metav1.LabelSelector{}
+	for range d.below(3) {
+		metav1.AddLabelToSelector(selector, d.one("team", "stage", "-"), d.one("ai", "prod", "", "a b"))
+	}
+	for range d.below(3) {
+		selector.MatchExpressions = append(selector.MatchExpressions, metav1.LabelSelectorRequirement{
+			Key: d.one("team", "stage", "-"), Operator: metav1.LabelSelectorOperator(d.one("In", "NotIn", "Exists", "DoesNotExist", "Gt", "")),
+			Values: d.list("ai", "prod", "", "a b"),
+		})
+	}
+	return selector
+}
+
+func (d *draw) claim() grants.Claim {
+	claim := grants.Claim{
+		Namespace: d.one("agents", "jobs", "pipes-system", "*", ""), Slug: d.one("github", "slack", ""),
+		UserID: d.one("alice", "bob", ""), OrganizationID: d.one("org_1", "org_2", ""),
+	}
+	if n := d.below(4); n > 0 {
+		claim.NamespaceLabels = map[string]string{}
+		for range n - 1 {
+			claim.NamespaceLabels[d.one("team", "stage")] = d.one("ai", "prod", "")
+		}
+	}
+	return claim
+}
+
+func asJSON(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,204 @@
+package renewal_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/pipes-operator/pipes-operator/internal/renewal"
+)
+
+// instants are at any second that Go can tell. Those of an era in which two of them differ by less than a Duration holds are
+// the only ones that a token can have: what is promised for a token is promised for these, and for the others no more than that
+// asking comes to an end.
+func isOfThisEra(instants ...time.Time) bool {
+	for _, instant := range instants {
+		if instant.Year() < 1970 || instant.Year() > 2199 {
+			return false
+		}
+	}
+	return true
+}
+
+// scales take durations in seconds, which the fuzzer moves by little, to those of minutes, days and years.
+var scales = []int64{1, 61, 3607, 86_413, 7_776_011}
+
+// endless panics when a target has not ended by itself, in seconds for what takes microseconds. It returns what stops that.
+func endless() func() bool {
+	return time.AfterFunc(10*time.Second, func() { panic("a decision is being made for ever") }).Stop
+}
+
+func isWhole(t time.Time) bool { return t.Nanosecond() == 0 }
+
+// FuzzTime: renewal is one lead before the expiry, moved closer by at most a fifth, and never sooner than 5 seconds after the
+// token was obtained.
+func FuzzTime(f *testing.F) {
+	f.Add(start.Unix(), int64(0), int64(3600), int64(0), "uid")
+	f.Fuzz(func(t *testing.T, obtained, fraction, lifetime, renewBefore int64, seed string) {
+		defer endless()()
+		for _, scale := range scales {
+			token := renewal.Token{Obtained: time.Unix(obtained, fraction), Expires: time.Unix(obtained+lifetime*scale, fraction/2), Seed: seed}
+			for _, unit := range []time.Duration{1, time.Second, time.Minute} {
+				expectTime(t, token, time.Duration(renewBefore)*unit)
+			}
+		}
+	})
+}
+
+func expectTime(t *testing.T, token renewal.Token, renewBefore time.Duration) {
+	t.Helper()
+	at := renewal.Time(token, renewBefore)
+	if again := renewal.Time(token, renewBefore); !again.Equal(at) {
+		t.Errorf("%v, then %v", at, again)
+	}
+	if never := renewal.Time(renewal.Token{Obtained: token.Obtained, Seed: token.Seed}, renewBefore); !never.IsZero() {
+		t.Errorf("a token without expiry is renewed at %v", never)
+	}
+	if !isOfThisEra(token.Obtained, token.Expires) {
+		return
+	}
+	expires, obtained := token.Expires.Truncate(time.Second), token.Obtained.Truncate(time.Second)
+	lead, soonest := documentedLead(expires.Sub(obtained), renewBefore), obtained.Add(5*time.Second)
+	earliest, latest := expires.Add(-lead-time.Second), expires.Add(-lead+lead/5)
+	if at.Before(soonest) || !at.Equal(soonest) && (at.Before(earliest) || at.After(latest)) || !isWhole(at) {
+		t.Errorf("renewed at %v, not between %v and %v, from %v on", at, earliest, latest, soonest)
+	}
+	if at.Equal(soonest) && earliest.After(soonest) {
+		t.Errorf("renewed at %v, before %v", at, earliest)
+	}
+}
+
+// documentedLead is the first rule of docs/renewal.md, in words of its own.
+func documentedLead(lifetime, renewBefore time.Duration) time.Duration {
+	lead := lifetime / 5
+	if lead < 2*time.Minute {
+		lead = 2 * time.Minute
+	}
+	if lead > 30*time.Minute {
+		lead = 30 * time.Minute
+	}
+	if renewBefore > 0 {
+		lead = renewBefore
+	}
+	if lead > lifetime/2 {
+		lead = lifetime / 2
+	}
+	if lead < 0 {
+		return 0
+	}
+	return lead
+}
+
+// FuzzRetry: whatever failed, the next try comes later than now, after seconds and not hours, and while a token is left not after
+// its end.
+func FuzzRetry(f *testing.F) {
+	f.Add(start.Unix(), int64(500), int64(3600), 1, int64(0), "uid")
+	f.Fuzz(func(t *testing.T, seconds, fraction, left int64, failures int, retryAfter int64, seed string) {
+		defer endless()()
+		expectBackoff(t, failures, seed)
+		now := time.Unix(seconds, fraction)
+		for _, scale := range scales {
+			expires := time.Unix(seconds+left*scale, 0)
+			probe := renewal.Probe(now, expires, failures, seed)
+			retry := renewal.Retry(now, expires, failures, time.Duration(retryAfter), seed)
+			if isOfThisEra(now, expires) {
+				expectProbe(t, now, expires, probe)
+				expectRetry(t, now, expires, retry, time.Duration(retryAfter))
+			}
+		}
+	})
+}
+
+func expectProbe(t *testing.T, now, expires, probe time.Time) {
+	t.Helper()
+	if !probe.After(now) || expires.After(now) && probe.After(expires) {
+		t.Errorf("at %v, with a token until %v, the next probe is at %v", now, expires, probe)
+	}
+	wait, left := probe.Sub(now), expires.Sub(now)
+	if left > 0 && probe.Before(expires) && (wait < 14*time.Second || wait > max(left/2, 15*time.Second)) {
+		t.Errorf("with %v left the next probe comes after %v", left, wait)
+	}
+	if left <= 0 && wait > 5*time.Minute {
+		t.Errorf("with no token left the next probe comes after %v", wait)
+	}
+}
+
+func expectRetry(t *testing.T, now, expires, retry time.Time, patience time.Duration) {
+	t.Helper()
+	wait := retry.Sub(now)
+	if wait <= 0 || wait > max(5*time.Minute, patience) || wait < patience {
+		t.Errorf("retry after %v, where patience is %v", wait, patience)
+	}
+	if expires.After(now) && retry.After(expires) && wait != patience {
+		t.Errorf("retry at %v, after the expiry at %v", retry, expires)
+	}
+}
+
+// expectBackoff: 2 s, 4 s, 8 s ... 5 min, less at most a fifth, in whole seconds and at least one.
+func expectBackoff(t *testing.T, failures int, seed string) {
+	t.Helper()
+	nominal := 5 * time.Minute
+	if failures <= 8 && failures > math.MinInt {
+		nominal = min(nominal, time.Duration(1<<max(failures, 1))*time.Second)
+	}
+	got := renewal.Backoff(failures, seed)
+	if got > nominal || got < time.Second || got < nominal*4/5-time.Second || got%time.Second != 0 {
+		t.Errorf("after %d failures the delay is %v, of %v", failures, got, nominal)
+	}
+}
+
+// FuzzPace: polls, refreshes and catching up keep their distances, for whatever instants.
+func FuzzPace(f *testing.F) {
+	f.Add(start.Unix(), int64(0), int64(-60), int64(-30), int64(3600), "uid")
+	f.Fuzz(func(t *testing.T, seconds, fraction, since, obtained, interval int64, seed string) {
+		defer endless()()
+		now := time.Unix(seconds, fraction)
+		for _, scale := range scales {
+			other := time.Unix(seconds+since*scale, fraction/3)
+			expectPoll(t, now, other)
+			spread := renewal.Spread(now, other, seed)
+			token := renewal.Token{Obtained: time.Unix(seconds+obtained*scale, fraction), Seed: seed}
+			next := renewal.NextRefresh(token, other, time.Duration(interval)*time.Second)
+			if isOfThisEra(now, other, token.Obtained) {
+				expectSpread(t, now, other, spread)
+				expectRefresh(t, token, other, next, time.Duration(interval)*time.Second)
+			}
+		}
+	})
+}
+
+// expectPoll holds for every instant that there is: no object is left alone for long, and none comes back in a hot loop.
+func expectPoll(t *testing.T, now, other time.Time) {
+	t.Helper()
+	if poll := renewal.SlowPoll(now, other); poll < 30*time.Second || poll > 10*time.Minute || poll%time.Second != 0 {
+		t.Errorf("a slow poll after %v", poll)
+	}
+	for _, instants := range [][]time.Time{nil, {other}, {now, other}, {time.Time{}, other, now.Add(time.Nanosecond)}} {
+		if wait := renewal.Wait(now, instants...); wait < time.Millisecond || wait > 30*time.Minute {
+			t.Errorf("waits %v for %v", wait, instants)
+		}
+	}
+}
+
+func expectSpread(t *testing.T, now, expires, spread time.Time) {
+	t.Helper()
+	late, left := spread.Sub(now), expires.Sub(now)
+	if late < 0 || late > 30*time.Second || late > max(left/2, 0) {
+		t.Errorf("with %v left, caught up after %v", left, late)
+	}
+}
+
+// expectRefresh: the next refresh is later than the last, by one interval at most once there has been one, and the first comes
+// between four fifths of an interval and a whole one after the token was obtained.
+func expectRefresh(t *testing.T, token renewal.Token, last, next time.Time, interval time.Duration) {
+	t.Helper()
+	interval = max(interval, 5*time.Second)
+	if !next.After(last) || !isWhole(next) {
+		t.Errorf("after %v, the next refresh is at %v", last, next)
+	}
+	first := next.Sub(token.Obtained)
+	isFirst := first <= interval && first > interval*4/5-time.Second
+	if next.Sub(last) > interval && !isFirst {
+		t.Errorf("with an interval of %v, obtained at %v, %v is followed by %v", interval, token.Obtained, last, next)
+	}
+}

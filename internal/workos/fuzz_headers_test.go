@@ -1,0 +1,96 @@
+package workos
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pipes-operator/pipes-operator/internal/redact"
+)
+
+// fuzzKey is an API key that has to stay out of every text.
+const fuzzKey = "sk_test_canary"
+
+// FuzzRetryAfter: no pair of headers, read at any instant, makes a wait that is negative or longer than an hour. Numbers are
+// seconds; a date counts from the answer's own Date, so that the local clock does not matter when there is one.
+func FuzzRetryAfter(f *testing.F) {
+	f.Add("17", "", int64(1_795_000_000), int64(0))
+	f.Fuzz(func(t *testing.T, value, date string, seconds, nanoseconds int64) {
+		received := time.Unix(seconds, nanoseconds)
+		header := http.Header{"Retry-After": {value}, "Date": {date}}
+		wait := parseRetryAfter(header, received)
+		if wait < 0 || wait > maxRetryAfter {
+			t.Errorf("the wait is %v", wait)
+		}
+		if want, ok := secondsOf(value); ok && wait != want {
+			t.Errorf("%q is read as %v, want %v", value, wait, want)
+		}
+		_, dated := http.ParseTime(date)
+		if another := parseRetryAfter(header, received.Add(time.Minute)); dated == nil && another != wait {
+			t.Errorf("%v a minute later, although the answer is dated; %v before", another, wait)
+		}
+		if skew := clockSkew(header, received); dated != nil && skew != 0 {
+			t.Errorf("the skew of an answer without a date is %v", skew)
+		}
+		for status := range 1000 {
+			got := retryAfter(status, header, received)
+			if status == http.StatusTooManyRequests && got < time.Second && wait == 0 || got < 0 || got > maxRetryAfter {
+				t.Errorf("%d waits for %v", status, got)
+			}
+		}
+	})
+}
+
+// secondsOf reads plain decimal digits by hand, and nothing else.
+func secondsOf(value string) (time.Duration, bool) {
+	if value == "" {
+		return 0, false
+	}
+	var total time.Duration
+	for _, digit := range []byte(value) {
+		if digit < '0' || digit > '9' {
+			return 0, false
+		}
+		total = min(10*total+time.Duration(digit-'0')*time.Second, maxRetryAfter)
+	}
+	return total, true
+}
+
+// FuzzRequestID: what is left of the header is short, of few characters, and never the key, however that was hidden in it.
+func FuzzRequestID(f *testing.F) {
+	f.Add("9f2c1a3e-1111-4c1c-8a55-0a3e6d9b7c10")
+	f.Fuzz(func(t *testing.T, value string) {
+		id := requestID(http.Header{"X-Request-Id": {value}}, redact.NewString(fuzzKey))
+		if len(id) > maxRequestID || strings.Contains(id, fuzzKey) {
+			t.Errorf("got %q", id)
+		}
+		if again := requestID(http.Header{"X-Request-Id": {id}}, redact.NewString(fuzzKey)); again != id {
+			t.Errorf("%q becomes %q", id, again)
+		}
+	})
+}
+
+// FuzzQuoted: what is quoted of somebody else is one printable line of bounded length without the key, and stays as it is when
+// quoted again.
+func FuzzQuoted(f *testing.F) {
+	f.Add("No such integration.", 256)
+	f.Fuzz(func(t *testing.T, text string, limit int) {
+		if limit < 0 || limit > 1024 {
+			return
+		}
+		key := redact.NewString(fuzzKey)
+		line := quoted(text, key, limit)
+		if !utf8.ValidString(line) || utf8.RuneCountInString(line) > limit || strings.Contains(line, fuzzKey) {
+			t.Errorf("got %q", line)
+		}
+		if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) || strings.Contains(line, "  ") {
+			t.Errorf("not a printable line: %q", line)
+		}
+		if again := quoted(line, key, limit); again != strings.TrimSuffix(line, " ") {
+			t.Errorf("%q becomes %q", line, again)
+		}
+	})
+}

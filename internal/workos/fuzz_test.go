@@ -1,0 +1,200 @@
+package workos_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+)
+
+// What an upstream that is wrong, hostile or something else altogether can send. In the inputs $TOKEN and $KEY stand for the
+// canaries, so that the fuzzer moves them about whole.
+
+const (
+	maxMessage   = 256
+	maxRequestID = 128
+	maxScopes    = 256
+	maxScope     = 512
+	maxToken     = 64 << 10
+	maxBody      = 1 << 20
+	maxWait      = time.Hour
+	// patience is what a single answer may take to read. Most take microseconds; the machine may be busy.
+	patience = 10 * time.Second
+)
+
+var planted = strings.NewReplacer("$TOKEN", testToken, "$KEY", testKey)
+
+// answerTo is what the client makes of one response. Nothing that an upstream sends is an error.
+func answerTo(t *testing.T, status int, body string, header ...string) workos.Answer {
+	t.Helper()
+	defer time.AfterFunc(patience, func() { panic("an answer is being read for ever") }).Stop()
+	client := connectOnly(t, workos.Options{Transport: always(status, body, header...), Clock: steppedClock()}, baseURL)
+	return ask(t, client, alice)
+}
+
+// FuzzAnswer: whatever comes back, it is an answer with an outcome of the closed set and text that is fit for a status, and the
+// key is in none of it. A token is taken only from a body that says that the connection is active and has one.
+func FuzzAnswer(f *testing.F) {
+	f.Add(200, planted.Replace(goodBody), "", "", "req_01")
+	f.Fuzz(func(t *testing.T, status int, body, retryAfter, date, requestID string) {
+		body, requestID = planted.Replace(body), planted.Replace(requestID)
+		answer := answerTo(t, status, body,
+			"Retry-After", planted.Replace(retryAfter), "Date", planted.Replace(date), "X-Request-ID", requestID)
+		if !answer.Sent || answer.Outcome == workos.OutcomeHeld || !slices.Contains(workos.Outcomes(), answer.Outcome) {
+			t.Errorf("outcome %q, sent %v", answer.Outcome, answer.Sent)
+		}
+		if got, want := answer.Outcome == workos.OutcomeToken, status/100 == 2 && len(body) <= maxBody; got && !want {
+			t.Errorf("a token from status %d and %d bytes", status, len(body))
+		}
+		expectText(t, answer)
+		expectWait(t, status, answer)
+		expectToken(t, body, answer)
+		expectNoSecret(t, answer)
+	})
+}
+
+// expectText holds what Answer says of its texts against them.
+func expectText(t *testing.T, answer workos.Answer) {
+	t.Helper()
+	if (answer.Message == "") != (answer.Outcome == workos.OutcomeToken) {
+		t.Errorf("%s has the message %q", answer.Outcome, answer.Message)
+	}
+	expectPrintable(t, "the message", answer.Message, maxMessage)
+	if len(answer.RequestID) > maxRequestID || strings.ContainsFunc(answer.RequestID, func(r rune) bool {
+		return !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-", r)
+	}) {
+		t.Errorf("the request ID is %q", answer.RequestID)
+	}
+}
+
+func expectPrintable(t *testing.T, what, text string, limit int) {
+	t.Helper()
+	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > limit ||
+		strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		t.Errorf("%s is not at most %d printable characters: %q", what, limit, text)
+	}
+}
+
+// expectWait: a wait is asked for by three statuses only, and is never longer than an hour.
+func expectWait(t *testing.T, status int, answer workos.Answer) {
+	t.Helper()
+	got := answer.RetryAfter
+	ok := got == 0
+	switch status {
+	case http.StatusUnauthorized:
+		ok = got == 30*time.Second
+	case http.StatusTooManyRequests:
+		ok = got > 0 && got <= maxWait
+	case http.StatusServiceUnavailable:
+		ok = got >= 0 && got <= maxWait
+	}
+	if !ok {
+		t.Errorf("status %d asks to wait for %v", status, got)
+	}
+}
+
+// expectToken is a second opinion on what is a token: the body as encoding/json reads it into the documented shape.
+func expectToken(t *testing.T, body string, answer workos.Answer) {
+	t.Helper()
+	var documented struct {
+		Active      bool `json:"active"`
+		AccessToken struct {
+			AccessToken string     `json:"access_token"`
+			ExpiresAt   *time.Time `json:"expires_at"`
+		} `json:"access_token"`
+	}
+	token := answer.Token
+	if answer.Outcome != workos.OutcomeToken {
+		if !token.Value.IsEmpty() || !token.ExpiresAt.IsZero() || token.Scopes != nil || token.MissingScopes != nil {
+			t.Errorf("%s comes with a token", answer.Outcome)
+		}
+		return
+	}
+	if err := json.Unmarshal([]byte(body), &documented); err != nil {
+		t.Fatalf("a token from what is not of the documented form: %v", err)
+	}
+	value := token.Value.Reveal()
+	if !documented.Active || value != documented.AccessToken.AccessToken || value == "" || len(value) > maxToken ||
+		strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		t.Errorf("a token of %d bytes, active %v", len(value), documented.Active)
+	}
+	if expires := documented.AccessToken.ExpiresAt; expires == nil && !token.ExpiresAt.IsZero() ||
+		expires != nil && !token.ExpiresAt.Equal(*expires) || !token.ExpiresAt.IsZero() && !isPlausible(token.ExpiresAt) {
+		t.Errorf("expires at %v, while the answer says %v", token.ExpiresAt, expires)
+	}
+	for _, scopes := range [][]string{token.Scopes, token.MissingScopes} {
+		if len(scopes) > maxScopes {
+			t.Errorf("%d scopes", len(scopes))
+		}
+		for _, scope := range scopes {
+			if scope == "" {
+				t.Error("an empty scope")
+			}
+			expectPrintable(t, "a scope", scope, maxScope)
+		}
+	}
+}
+
+// isPlausible: Kubernetes can store it, it is none of the years that stand for "unset", and it is in UTC.
+func isPlausible(expires time.Time) bool {
+	return expires.Location() == time.UTC && expires.After(time.Unix(0, 0)) && expires.Year() <= 9999
+}
+
+// expectNoSecret: neither the key nor the token that was taken is in what an answer prints. A token that the upstream also names
+// as a scope, or sends as the ID of the request, is seen there: both are shown as they come.
+func expectNoSecret(t *testing.T, answer workos.Answer) {
+	t.Helper()
+	for _, text := range append([]string{printed(answer), answer.Message, answer.RequestID}, append(answer.Token.Scopes, answer.Token.MissingScopes...)...) {
+		if strings.Contains(text, testKey) {
+			t.Errorf("the key is shown: %q", text)
+		}
+	}
+	if answer.Outcome != workos.OutcomeToken || answer.Token.Value.Reveal() != testToken {
+		return
+	}
+	answer.Token.Scopes, answer.Token.MissingScopes, answer.RequestID = nil, nil, ""
+	if text := printed(answer); strings.Contains(text, testToken) {
+		t.Errorf("the token is shown: %q", text)
+	}
+}
+
+// printed is an answer as logs and panics may print it.
+func printed(answer workos.Answer) string {
+	var text strings.Builder
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		fmt.Fprintf(&text, verb, answer)
+	}
+	return text.String()
+}
+
+// FuzzDocumentedToken: the other way about, every answer as WorkOS documents it is understood, and nothing of it is lost.
+func FuzzDocumentedToken(f *testing.F) {
+	f.Add(testToken, epoch.Unix(), "repo", "gist")
+	f.Fuzz(func(t *testing.T, token string, expires int64, scope, missing string) {
+		if token == "" || len(token) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			return
+		}
+		at := time.Unix(expires, 0).UTC()
+		if !isPlausible(at) {
+			return
+		}
+		body, err := json.Marshal(map[string]any{"active": true, "access_token": map[string]any{
+			"object": "access_token", "access_token": token, "expires_at": at, "scopes": []string{scope}, "missing_scopes": []string{missing},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := answerTo(t, http.StatusOK, string(body))
+		if answer.Outcome != workos.OutcomeToken || answer.Token.Value.Reveal() != token || !answer.Token.ExpiresAt.Equal(at) {
+			t.Errorf("got %s (%s), expiry %v, from %s", answer.Outcome, answer.Message, answer.Token.ExpiresAt, body)
+		}
+		expectToken(t, string(body), answer)
+	})
+}
