@@ -136,7 +136,7 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 		return "", time.Time{}
 	case seen.standing.present():
 		return "the last try failed", seen.attempt.notBefore
-	case seen.attempt.doubtful:
+	case seen.doubtful():
 		return "the Secret holds a token that the status knows nothing of", seen.attempt.notBefore
 	}
 	switch seen.secret.State {

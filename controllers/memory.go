@@ -21,10 +21,10 @@ type attempt struct {
 	at time.Time
 	// notBefore is the earliest time of the next one.
 	notBefore time.Time
-	// doubtful: the status tells of no connection, and the Secret holds a token. Only WorkOS knows which of the two is right.
-	doubtful bool
-	// found is what the last try found wrong; it stands until the next one.
-	found finding
+	// found is what the last try found wrong; it stands until the next one. hearsay: the status says so, and this process has not
+	// asked yet.
+	found   finding
+	hearsay bool
 	// connected is the Connected condition as of WorkOS's last answer. Nil: as the status has it.
 	connected *metav1.Condition
 	// intact: the last try left a token in the Secret. If it is gone, somebody else has seen to that.

@@ -137,12 +137,8 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 		return known.asOf(seen.now)
 	}
 	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.now)
-	assumed := attempt{noted: seen.now, client: seen.client, found: foundBefore(seen.token)}
+	assumed := attempt{noted: seen.now, client: seen.client, found: foundBefore(seen.token), hearsay: true}
 	switch {
-	case traits[assumed.found.reason].withdraws && seen.secret.HoldsValidToken(seen.now) && seen.token.Spec.InactivePolicy != v1alpha1.InactivePolicyRetain:
-		// Somebody may have forged the status, or restored the Secret. WorkOS knows; a status takes no token away.
-		assumed.found, assumed.doubtful = finding{}, true
-		assumed.notBefore = renewal.Spread(seen.now, seen.secret.Facts.ExpiresAt, seed)
 	case assumed.found.present() && traits[assumed.found.reason].pace == backOff:
 		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.Backoff(1, seed))
 	case assumed.found.present() || readyReason(seen.token) == v1alpha1.SecretConflictReason:
@@ -157,15 +153,25 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	return assumed
 }
 
-// stillStanding is the finding of the last try, unless the Secret holds a token that was obtained since: then a status was not
-// written, or another replica has had a later answer.
+// stillStanding is the finding of the last try, unless it is doubtful, or the Secret holds a token that was obtained since: then a
+// status was not written, or another replica has had a later answer.
 func stillStanding(seen observation) finding {
 	found := seen.attempt.found
+	if seen.doubtful() {
+		return finding{}
+	}
 	if traits[found.reason].withdraws && seen.secret.State == tokensecret.Intact &&
 		!seen.secret.Facts.ObtainedAt.Before(inSeconds(seen.attempt.at)) {
 		return finding{}
 	}
 	return found
+}
+
+// doubtful says whether only a status tells that the token in the Secret has to go. Somebody may have forged that status, or restored
+// the Secret; a status alone takes no token away, and WorkOS knows which of the two is right.
+func (seen observation) doubtful() bool {
+	return seen.attempt.hearsay && traits[seen.attempt.found.reason].withdraws && seen.secret.HoldsValidToken(seen.now) &&
+		seen.token.Spec.InactivePolicy != v1alpha1.InactivePolicyRetain
 }
 
 // foundBefore reads the finding of the last try back from the status.

@@ -71,13 +71,12 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 	next.noted, next.client = done.now, done.client
 	switch looked := done.finding.reason == v1alpha1.SecretConflictReason && !done.now.Before(next.notBefore); {
 	case done.tried || looked:
+		next.connected = connectedCondition(done)
 		if done.answer.Outcome != workos.OutcomeHeld { // which leaves everything as it was
-			next.at = done.now
-		}
-		next.found, next.connected = finding{}, connectedCondition(done)
-		next.doubtful = next.doubtful && !done.answer.Sent
-		if traits[done.finding.reason].asked {
-			next.found = done.finding
+			next.at, next.found, next.hearsay = done.now, finding{}, false
+			if traits[done.finding.reason].asked {
+				next.found = done.finding
+			}
 		}
 		next.failures, next.repairs, next.notBefore = afterTry(done, status)
 		next.intact = done.secret.State == tokensecret.Intact
@@ -88,7 +87,7 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 	case done.finding.present() && !traits[done.finding.reason].asked && done.finding.reason != v1alpha1.SecretConflictReason:
 		// What is seen to stand in the way may be gone the next moment; nothing that was tried before has to be waited for.
 		next.found, next.notBefore, next.intact = finding{}, time.Time{}, false
-	case !done.standing.present():
+	case !done.standing.present() && !done.doubtful():
 		next.found = finding{}
 	}
 	return next
@@ -126,7 +125,7 @@ func nextTry(done outcome) time.Time {
 		return done.attempt.notBefore
 	case done.token.Spec.Suspend, done.finding.present() && !trait.asked:
 		return time.Time{}
-	case done.finding.present(), done.secret.State != tokensecret.Intact, done.refreshRequested(), done.attempt.doubtful:
+	case done.finding.present(), done.secret.State != tokensecret.Intact, done.refreshRequested(), done.doubtful():
 		return latest(done.attempt.notBefore, done.now)
 	default:
 		return latest(done.nextDue(), done.attempt.notBefore)

@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
@@ -68,5 +69,32 @@ func TestATokenThatExpiresRightAfterItsArrivalIsNoHotLoop(t *testing.T) {
 	w.check()
 	if len(w.calls) > 8 {
 		t.Errorf("got %d calls", len(w.calls))
+	}
+}
+
+// A replica that had read in a status, forged by somebody, that there was no connection took away the token that the other replica had
+// obtained since.
+func TestAStatusTakesNoTokenAway(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key)
+	w.server.edit(tokens, key, func(object client.Object) {
+		object.(*v1alpha1.PipesToken).Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ReadyCondition, Status: metav1.ConditionFalse, Reason: v1alpha1.NotInstalledReason,
+			LastTransitionTime: metav1.NewTime(start.Add(time.Hour)),
+		}}
+	})
+	first, second := w.operators[0], newOperator(w, len(w.server.history))
+	w.operators = append(w.operators, second)
+	second.drain()
+	w.server.edit(tokens, key, func(object client.Object) {
+		object.SetAnnotations(map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"})
+	})
+	first.drain()
+	second.drain()
+	w.check()
+	if held := tokensIn(w.server.secret(key)); len(held) != 1 {
+		t.Errorf("the Secret holds %v", held)
 	}
 }

@@ -56,7 +56,7 @@ var mutants = []mutant{
 	{"tokens are renewed when they have expired", "internal/renewal/renewal.go",
 		"	return max(0, min(lead, lifetime/2))", "	return -time.Second", "renewal: the token"},
 	{"what a status says takes a token away", "controllers/observe.go",
-		"case traits[assumed.found.reason].withdraws && seen.secret.HoldsValidToken(seen.now)", "case false && seen.secret.HoldsValidToken(seen.now)", "invariant 3"},
+		"return seen.attempt.hearsay && traits[", "return false && traits[", "invariant 3"},
 	{"a pass that waits is made again at once", "internal/renewal/renewal.go",
 		"return max(wait, time.Millisecond)", "return min(wait, time.Nanosecond)", "hot loop"},
 	{"waits are believed that a wrong clock has noted", "controllers/memory.go",
