@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -187,7 +188,11 @@ func (c *Connections) refuse(baseURL string) finding {
 	}
 }
 
+// hostAllowed compares hosts as DNS does, which knows the letters of ASCII in two cases and no others: to strings.EqualFold, ſ is an s.
 func (c *Connections) hostAllowed(parsed *url.URL) bool {
+	if strings.ContainsFunc(parsed.Host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return false
+	}
 	ownPort := parsed.Port() == "" || parsed.Port() == map[string]string{"https": "443", "http": "80"}[parsed.Scheme]
 	return slices.ContainsFunc(c.AllowedHosts, func(allowed string) bool {
 		return strings.EqualFold(allowed, parsed.Host) || ownPort && strings.EqualFold(allowed, parsed.Hostname())

@@ -20,6 +20,7 @@ func TestConnectRefusesWhatCannotBeUsedWithoutQuotingIt(t *testing.T) {
 		"no scheme":            {"api.workos.com", testKey, 1, "base URL"},
 		"other scheme":         {"ftp://api.workos.com", testKey, 1, "base URL"},
 		"no host":              {"https:///path", testKey, 1, "base URL"},
+		"letters not of ASCII": {"https://api.worko%C5%BF.com", testKey, 1, "base URL"},
 		"only a port":          {"https://:443", testKey, 1, "base URL"},
 		"opaque":               {"https:api.workos.com", testKey, 1, "base URL"},
 		"control characters":   {"https://api.workos.com/\n", testKey, 1, "base URL"},

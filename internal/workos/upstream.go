@@ -138,7 +138,7 @@ func (u *Upstream) dropIdleKeys(now time.Time) {
 func parseBaseURL(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	switch {
-	case err != nil, base.Scheme != "https" && base.Scheme != "http", base.Hostname() == "":
+	case err != nil, base.Scheme != "https" && base.Scheme != "http", !visibleASCII(base.Hostname()):
 		return nil, errors.New("the base URL is not an absolute http or https URL")
 	case base.User != nil, base.RawQuery != "", base.ForceQuery, base.Fragment != "":
 		return nil, errors.New("the base URL has a user, a query or a fragment")

@@ -1,0 +1,114 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// Every token of the simulator, every API key and every Secret of this suite has "canary" in its value. Whatever the operator says,
+// it does not say that.
+var (
+	said = &transcript{}
+	// leaks counts the places where a canary was found.
+	leaks atomic.Int32
+)
+
+// canaryForms are the canary as it is, in base64 at each of its three alignments, and in hex as in dumps of bodies.
+var canaryForms = []string{"canary", "Y2FuYXJ5", "NhbmFye", "jYW5hcn", "63 61 6e 61 72 79", "63616e617279"}
+
+// canaryIn is the surroundings of the first canary in a text; empty when there is none.
+func canaryIn(text string) string {
+	for _, form := range canaryForms {
+		if at := strings.Index(text, form); at >= 0 {
+			return text[max(at-200, 0):min(at+60, len(text))]
+		}
+	}
+	return ""
+}
+
+func expectNoCanary(where, text string) {
+	GinkgoHelper()
+	Expect(text).NotTo(BeEmpty(), where)
+	found := canaryIn(text)
+	if found != "" {
+		leaks.Add(1)
+	}
+	Expect(found).To(BeEmpty(), where)
+}
+
+// expectNoCanaryIn looks through all that is readable in a namespace without a right to read Secrets, and the metadata of Secrets.
+func expectNoCanaryIn(ctx context.Context, namespace string) {
+	GinkgoHelper()
+	for _, list := range []client.ObjectList{&v1alpha1.PipesTokenList{}, &v1alpha1.PipesEnvironmentList{}, &eventsv1.EventList{}} {
+		Expect(root.List(ctx, list, client.InNamespace(namespace))).To(Succeed())
+		text, err := json.Marshal(list)
+		Expect(err).NotTo(HaveOccurred())
+		expectNoCanary(fmt.Sprintf("%T in %s", list, namespace), string(text))
+	}
+	secrets := &corev1.SecretList{}
+	Expect(root.List(ctx, secrets, client.InNamespace(namespace))).To(Succeed())
+	for _, secret := range secrets.Items {
+		text, err := json.Marshal(secret.ObjectMeta)
+		Expect(err).NotTo(HaveOccurred())
+		expectNoCanary("the metadata of Secret "+secret.Name, string(text))
+	}
+}
+
+// transcript reads what is logged, at the highest verbosity, and keeps nothing of it but what should not be there.
+type transcript struct {
+	mu      sync.Mutex
+	entries int
+	leaked  []string
+	metrics bytes.Buffer
+}
+
+// gather adds what a registry shows.
+func (t *transcript) gather(registry prometheus.Gatherer) {
+	families, err := registry.Gather()
+	Expect(err).NotTo(HaveOccurred())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, family := range families {
+		t.metrics.WriteString(family.String())
+	}
+}
+
+// Write takes one entry of the log.
+func (t *transcript) Write(p []byte) (int, error) {
+	entry := string(p)
+	found := canaryIn(entry)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.entries++
+	if found != "" {
+		t.leaked = append(t.leaked, found)
+		leaks.Add(1)
+	}
+	return len(p), nil
+}
+
+// expectNoCanary expects that there were entries, and none with a canary.
+func (t *transcript) expectNoCanary() {
+	GinkgoHelper()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	Expect(t.entries).To(BeNumerically(">", 0))
+	Expect(t.leaked).To(BeEmpty())
+	expectNoCanary("the metrics", t.metrics.String())
+}

@@ -1,0 +1,146 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// ownEnvironment is a PipesEnvironment of the tenant's own with this base URL. Its API key is there and may be read, so that nothing
+// but the base URL stands between the key and its host. TRAP and APISERVER stand for the addresses of the attacker and of the
+// API server.
+func (w *world) ownEnvironment(baseURL string) *unstructured.Unstructured {
+	GinkgoHelper()
+	baseURL = strings.NewReplacer("TRAP", network.trap.Listener.Addr().String(), "APISERVER", strings.TrimPrefix(apiServer.Host, "https://")).Replace(baseURL)
+	environment := newEnvironment(w.namespace, "own", `{apiKeySecretRef: {name: own-api-key}}`)
+	setSpec(environment, "baseURL", baseURL)
+	return environment
+}
+
+// withOwnKey lets the operator read the API key of ownEnvironment, as docs/security.md says.
+func (w *world) withOwnKey() {
+	GinkgoHelper()
+	w.letKeysBeRead()
+	Expect(w.admin.Create(w.ctx, newSecret(w.namespace, "own-api-key", map[string]string{"api-key": apiKey}))).To(Succeed())
+}
+
+// letKeysBeRead binds the role that docs/security.md warns of: for every Secret of the namespace.
+func (w *world) letKeysBeRead() {
+	GinkgoHelper()
+	w.must(&rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "api-key-reader"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: namePrefix + "api-key-reader"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: systemNamespace, Name: serviceAccount}},
+	})
+	waitUntilAllowed(w.ctx, operatorUser, w.namespace, "get", "", "secrets")
+}
+
+const ownToken = `{environmentRef: {name: own, namespace: null}}`
+
+var _ = DescribeTable("A base URL that the API server refuses", func(baseURL, says string) {
+	environment := common.ownEnvironment(baseURL)
+	common.refused(byAPIServer(says), common.creating(common.admin, environment))
+},
+	attack("T7", "a file", `file:///var/run/secrets/kubernetes.io/serviceaccount/token`, baseURLRule),
+	attack("T7", "gopher", `gopher://127.0.0.1:6379/_x`, baseURLRule),
+	attack("T7", "ftp", `ftp://api.workos.com`, baseURLRule),
+	attack("T7", "a socket", `unix:///var/run/docker.sock`, baseURLRule),
+	attack("T7", "a script", `javascript:alert(1)`, baseURLRule),
+	attack("T7", "no host", `https:///data-integrations`, baseURLRule),
+	attack("T7", "a user that looks like the host", `https://api.workos.com@loopback.example.com`, baseURLRule),
+	attack("T7", "a user and a password", `https://user:password@api.workos.com`, baseURLRule),
+	attack("T7", "a host behind an escaped user", `https://api.workos.com%40loopback.example.com`, baseURLRule),
+	attack("T7", "a query", `https://api.workos.com?x=`, baseURLRule),
+	attack("T7", "a fragment", `https://api.workos.com#.example.com`, baseURLRule),
+	attack("T7", "a backslash", `https://loopback.example.com\.api.workos.com`, baseURLRule),
+	attack("T7", "a line break", "https://api.workos.com\r\nHost: x", baseURLRule),
+	attack("T7", "a space", `https://api.workos.com .example.com`, baseURLRule),
+	attack("T7", "a NUL, escaped", `https://api.workos.com%00.example.com`, baseURLRule),
+	attack("T7", "a Cyrillic letter", "https://\u0430pi.workos.com", baseURLRule),
+	attack("T7", "a letter that is k in another case", "https://api.wor\u212aos.com", baseURLRule),
+	attack("T7", "a stop that is none", "https://api\u3002workos\u3002com", baseURLRule),
+	attack("T7", "much", `https://api.workos.com/`+strings.Repeat("a", 512), `Too long`),
+)
+
+const baseURLRule = `baseURL must be a URL such as https://api.workos.com`
+
+// What the operator says of base URLs that it may not send API keys to.
+const (
+	notAllowed = `whoever runs it can add the host to --allowed-upstream-hosts`
+	notSecure  = `spec.baseURL must begin with https://`
+)
+
+var _ = DescribeTable("A base URL that the operator refuses", func(baseURL, says string) {
+	w := newWorld(nothing)
+	w.withOwnKey()
+	environment, token := w.ownEnvironment(baseURL), w.pipesToken("mine", ownToken)
+	w.connect(token)
+	before := w.takeStock()
+	Expect(w.admin.Create(w.ctx, environment)).To(Succeed())
+	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
+	w.expectReady(environment, v1alpha1.UpstreamNotAllowedReason, says)
+	w.expectReady(token, v1alpha1.EnvironmentNotReadyReason, says)
+	w.expectNothingDone(before)
+},
+	attack("T7", "the metadata service", `https://169.254.169.254/latest/meta-data`, notAllowed),
+	attack("T7", "the metadata service, by http", `http://169.254.169.254`, notSecure),
+	attack("T7", "the metadata service, in IPv6", `https://[fd00:ec2::254]`, notAllowed),
+	attack("T7", "the metadata service, in IPv6 for IPv4", `https://[::ffff:169.254.169.254]`, notAllowed),
+	attack("T7", "the metadata service, by name", `https://metadata.google.internal`, notAllowed),
+	attack("T7", "a link-local address with a zone", `https://[fe80::1%25eth0]`, notAllowed),
+	attack("T7", "loopback", `https://TRAP`, notAllowed),
+	attack("T7", "loopback in short", `https://127.1`, notAllowed),
+	attack("T7", "loopback as a number", `https://2130706433`, notAllowed),
+	attack("T7", "loopback in octal", `https://0177.0.0.1`, notAllowed),
+	attack("T7", "loopback in hexadecimal", `https://0x7f.0x0.0x0.0x1`, notAllowed),
+	attack("T7", "loopback in IPv6", `https://[::1]`, notAllowed),
+	attack("T7", "the address of every interface", `https://0.0.0.0`, notAllowed),
+	attack("T7", "a name that resolves to loopback", `https://loopback.example.com`, notAllowed),
+	attack("T7", "localhost", `https://localhost`, notAllowed),
+	attack("T7", "a private address", `https://10.0.0.1`, notAllowed),
+	attack("T7", "another private address", `https://192.168.0.1`, notAllowed),
+	attack("T7", "the API server", `https://APISERVER`, notAllowed),
+	attack("T7", "the API server, by name", `https://kubernetes.default.svc`, notAllowed),
+	attack("T7", "WorkOS by http", `http://api.workos.com`, notSecure),
+	attack("T7", "WorkOS by http at the port of https", `http://api.workos.com:443`, notSecure),
+	attack("T7", "WorkOS with a stop behind", `https://api.workos.com.`, notAllowed),
+	attack("T7", "a host that begins as WorkOS", `https://api.workos.com.loopback.example.com`, notAllowed),
+	attack("T7", "a host that ends as WorkOS", `https://evil-api.workos.com`, notAllowed),
+	attack("T7", "a host below WorkOS", `https://x.api.workos.com`, notAllowed),
+	attack("T7", "the domain of WorkOS", `https://workos.com`, notAllowed),
+	attack("T7", "a host that looks like WorkOS", `https://xn--pi-7kc.workos.com`, notAllowed),
+	attack("T7", "a Cyrillic letter, escaped", `https://%D0%B0pi.workos.com`, notAllowed),
+	attack("T7", "a stop that is none, escaped", `https://api%E3%80%82workos.com`, notAllowed),
+	attack("T9", "another port of WorkOS", `https://api.workos.com:22`, notAllowed),
+	attack("T9", "the port of http", `https://api.workos.com:80`, notAllowed),
+	attack("T9", "the port, written in another way", `https://api.workos.com:0443`, notAllowed),
+	attack("T9", "the last port", `https://api.workos.com:65535`, notAllowed),
+)
+
+var _ = DescribeTable("A base URL that is another spelling of WorkOS leads there", func(baseURL, arrives string) {
+	w := newWorld(nothing)
+	w.withOwnKey()
+	environment, token := w.ownEnvironment(baseURL), w.pipesToken("mine", ownToken)
+	w.connect(token)
+	before := w.takeStock()
+	Expect(w.admin.Create(w.ctx, environment)).To(Succeed())
+	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
+	w.expectLookedAt(token)
+	Expect(network.callsSince(before.mark)).To(HaveExactElements(called + ": POST " + arrives))
+	Expect(network.count(elsewhere)).To(BeZero())
+},
+	attack("T7", "in capitals", `HTTPS://API.WORKOS.COM`, `api.workos.com/data-integrations/github/token`),
+	attack("T7", "with its port", `https://api.workos.com:443`, `api.workos.com:443/data-integrations/github/token`),
+	attack("T7", "with an empty port", `https://api.workos.com:`, `api.workos.com/data-integrations/github/token`),
+	attack("T7", "with a path that leads up", `https://api.workos.com/a/../../..`, `api.workos.com/data-integrations/github/token`),
+	attack("T7", "with a path that leads up, escaped", `https://api.workos.com/%2e%2e/a`, `api.workos.com/../a/data-integrations/github/token`),
+	attack("T7", "with a host in the path", `https://api.workos.com//loopback.example.com`, `api.workos.com/loopback.example.com/data-integrations/github/token`),
+)

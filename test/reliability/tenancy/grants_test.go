@@ -1,0 +1,135 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// organization allows one organization, whoever the user is.
+const organization = `{grants: [{namespaces: {names: [TENANT]}, organizationIDs: [org_1]}]}`
+
+// askedForGitHub is a call for the token of some user's connection to GitHub.
+const askedForGitHub = called + ": POST api.workos.com/data-integrations/github/token"
+
+var _ = It("T1: what is granted works, so that what follows can fail", Label("T1"), func() {
+	w := newWorld(one)
+	before := network.mark()
+	w.synced("mine", `{}`)
+	Expect(network.callsSince(before)).To(HaveExactElements(askedForGitHub))
+})
+
+var _ = DescribeTable("Asking for what is not granted", func(grants, spec, says string) {
+	w := newWorld(grants)
+	token := w.pipesToken("theirs", spec)
+	w.connect(token)
+	w.refused(byCondition(v1alpha1.NotGrantedReason, says), w.creating(w.editor, token))
+},
+	attack("T1", "anything, without a grant", nothing, `{}`, `its owner can add one to spec.grants`),
+	attack("T1", "another user", one, `{userID: user_victim}`, `user "user_victim"`),
+	attack("T1", "another slug", one, `{slug: slack}`, `slug "slack"`),
+	attack("T1", "another organization", organization, `{organizationID: org_2}`, `organization "org_2"`),
+	attack("T1", "no organization, where the grant names some", organization, `{}`, `and no organization`),
+	attack("T1", "an organization, where only other users are granted", one, `{userID: user_2, organizationID: org_1}`, `organization "org_1"`),
+	attack("T1", "by halves of two grants",
+		`{grants: [{namespaces: {names: [TENANT]}, slugs: [slack]}, {namespaces: {names: [neighbour]}, slugs: [github]}]}`, `{}`, `slug "github"`),
+	attack("T1", "from the PipesEnvironment of a neighbour", all, `{environmentRef: {name: private, namespace: neighbour}}`,
+		`No grant of PipesEnvironment "private" in namespace "neighbour"`),
+	attack("T1", "from the default PipesEnvironment", all, `{environmentRef: null}`, `No grant of PipesEnvironment "default" in namespace "pipes-system"`),
+	attack("T1", "suspended, to be overlooked", nothing, `{suspend: true}`, `its owner can add one to spec.grants`),
+	attack("T1", "to be retained", nothing, `{inactivePolicy: Retain}`, `its owner can add one to spec.grants`),
+	attack("T1", "under the name of the victim", nothing, `{userID: user_victim, secretName: victim}`, `user "user_victim"`),
+
+	attack("T2", "the user in capitals", one, `{userID: USER_GRANTED}`, `user "USER_GRANTED"`),
+	attack("T2", "the beginning of the user", one, `{userID: user_grante}`, `user "user_grante"`),
+	attack("T2", "the user, and more", one, `{userID: user_granted_}`, `user "user_granted_"`),
+	attack("T2", "something, and the user", one, `{userID: xuser_granted}`, `user "xuser_granted"`),
+	attack("T2", "another hyphen in the user", one, `{userID: user-granted}`, `user "user-granted"`),
+	attack("T2", "the slug in another case", one, `{slug: GitHub}`, `slug "GitHub"`),
+	attack("T2", "the beginning of the slug", one, `{slug: git}`, `slug "git"`),
+	attack("T2", "the slug, and more", one, `{slug: github-enterprise}`, `slug "github-enterprise"`),
+	attack("T2", "the organization in capitals", organization, `{organizationID: ORG_1}`, `organization "ORG_1"`),
+	attack("T2", "the organization, and more", organization, `{organizationID: org_11}`, `organization "org_11"`),
+	attack("T2", "from a namespace whose name is the beginning of one that is granted", `{grants: [{namespaces: {names: [TENANTx]}}]}`, `{}`, `allows namespace "tenant-`),
+	attack("T2", "from a namespace whose name begins as one that is granted", `{grants: [{namespaces: {names: [tenant]}}]}`, `{}`, `allows namespace "tenant-`),
+	attack("T2", "from a namespace whose name ends as one that is granted", `{grants: [{namespaces: {names: [xTENANT]}}]}`, `{}`, `allows namespace "tenant-`),
+
+	attack("T3", "from a namespace without the label", `{grants: [{namespaces: {selector: {matchLabels: {team: a}}}}]}`, `{}`, `spec.grants`),
+	attack("T3", "from a namespace with another name", `{grants: [{namespaces: {selector: {matchLabels: {kubernetes.io/metadata.name: neighbour}}}}]}`, `{}`, `spec.grants`),
+	attack("T3", "by a selector that cannot be read", `{grants: [{namespaces: {selector: {matchExpressions: [{key: team, operator: Likes, values: [a]}]}}}]}`,
+		`{}`, `spec.grants`),
+)
+
+var _ = It("T1: asking for a PipesEnvironment that is not there is told as such", Label("T1"), func() {
+	w := newWorld(nothing)
+	token := w.pipesToken("theirs", `{environmentRef: {name: missing, namespace: neighbour}}`)
+	w.refused(byCondition(v1alpha1.EnvironmentNotFoundReason, `create it there`), w.creating(w.editor, token))
+})
+
+// What the names and IDs of a PipesToken may consist of.
+const (
+	idRule   = `must be letters, digits, '-' and '_'`
+	nameRule = `must be a DNS`
+)
+
+var _ = DescribeTable("Names that are read in two ways", func(spec, says string) {
+	common.refused(byAPIServer(says), common.creating(common.editor, common.pipesToken("theirs", spec)))
+},
+	attack("T2", "no user", `{userID: null}`, `spec.userID: Required value`),
+	attack("T2", "an empty user", `{userID: ""}`, `at least 1 chars`),
+	attack("T2", "every user", `{userID: "*"}`, idRule),
+	attack("T2", "a user with a space behind", `{userID: "user_granted "}`, idRule),
+	attack("T2", "a user with a dot behind", `{userID: user_granted.}`, idRule),
+	attack("T2", "a user with a line break behind", `{userID: "user_granted\n"}`, idRule),
+	attack("T2", "a user with a NUL behind", `{userID: "user_granted\0"}`, idRule),
+	attack("T2", "a user with a Cyrillic letter", `{userID: "user_gr\u0430nted"}`, idRule),
+	attack("T2", "a user with a letter of full width", `{userID: "user_grante\uff44"}`, idRule),
+	attack("T2", "a user with a space of no width", `{userID: "user_\u200bgranted"}`, idRule),
+	attack("T2", "a user that is escaped", `{userID: user%5Fgranted}`, idRule),
+	attack("T2", "two users", `{userID: "user_granted,user_victim"}`, idRule),
+	attack("T2", "a list of users", `{userID: [user_granted, user_victim]}`, `must be of type string`),
+	attack("T2", "a user that ends its JSON", `{userID: 'user_granted","user_id":"user_victim'}`, idRule),
+	attack("T2", "an empty organization", `{organizationID: ""}`, `at least 1 chars`),
+	attack("T2", "an organization with a space before", `{organizationID: " org_1"}`, idRule),
+	attack("T2", "an organization with a space behind", `{organizationID: "org_1 "}`, idRule),
+	attack("T2", "an organization with a space that is none", `{organizationID: "org_1\u00a0"}`, idRule),
+	attack("T2", "every organization", `{organizationID: "*"}`, idRule),
+	attack("T2", "a slug that leads up", `{slug: ..}`, idRule),
+	attack("T2", "a slug that leads up, escaped", `{slug: "%2e%2e"}`, idRule),
+	attack("T2", "a slug that leads up, escaped twice", `{slug: "%252e%252e"}`, idRule),
+	attack("T2", "a slug that leads aside", `{slug: github/../slack}`, idRule),
+	attack("T2", "a slug that leads aside by backslashes", `{slug: 'github\..\slack'}`, idRule),
+	attack("T2", "a slug with a query", `{slug: "github?user_id=user_victim"}`, idRule),
+	attack("T2", "a slug with a fragment", `{slug: "github#"}`, idRule),
+	attack("T2", "a slug with a parameter", `{slug: github;x}`, idRule),
+	attack("T2", "a slug with a line break behind", `{slug: "github\n"}`, idRule),
+	attack("T2", "a slug that ends the request", `{slug: "github/token HTTP/1.1\r\nHost: x"}`, idRule),
+	attack("T2", "a slug with a letter that is k in another case", `{slug: "slac\u212a"}`, idRule),
+	attack("T2", "a PipesEnvironment that leads up", `{environmentRef: {name: ../default}}`, nameRule),
+	attack("T2", "a PipesEnvironment of every namespace", `{environmentRef: {namespace: "*"}}`, nameRule),
+	attack("T2", "a PipesEnvironment of a namespace with a space", `{environmentRef: {namespace: "pipes-system "}}`, nameRule),
+	attack("T2", "a Secret elsewhere", `{secretName: neighbour/victim}`, nameRule),
+	attack("T2", "a namespace of the Secret", `{secretNamespace: neighbour}`, `unknown field "spec.secretNamespace"`),
+	attack("T2", "an API key of its own", `{apiKey: sk_test}`, `unknown field "spec.apiKey"`),
+)
+
+var _ = DescribeTable("Labelling the own namespace", func(role string) {
+	w := newWorld(`{grants: [{namespaces: {selector: {matchLabels: {team: a}}}}]}`)
+	token := w.pipesToken("theirs", `{}`)
+	w.connect(token)
+	w.refused(byCondition(v1alpha1.NotGrantedReason, `spec.grants`), w.creating(w.editor, token))
+	w.refused(byAPIServer(`cannot patch resource "namespaces"`), func() (client.Object, error) {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
+		return nil, w.edit(w.as(role), namespace, func() { namespace.Labels["team"] = "a" })
+	})
+	w.expectReady(token, v1alpha1.NotGrantedReason, "")
+},
+	attack("T3", "with edit", "edit"),
+	attack("T3", "with admin", "admin"),
+)

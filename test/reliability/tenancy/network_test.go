@@ -1,0 +1,198 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// workosHosts are the hosts that API keys may be sent to, as --allowed-upstream-hosts has them by default.
+var workosHosts = []string{"api.workos.com", "api.workos-test.com"}
+
+// loopbackName is a name of the attacker's that resolves to this machine.
+const loopbackName = "loopback.example.com"
+
+// What the operator does in the network.
+const (
+	toWorkOS     = "dialled WorkOS"
+	elsewhere    = "dialled elsewhere"
+	strangeNames = "looked up another name"
+	called       = "called WorkOS"
+	trapped      = "called the attacker"
+)
+
+// network is all that the operator can reach besides the API server: WorkOS, as a simulator, and a trap where the attacker waits.
+// It sees each dial and each name, and lets no packet leave this machine.
+var network = &fakeNetwork{}
+
+type fakeNetwork struct {
+	workos   *workossim.Simulator
+	frontend *httptest.Server
+	trap     *httptest.Server
+
+	mu sync.Mutex
+	// seen is everything, in its order, and counts how often there was each kind of it.
+	seen   []string
+	counts map[string]int
+	// answers replaces the simulator, and down the way to it. Nil: they do as they should.
+	answers http.HandlerFunc
+	down    error
+	carrier *http.Transport
+}
+
+func (n *fakeNetwork) start() {
+	n.counts = map[string]int{}
+	n.workos = workossim.New(workossim.Options{Clock: clock, APIKeys: []string{apiKey, floodKey}, Slugs: []string{"github", "slack"}})
+	certificate := certificateFor(append(slices.Clone(workosHosts), loopbackName)...)
+	n.frontend = serveTLS(certificate, n.serveWorkOS)
+	n.trap = serveTLS(certificate, n.serveTrap)
+	DeferCleanup(func() { n.workos.Close(); n.frontend.Close(); n.trap.Close() })
+	// Whatever resolves a name by another way than the dialer of the transport is seen here.
+	before := net.DefaultResolver
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+		n.note(strangeNames, "the resolver at "+address)
+		return nil, errUnreachable
+	}}
+	DeferCleanup(func() { net.DefaultResolver = before })
+}
+
+// transport is the operator's own, but for the dialer, and the root of trust. Proxies of the machine of the tests are left out.
+func (n *fakeNetwork) transport() http.RoundTripper {
+	transport := workos.NewTransport()
+	transport.Proxy = nil
+	transport.DialContext = n.dial
+	transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+	transport.TLSClientConfig.RootCAs.AddCert(n.frontend.Certificate())
+	n.carrier = transport
+	return transport
+}
+
+var errUnreachable = errors.New("the network of the tests ends here")
+
+// dial resolves names by itself, and connects to this machine alone.
+func (n *fakeNetwork) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	kind, target := elsewhere, ""
+	switch ip := net.ParseIP(host); {
+	case slices.Contains(workosHosts, host) && port == "443":
+		kind, target = toWorkOS, n.frontend.Listener.Addr().String()
+	case host == loopbackName:
+		target = n.trap.Listener.Addr().String()
+	case ip != nil && ip.IsLoopback():
+		target = address
+	}
+	n.note(kind, address)
+	if net.ParseIP(host) == nil && !slices.Contains(workosHosts, host) {
+		n.note(strangeNames, host)
+	}
+	n.mu.Lock()
+	down := n.down
+	n.mu.Unlock()
+	switch {
+	case target == "":
+		return nil, errUnreachable
+	case down != nil:
+		return nil, down
+	}
+	return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, target)
+}
+
+func (n *fakeNetwork) note(kind, what string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.counts[kind]++
+	n.seen = append(n.seen, kind+": "+what)
+}
+
+func (n *fakeNetwork) count(kind string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.counts[kind]
+}
+
+// mark is how much has happened so far.
+func (n *fakeNetwork) mark() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.seen)
+}
+
+// since is all that the operator has done since mark.
+func (n *fakeNetwork) since(mark int) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.seen[mark:])
+}
+
+// callsSince leaves out dials to WorkOS: whether a call needs one is the transport's.
+func (n *fakeNetwork) callsSince(mark int) []string {
+	return slices.DeleteFunc(n.since(mark), func(what string) bool { return strings.HasPrefix(what, toWorkOS) })
+}
+
+func (n *fakeNetwork) serveWorkOS(w http.ResponseWriter, r *http.Request) {
+	n.note(called, r.Method+" "+r.Host+r.URL.Path)
+	n.mu.Lock()
+	answers := n.answers
+	n.mu.Unlock()
+	if answers != nil {
+		answers(w, r)
+		return
+	}
+	n.workos.ServeHTTP(w, r)
+}
+
+// answerWith has WorkOS answer in another way until the spec ends.
+func (n *fakeNetwork) answerWith(answers http.HandlerFunc) {
+	set := func(answers http.HandlerFunc) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.answers = answers
+	}
+	set(answers)
+	DeferCleanup(func() { set(nil) })
+}
+
+// failWith has every dial to WorkOS fail until the spec ends.
+func (n *fakeNetwork) failWith(down error) {
+	set := func(down error) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.down = down
+	}
+	set(down)
+	n.carrier.CloseIdleConnections()
+	DeferCleanup(func() { set(nil) })
+}
+
+func (n *fakeNetwork) serveTrap(_ http.ResponseWriter, r *http.Request) {
+	n.note(trapped, r.Method+" "+r.Host+r.URL.Path+" "+strings.Join(r.Header["Authorization"], " "))
+}
+
+func serveTLS(certificate tls.Certificate, handler http.HandlerFunc) *httptest.Server {
+	server := httptest.NewUnstartedServer(handler)
+	server.EnableHTTP2 = true
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	return server
+}

@@ -1,0 +1,86 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	"maps"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// object is one with this spec, and changes to it, in YAML.
+func object(kind, namespace, name, spec, changes string) *unstructured.Unstructured {
+	GinkgoHelper()
+	made := &unstructured.Unstructured{Object: map[string]any{"spec": merged(parse(spec), parse(changes))}}
+	made.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+	made.SetNamespace(namespace)
+	made.SetName(name)
+	return made
+}
+
+func parse(text string) map[string]any {
+	GinkgoHelper()
+	parsed := map[string]any{}
+	Expect(yaml.Unmarshal([]byte(text), &parsed)).To(Succeed(), text)
+	return parsed
+}
+
+// merged changes a spec as "kubectl patch --type=merge" does: null removes a field.
+func merged(spec, changes map[string]any) map[string]any {
+	result := maps.Clone(spec)
+	if result == nil {
+		result = map[string]any{}
+	}
+	for key, change := range changes {
+		old, _ := result[key].(map[string]any)
+		switch change := change.(type) {
+		case nil:
+			delete(result, key)
+		case map[string]any:
+			result[key] = merged(old, change)
+		default:
+			result[key] = change
+		}
+	}
+	return result
+}
+
+// field is one of the spec's, empty when it is absent or not text.
+func field(object *unstructured.Unstructured, name string) string {
+	text, _, _ := unstructured.NestedString(object.Object, "spec", name)
+	return text
+}
+
+// reload reads an object as it is now.
+func (w *world) reload(object client.Object) *unstructured.Unstructured {
+	GinkgoHelper()
+	kind, err := root.GroupVersionKindFor(object)
+	Expect(err).NotTo(HaveOccurred())
+	seen := &unstructured.Unstructured{}
+	seen.SetGroupVersionKind(kind)
+	Expect(root.Get(w.ctx, client.ObjectKeyFromObject(object), seen)).To(Succeed())
+	return seen
+}
+
+// readyOf is the Ready condition; empty when there is none.
+func readyOf(object *unstructured.Unstructured) map[string]any {
+	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	for _, c := range conditions {
+		if condition := c.(map[string]any); condition["type"] == v1alpha1.ReadyCondition {
+			return condition
+		}
+	}
+	return nil
+}
+
+// setSpec sets a field of a spec.
+func setSpec(object client.Object, field string, value any) {
+	GinkgoHelper()
+	Expect(unstructured.SetNestedField(object.(*unstructured.Unstructured).Object, value, "spec", field)).To(Succeed())
+}

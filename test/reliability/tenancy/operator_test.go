@@ -1,0 +1,85 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+	testingclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+)
+
+const (
+	soon  = 20 * time.Second
+	often = 10 * time.Millisecond
+)
+
+var (
+	// clock is that of the operator and of WorkOS. It stands, unless a spec steps it.
+	clock = testingclock.NewFakeClock(time.Now().UTC().Truncate(time.Second))
+	// queues are those of the operator, with timers that run on clock.
+	queues = newTimeline(clock)
+	// operator is at work in all namespaces, as config/default installs it.
+	operator = &process{}
+)
+
+// process is one process of the operator, with a memory and caches of its own.
+type process struct {
+	stop func()
+}
+
+// start starts the operator as cmd/pipes-operator does, with the rights of its service account and the default flags of
+// config/default, but for the clock and for what it can reach in the network.
+func (p *process) start() {
+	GinkgoHelper()
+	waitUntilAllowed(context.Background(), operatorUser, systemNamespace, "get", "", "secrets")
+	waitUntilAllowed(context.Background(), operatorUser, "", "watch", "pipes.workos.com", "pipestokens")
+	manager, err := ctrl.NewManager(actingAs(operatorUser, "system:serviceaccounts", "system:serviceaccounts:"+systemNamespace), ctrl.Options{
+		Scheme:  scheme,
+		Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache:   cache.Options{ByObject: controllers.CacheByObject(nil), ReaderFailOnMissingInformer: true},
+		Client:  client.Options{FieldOwner: controllers.FieldOwner, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	secrets, err := controllers.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
+	Expect(err).NotTo(HaveOccurred())
+	registry := prometheus.NewRegistry()
+	metrics, err := controllers.NewMetrics(registry, clock, true)
+	Expect(err).NotTo(HaveOccurred())
+	connections := &controllers.Connections{
+		Reader:       manager.GetAPIReader(),
+		Upstream:     workos.New(workos.Options{UserAgent: "pipes-operator/test", Clock: clock, Transport: network.transport()}),
+		AllowedHosts: workosHosts,
+	}
+	tokens := &controllers.PipesTokenReconciler{
+		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
+		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: metrics,
+		DefaultEnvironment: types.NamespacedName{Namespace: systemNamespace, Name: "default"},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	Expect(tokens.SetupWithManager(ctx, manager, queues.options())).To(Succeed())
+	environments := &controllers.PipesEnvironmentReconciler{
+		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock,
+	}
+	Expect(environments.SetupWithManager(manager, queues.options())).To(Succeed())
+
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer GinkgoRecover()
+		Expect(manager.Start(ctx)).To(Succeed())
+	})
+	p.stop = sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })
+}

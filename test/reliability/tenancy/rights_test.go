@@ -1,0 +1,145 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// As config/default names things.
+const (
+	systemNamespace = "pipes-system"
+	namePrefix      = "pipes-operator-"
+	serviceAccount  = namePrefix + "manager"
+	operatorUser    = "system:serviceaccount:" + systemNamespace + ":" + serviceAccount
+)
+
+// install gives the operator and the users of the cluster the rights that config/default gives them, from its own files.
+func install() {
+	GinkgoHelper()
+	ctx := context.Background()
+	createNamespace(systemNamespace)
+	for _, folder := range []string{"rbac", "user-roles"} {
+		for _, object := range shipped(folder) {
+			Expect(root.Create(ctx, object)).To(Succeed(), "%s %s", object.GetKind(), object.GetName())
+		}
+	}
+	aggregate(ctx)
+}
+
+// shipped are the objects of a folder of config/, with the names and the namespace that config/default gives them.
+func shipped(folder string) []*unstructured.Unstructured {
+	GinkgoHelper()
+	files, err := filepath.Glob(inConfig(folder, "*.yaml"))
+	Expect(err).NotTo(HaveOccurred())
+	var objects []*unstructured.Unstructured
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		Expect(err).NotTo(HaveOccurred())
+		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+		for {
+			object := &unstructured.Unstructured{}
+			err := decoder.Decode(object)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			Expect(err).NotTo(HaveOccurred(), file)
+			if object.GetKind() != "Kustomization" {
+				objects = append(objects, named(object))
+			}
+		}
+	}
+	Expect(objects).NotTo(BeEmpty(), folder)
+	return objects
+}
+
+func named(object *unstructured.Unstructured) *unstructured.Unstructured {
+	object.SetName(namePrefix + object.GetName())
+	if object.GetNamespace() != "" {
+		object.SetNamespace(systemNamespace)
+	}
+	if role, ok := object.Object["roleRef"].(map[string]any); ok {
+		role["name"] = namePrefix + role["name"].(string)
+	}
+	if subjects, ok := object.Object["subjects"].([]any); ok {
+		for _, subject := range subjects {
+			subject := subject.(map[string]any)
+			subject["name"], subject["namespace"] = namePrefix+subject["name"].(string), systemNamespace
+		}
+	}
+	return object
+}
+
+// aggregate merges roles into the built-in ones by their labels, which elsewhere the controller manager does.
+func aggregate(ctx context.Context) {
+	GinkgoHelper()
+	for _, name := range []string{"view", "edit", "admin"} { // in the order in which one is part of the next
+		role := &rbacv1.ClusterRole{}
+		Expect(root.Get(ctx, client.ObjectKey{Name: name}, role)).To(Succeed())
+		for _, selector := range role.AggregationRule.ClusterRoleSelectors {
+			parts := &rbacv1.ClusterRoleList{}
+			Expect(root.List(ctx, parts, client.MatchingLabels(selector.MatchLabels))).To(Succeed())
+			for _, part := range parts.Items {
+				role.Rules = append(role.Rules, part.Rules...)
+			}
+		}
+		Expect(role.Rules).NotTo(BeEmpty())
+		Expect(root.Update(ctx, role)).To(Succeed())
+	}
+}
+
+func createNamespace(name string) {
+	GinkgoHelper()
+	Expect(root.Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
+}
+
+// actingAs is the configuration of somebody else's client.
+func actingAs(user string, groups ...string) *rest.Config {
+	config := rest.CopyConfig(apiServer)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
+	return config
+}
+
+// userWith is somebody who is bound to a built-in role in one namespace, and has no other right.
+func userWith(ctx context.Context, role, namespace string) client.Client {
+	GinkgoHelper()
+	name := role + "-of-" + namespace
+	Expect(root.Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}},
+	})).To(Succeed())
+	waitUntilAllowed(ctx, name, namespace, "create", "pipes.workos.com", "pipestokens")
+	user, err := client.New(actingAs(name), client.Options{Scheme: scheme, Mapper: root.RESTMapper(), FieldOwner: "kubectl"})
+	Expect(err).NotTo(HaveOccurred())
+	return client.WithFieldValidation(user, metav1.FieldValidationStrict)
+}
+
+// waitUntilAllowed waits until the API server has learned of a new right.
+func waitUntilAllowed(ctx context.Context, user, namespace, verb, group, resource string) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               user,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: group, Resource: resource},
+		}}
+		g.Expect(root.Create(ctx, review)).To(Succeed())
+		g.Expect(review.Status.Allowed).To(BeTrue())
+	}, soon, often).Should(Succeed())
+}

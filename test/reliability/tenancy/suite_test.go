@@ -1,0 +1,109 @@
+//go:build reliability
+
+// Package tenancy_test attacks the operator as a tenant of the cluster would: with the rights that edit and admin give in a
+// namespace, against a real API server, and an operator with no rights but those that config/ ships. docs/threat-model.md numbers
+// the threats, and each attack has the number of its threat as its label.
+package tenancy_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/go-logr/logr"
+	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
+	. "github.com/onsi/gomega"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
+)
+
+// What all attacks share: one cluster, one network, and one operator.
+var (
+	apiServer *rest.Config
+	scheme    = runtime.NewScheme()
+	// root is the cluster's administrator: uncached and unlimited.
+	root client.Client
+	// report is what has become of each attack.
+	report Report
+)
+
+func TestTenancy(t *testing.T) {
+	RegisterFailHandler(Fail)
+	suite, reporter := GinkgoConfiguration()
+	suite.RandomizeAllSpecs = true
+	RunSpecs(t, "Tenancy", suite, reporter)
+	expectThreatModel(t, report)
+	tried := report.SpecReports.WithLeafNodeType(types.NodeTypeIt)
+	figures.Record(t, "40-tenancy", figures.Suite{Name: "Attacks by a tenant, against a real API server", Figures: []figures.Figure{
+		{Name: "attacks tried", Value: strconv.Itoa(tried.CountWithState(types.SpecStatePassed | types.SpecStateFailureStates))},
+		{Name: "attacks not refused", Value: strconv.Itoa(tried.CountWithState(types.SpecStateFailureStates)), Promise: "0"},
+		{Name: "calls to WorkOS, for what was granted", Value: strconv.Itoa(network.count(called))},
+		{Name: "dials by the operator to anywhere but WorkOS", Value: strconv.Itoa(network.count(elsewhere)), Promise: "0"},
+		{Name: "name lookups by the operator of anything but hosts of WorkOS", Value: strconv.Itoa(network.count(strangeNames)), Promise: "0"},
+		{Name: "objects of others changed", Value: strconv.Itoa(int(damage.Load())), Promise: "0"},
+		{Name: "tokens and API keys found in logs, events, statuses, metrics and metadata", Value: strconv.Itoa(int(leaks.Load())), Promise: "0"},
+	}})
+}
+
+var _ = ReportAfterSuite("figures", func(r Report) { report = r })
+
+var _ = BeforeSuite(func() {
+	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "no control plane to test against: set it to what `make controlplane` prints")
+	logger := zap.New(zap.WriteTo(said), zap.UseDevMode(true), zap.Level(zapcore.Level(-10)))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+	DeferCleanup(func() { ctrl.SetLogger(logr.Discard()) })
+
+	environment := &envtest.Environment{CRDDirectoryPaths: []string{inConfig("crd", "bases")}, ErrorIfCRDPathMissing: true}
+	// A list that follows a write waits for the watch cache, a tenth of a second each time; without the cache it does not.
+	environment.ControlPlane.GetAPIServer().Configure().Set("watch-cache", "false")
+	var err error
+	apiServer, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(environment.Stop)
+	apiServer.QPS = -1
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	root, err = client.New(apiServer, client.Options{Scheme: scheme, FieldOwner: "kubectl"})
+	Expect(err).NotTo(HaveOccurred())
+
+	install()
+	network.start()
+	operator.start()
+	DeferCleanup(func() { operator.stop() })
+	settleIn()
+})
+
+var _ = AfterSuite(func() {
+	if root == nil {
+		return
+	}
+	operator.stop()
+	said.expectNoCanary()
+	expectNoCanaryIn(context.Background(), systemNamespace)
+	expectNoCanaryIn(context.Background(), neighbour)
+})
+
+// inConfig is a path in config/.
+func inConfig(path ...string) string {
+	return filepath.Join(append([]string{"..", "..", "..", "config"}, path...)...)
+}
+
+// attack is a line of a table: the threat that it belongs to, and what is done.
+func attack(threat, name string, parameters ...any) TableEntry {
+	GinkgoHelper()
+	return Entry(threat+": "+name, append([]any{Label(threat)}, parameters...)...)
+}

@@ -1,0 +1,124 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	"fmt"
+	"runtime/metrics"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// What the operator may spend on a PipesToken with a bad template, from its creation to its condition: on a busy machine, with the race
+// detector, and with everything that the tests and the API's clients do meanwhile.
+const (
+	patience = 10 * time.Second
+	appetite = 64 << 20
+)
+
+// withTemplate is a PipesToken with this template, under each of these many keys.
+func (w *world) withTemplate(template string, keys int) *unstructured.Unstructured {
+	GinkgoHelper()
+	token := w.pipesToken("mine", `{}`)
+	data := map[string]any{}
+	for i := range keys {
+		data[fmt.Sprintf("k%d", i)] = template
+	}
+	Expect(unstructured.SetNestedField(token.Object, map[string]any{"data": data}, "spec", "secretTemplate")).To(Succeed())
+	return token
+}
+
+// frugally expects that what is done takes little time, and little memory in sum.
+func frugally(do func()) {
+	GinkgoHelper()
+	start, before := time.Now(), allocated()
+	do()
+	Expect(time.Since(start)).To(BeNumerically("<", patience))
+	Expect(allocated()-before).To(BeNumerically("<", appetite), "bytes allocated")
+}
+
+// allocated is how many bytes this process has ever allocated.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+var _ = DescribeTable("A template", func(template, says string) {
+	w := newWorld(one)
+	token := w.withTemplate(template, 1)
+	w.connect(token)
+	frugally(func() {
+		w.refused(byCondition(v1alpha1.InvalidTemplateReason, says), w.creating(w.editor, token))
+	})
+},
+	attack("T13", "with a loop", `{{ range .Scopes }}{{ . }}{{ end }}`, `is not allowed`),
+	attack("T13", "with a loop over a number", `{{ range 1000000000 }}x{{ end }}`, `is not allowed`),
+	attack("T13", "with a loop in a branch that is not taken", `{{ if false }}{{ range .Scopes }}{{ end }}{{ end }}`, `is not allowed`),
+	attack("T13", "that calls itself", `{{ define "a" }}{{ template "a" }}{{ end }}{{ template "a" }}`, `define and block are not allowed`),
+	attack("T13", "that calls itself by its key", `{{ template "k0" . }}`, `is not allowed`),
+	attack("T13", "with a block", `{{ block "a" . }}{{ end }}`, `define and block are not allowed`),
+	attack("T13", "with a break", `{{ break }}`, `break`),
+	attack("T13", "with printf", `{{ printf "%1000000000d" 1 }}`, `function "printf" is not allowed`),
+	attack("T13", "with print", `{{ print .AccessToken }}`, `function "print" is not allowed`),
+	attack("T13", "with println", `{{ println .AccessToken }}`, `function "println" is not allowed`),
+	attack("T13", "with html", `{{ html .AccessToken }}`, `function "html" is not allowed`),
+	attack("T13", "with js", `{{ js .AccessToken }}`, `function "js" is not allowed`),
+	attack("T13", "with index", `{{ index .Scopes 99 }}`, `function "index" is not allowed`),
+	attack("T13", "with slice", `{{ slice .AccessToken 0 4 }}`, `function "slice" is not allowed`),
+	attack("T13", "with call", `{{ call .AccessToken }}`, `function "call" is not allowed`),
+	attack("T13", "with len", `{{ len .AccessToken }}`, `function "len" is not allowed`),
+	attack("T13", "with a comparison", `{{ if eq .AccessToken "a" }}{{ end }}`, `function "eq" is not allowed`),
+	attack("T13", "that reads the environment", `{{ env "HOME" }}`, `function "env" not defined`),
+	attack("T13", "that reads a file", `{{ readFile "/var/run/secrets/kubernetes.io/serviceaccount/token" }}`, `function "readFile" not defined`),
+	attack("T13", "that reads another Secret", `{{ lookup "v1" "Secret" "pipes-system" "workos-api-key" }}`, `function "lookup" not defined`),
+	attack("T13", "that includes another", `{{ include "a" . }}`, `function "include" not defined`),
+	attack("T13", "that asks for the API key", `{{ .APIKey }}`, `there is no .APIKey`),
+	attack("T13", "that asks the token for more", `{{ .AccessToken.Reveal }}`, `there is no .AccessToken.Reveal`),
+	attack("T13", "that calls a method of a list", `{{ .Scopes.Len }}`, `there is no .Scopes.Len`),
+	attack("T13", "that calls a method in parentheses", `{{ (.ExpiresAt).Format "x" }}`, `there is no .Format`),
+	attack("T13", "that calls a method by a variable", `{{ $x := .AccessToken }}{{ $x.Reveal }}`, `there is no .Reveal`),
+	attack("T13", "that asks for what is in with", `{{ with .AccessToken }}{{ .Reveal }}{{ end }}`, `there is no .Reveal`),
+	attack("T13", "that does so when there is nothing", `{{ with .OrganizationID }}{{ else }}{{ .Nothing }}{{ end }}`, `there is no .Nothing`),
+	attack("T13", "that grows by encoding", `{{ .AccessToken`+strings.Repeat(" | b64enc", 100)+` }}`, `longer than 61440 bytes`),
+	attack("T13", "that grows by quoting", `{{ .AccessToken`+strings.Repeat(" | quote", 100)+` }}`, `longer than 61440 bytes`),
+	attack("T13", "that grows by writing JSON", `{{ "<" `+strings.Repeat(" | toJson", 100)+` }}`, `longer than 61440 bytes`),
+	attack("T13", "that joins with much", `{{ join "`+strings.Repeat("x", 8000)+`" .Slug }}`, `k0`),
+	attack("T13", "that writes much, piece by piece", strings.Repeat(`{{ . }}`, 1100), `longer than 61440 bytes`),
+	attack("T13", "that is too deep in parentheses", `{{ `+strings.Repeat("(", 8000)+` }}`, `Cannot use the template`),
+	attack("T13", "that does not end", `{{ .AccessToken`, `Cannot use the template`),
+	attack("T13", "that opens much", strings.Repeat(`{{ if 1 }}`, 800), `unexpected EOF`),
+	attack("T13", "with other delimiters in a comment", `{{/* {{ */}} {{ .Nothing }}`, `there is no .Nothing`),
+)
+
+var _ = DescribeTable("A template that is large", func(template string, keys int, says string) {
+	frugally(func() {
+		common.refused(byAPIServer(says), common.creating(common.editor, common.withTemplate(template, keys)))
+	})
+},
+	attack("T13", "by 1 MiB of actions", strings.Repeat(`{{ .Slug }}`, 1<<20/len(`{{ .Slug }}`)), 1, `Too long`),
+	attack("T13", "by one character", strings.Repeat("x", 8193), 1, `Too long`),
+	attack("T13", "by its keys", `x`, 17, `Too many`),
+)
+
+var _ = DescribeTable("A template that may be used, at its limits", func(template string) {
+	w := newWorld(one)
+	token := w.withTemplate(template, 16)
+	w.connect(token)
+	frugally(func() {
+		Expect(w.editor.Create(w.ctx, token)).To(Succeed())
+		w.expectReady(token, v1alpha1.TokenSyncedReason, "")
+	})
+},
+	attack("T13", "text alone", strings.Repeat("x", 8192)),
+	attack("T13", "as many actions as fit", strings.Repeat(`{{1}}`, 8192/len(`{{1}}`))),
+	attack("T13", "as deep as fits", strings.Repeat(`{{if 1}}`, 500)+strings.Repeat(`{{end}}`, 500)),
+	attack("T13", "as deep as fits in parentheses", `{{`+strings.Repeat("(", 4000)+`1`+strings.Repeat(")", 4000)+`}}`),
+	attack("T13", "as many variables as fit", strings.Repeat(`{{$x := .Slug}}`, 540)),
+)

@@ -1,0 +1,33 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// A Secret that is deleted stays, with all that is in it, as long as anybody's finalizer is on it. The token has to be out of it, or
+// the administrator has to be told that it is not.
+var _ = DescribeTable("Keeping a token in a Secret that waits for its deletion", func(spec string, change func(*corev1.Secret)) {
+	w := newWorld(one)
+	token := w.synced("mine", spec)
+	w.editSecret("mine", token, change)
+	w.withdraw()
+	w.expectReady(token, v1alpha1.NotGrantedReason, "")
+	Eventually(func(g Gomega) {
+		// The passes over a token that cannot be taken out fail, so that the operator does not settle.
+		if secret := w.secretOf("mine"); secret != nil && len(secret.Data) > 0 {
+			g.Expect(readyOf(w.reload(token))["message"]).To(ContainSubstring("The token is still in the Secret"))
+		}
+	}, soon, often).Should(Succeed())
+	w.editSecret("mine", nil, func(s *corev1.Secret) { s.Finalizers = nil })
+	Eventually(func() *corev1.Secret { return w.secretOf("mine") }, soon, often).Should(BeNil())
+},
+	attack("T16", "by a finalizer, to be deleted", `{inactivePolicy: Delete}`, finalizer),
+	attack("T16", "by a finalizer, and a Secret that cannot be changed", `{}`, func(s *corev1.Secret) { finalizer(s); s.Immutable = ptr.To(true) }),
+)

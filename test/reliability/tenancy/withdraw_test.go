@@ -1,0 +1,89 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// withdraw takes the tenant's grant away, and waits until the operator has said so of the PipesToken.
+func (w *world) withdraw() {
+	GinkgoHelper()
+	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: w.environment}}
+	Expect(w.edit(root, environment, func() { environment.Spec.Grants = nil })).To(Succeed())
+}
+
+var _ = DescribeTable("Keeping a token whose grant is gone", func(spec string, change func(*corev1.Secret), left func(*corev1.Secret)) {
+	w := newWorld(one)
+	token := w.synced("mine", spec)
+	if change != nil {
+		w.editSecret("mine", token, change)
+	}
+	mark := network.mark()
+	w.withdraw()
+	w.expectReady(token, v1alpha1.NotGrantedReason, `its owner can add one to spec.grants`)
+	queues.settle()
+	left(w.secretOf("mine"))
+	Expect(network.since(mark)).To(BeEmpty())
+},
+	attack("T16", "by nothing", `{}`, nil, isEmpty),
+	attack("T16", "by a Secret that cannot be changed", `{}`, func(s *corev1.Secret) { s.Immutable = ptr.To(true) }, isGone),
+	attack("T16", "by a Secret that cannot be changed, to be deleted", `{inactivePolicy: Delete}`, func(s *corev1.Secret) { s.Immutable = ptr.To(true) }, isGone),
+	attack("T16", "by a finalizer", `{}`, finalizer, isEmpty),
+	attack("T16", "by a further owner", `{}`, furtherOwner, isEmpty),
+	attack("T16", "by a further owner, to be deleted", `{inactivePolicy: Delete}`, furtherOwner, isGone),
+	attack("T16", "by taking the label away", `{}`, func(s *corev1.Secret) { delete(s.Labels, v1alpha1.ManagedByLabel) }, isEmpty),
+	attack("T16", "by taking the label away, to be deleted", `{inactivePolicy: Delete}`, func(s *corev1.Secret) { delete(s.Labels, v1alpha1.ManagedByLabel) }, isGone),
+	attack("T16", "by another key", `{}`, func(s *corev1.Secret) { s.Data["copy"] = s.Data["access_token"] }, isEmpty),
+	attack("T16", "by taking the facts away", `{}`, func(s *corev1.Secret) { s.Annotations = nil }, isEmpty),
+)
+
+var _ = DescribeTable("Keeping a token by suspension, once its grant is gone", func(change func(*corev1.Secret)) {
+	w := newWorld(one)
+	token := w.synced("mine", `{}`)
+	w.afterPass(token, func() { Expect(w.edit(w.editor, token, func() { setSpec(token, "suspend", true) })).To(Succeed()) })
+	w.editSecret("mine", token, change)
+	w.withdraw()
+	w.expectReady(token, v1alpha1.NotGrantedReason, "")
+	queues.settle()
+	isEmpty(w.secretOf("mine"))
+},
+	attack("T16", "and a further owner", furtherOwner),
+	attack("T16", "and taking the label away, so that the Secret is out of sight", func(s *corev1.Secret) { delete(s.Labels, v1alpha1.ManagedByLabel) }),
+	attack("T16", "and another key", func(s *corev1.Secret) { s.Data["copy"] = s.Data["access_token"] }),
+)
+
+var _ = It("T16: a Secret that the PipesToken no longer controls is not touched, and that is told", Label("T16"), func() {
+	w := newWorld(one)
+	token := w.synced("mine", `{}`)
+	w.editSecret("mine", token, func(s *corev1.Secret) { s.OwnerReferences[0].UID = "00000000-0000-0000-0000-000000000000" })
+	w.expectReady(token, v1alpha1.SecretConflictReason, `Secret "mine" exists and belongs to somebody else`)
+	before := w.takeStock()
+	w.withdraw()
+	w.expectReady(token, v1alpha1.NotGrantedReason, "")
+	queues.settle()
+	Expect(w.takeStock().objects).To(HaveKeyWithValue("SecretList "+w.namespace+"/mine", before.objects["SecretList "+w.namespace+"/mine"]))
+})
+
+func finalizer(s *corev1.Secret) { s.Finalizers = []string{"example.com/hold"} }
+
+func furtherOwner(s *corev1.Secret) {
+	s.OwnerReferences = append(s.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "x"})
+}
+
+func isEmpty(secret *corev1.Secret) {
+	GinkgoHelper()
+	Expect(secret).NotTo(BeNil())
+	Expect(secret.Data).To(BeEmpty())
+}
+
+func isGone(secret *corev1.Secret) {
+	GinkgoHelper()
+	Expect(secret).To(BeNil())
+}

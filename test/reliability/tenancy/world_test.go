@@ -1,0 +1,163 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+const (
+	apiKey   = "sk_test_canary_key"
+	floodKey = "sk_test_canary_flood"
+	// neighbour is the namespace of those who are attacked. There is a PipesToken in it, victim, and a PipesEnvironment of its
+	// own, private.
+	neighbour = "neighbour"
+	victim    = "victim"
+	private   = "private"
+	// granted is whom the tenant may ask for, where an attack begins with a grant.
+	granted = "user_granted"
+)
+
+// settleIn makes what is there before any attack: the default PipesEnvironment, and a neighbour whose token is in its Secret.
+func settleIn() {
+	GinkgoHelper()
+	w := &world{ctx: context.Background(), namespace: neighbour}
+	createNamespace(neighbour)
+	w.must(newSecret(systemNamespace, "workos-api-key", map[string]string{"api-key": apiKey}))
+	w.must(newSecret(systemNamespace, "flood-api-key", map[string]string{"api-key": floodKey}))
+	w.must(newSecret(neighbour, "workos-api-key", map[string]string{"api-key": apiKey}))
+	w.must(newEnvironment(systemNamespace, "default", `{grants: [{namespaces: {names: [neighbour]}}]}`))
+	w.must(newEnvironment(neighbour, private, `{}`))
+	network.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "user_victim"}, Lifetime: 10000 * time.Hour})
+	token := w.pipesToken(victim, `{userID: user_victim, environmentRef: null}`)
+	w.must(token)
+	w.expectReady(token, v1alpha1.TokenSyncedReason, "")
+	queues.settle()
+	Expect(network.count(toWorkOS)).To(Equal(1), "the network of the tests works")
+	common = makeWorld(all)
+	DeferCleanup(common.end)
+}
+
+// common is a world for attacks that the API server refuses, and that so leave nothing behind.
+var common *world
+
+// world is what one attack happens in: a namespace of the tenant's, and a PipesEnvironment that may have grants for it.
+type world struct {
+	ctx                    context.Context
+	namespace, environment string
+	// editor and admin are people with the built-in roles of these names in the namespace, and nothing else.
+	editor, admin client.Client
+}
+
+// newWorld has a PipesEnvironment in the operator's namespace with these grants, in YAML. TENANT in it stands for the name of
+// the tenant's namespace. WorkOS would give out the tokens of everybody whom an attack names.
+func newWorld(grants string) *world {
+	GinkgoHelper()
+	w := makeWorld(grants)
+	DeferCleanup(w.end)
+	return w
+}
+
+func makeWorld(grants string) *world {
+	GinkgoHelper()
+	name := "tenant-" + rand.String(6)
+	w := &world{ctx: context.Background(), namespace: name, environment: name}
+	createNamespace(name)
+	w.editor, w.admin = userWith(w.ctx, "edit", name), userWith(w.ctx, "admin", name)
+	environment := newEnvironment(systemNamespace, w.environment, strings.ReplaceAll(grants, "TENANT", name))
+	w.must(environment)
+	w.expectReady(environment, v1alpha1.AvailableReason, "")
+	queues.settle()
+	return w
+}
+
+// all allows the tenant everything; one allows it one user.
+const (
+	nothing = `{}`
+	all     = `{grants: [{namespaces: {names: [TENANT]}}]}`
+	one     = `{grants: [{namespaces: {names: [TENANT]}, slugs: [github], userIDs: [` + granted + `]}]}`
+)
+
+// end looks for canaries in what the attack has left behind, and takes away what would come back by itself.
+func (w *world) end() {
+	expectNoCanaryIn(w.ctx, w.namespace)
+	for _, object := range []client.Object{&v1alpha1.PipesToken{}, &v1alpha1.PipesEnvironment{}} {
+		Expect(root.DeleteAllOf(w.ctx, object, client.InNamespace(w.namespace))).To(Succeed())
+	}
+	Expect(root.Delete(w.ctx, newEnvironment(systemNamespace, w.environment, `{}`))).To(Succeed())
+	queues.settle()
+}
+
+// must creates an object as the administrator of the cluster.
+func (w *world) must(object client.Object) {
+	GinkgoHelper()
+	Expect(root.Create(w.ctx, object)).To(Succeed())
+}
+
+// pipesToken is one of the tenant's that asks for whom it may. changes to its spec are YAML; null removes a field.
+func (w *world) pipesToken(name, changes string) *unstructured.Unstructured {
+	GinkgoHelper()
+	return object("PipesToken", w.namespace, name, fmt.Sprintf(`{slug: github, userID: %s, environmentRef: {name: %q, namespace: %s}}`,
+		granted, w.environment, systemNamespace), changes)
+}
+
+// newEnvironment is one with the API key of its namespace.
+func newEnvironment(namespace, name, changes string) *unstructured.Unstructured {
+	GinkgoHelper()
+	return object("PipesEnvironment", namespace, name, `{apiKeySecretRef: {name: workos-api-key, key: api-key}, requestsPerMinute: 60000}`, changes)
+}
+
+func newSecret(namespace, name string, data map[string]string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, StringData: data}
+}
+
+// synced creates a PipesToken that is granted and connected, and waits until its token is in its Secret.
+func (w *world) synced(name, changes string) *unstructured.Unstructured {
+	GinkgoHelper()
+	token := w.pipesToken(name, changes)
+	w.connect(token)
+	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
+	w.expectReady(token, v1alpha1.TokenSyncedReason, "")
+	queues.settle()
+	return token
+}
+
+// connect gives the user whom a PipesToken names a connection at WorkOS, with another token at each call.
+func (w *world) connect(token *unstructured.Unstructured) {
+	id := workossim.ID{Slug: field(token, "slug"), UserID: field(token, "userID"), OrganizationID: field(token, "organizationID")}
+	network.workos.Put(workossim.Connection{ID: id, Lifetime: time.Hour, AlwaysFresh: true})
+}
+
+// afterPass does something, and waits until the operator has looked at the object after it.
+func (w *world) afterPass(object client.Object, do func()) {
+	GinkgoHelper()
+	request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
+	before := queues.passesOf(request)
+	do()
+	Eventually(func() int { return queues.passesOf(request) }, soon, often).Should(BeNumerically(">", before))
+	queues.settle()
+}
+
+// edit changes an object as somebody, as kubectl edit does.
+func (w *world) edit(attacker client.Client, object client.Object, change func()) error {
+	GinkgoHelper()
+	Expect(root.Get(w.ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+	before := object.DeepCopyObject().(client.Object)
+	change()
+	return attacker.Patch(w.ctx, object, client.MergeFrom(before))
+}
