@@ -132,6 +132,7 @@ var _ = DescribeTable("A base URL that is another spelling of WorkOS leads there
 	w.connect(token)
 	before := w.takeStock()
 	Expect(w.admin.Create(w.ctx, environment)).To(Succeed())
+	w.expectReady(environment, v1alpha1.AvailableReason, "")
 	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
 	w.expectLookedAt(token)
 	Expect(network.callsSince(before.mark)).To(HaveExactElements(called + ": POST " + arrives))
