@@ -36,7 +36,7 @@ func TestModel(t *testing.T) {
 		seen.add(w)
 	})
 	if !t.Failed() {
-		figures.Record(t, "10-model", figures.Suite{Name: "The model: random sequences of what can happen", Figures: seen.figures()})
+		figures.Record(t, figuresFile, figures.Suite{Name: figuresTitle, Figures: seen.figures()})
 	}
 }
 
