@@ -39,23 +39,23 @@ func TestAWaitThatAClockNotedWhichWasAheadEndsWithIt(t *testing.T) {
 	w.settle()
 }
 
-// The Secret said that its token had been obtained days from then, and so it was never due for renewal.
-func TestATokenThatAClockNotedWhichWasAheadIsRenewed(t *testing.T) {
+// The Secret said that its token had been obtained days from then. Having no expiry, it was not looked at again until those days had
+// passed.
+func TestATokenThatAClockNotedWhichWasAheadIsLookedAt(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
 	o := w.operators[0]
-	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key)
-	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, Lifetime: 96 * time.Hour})
-	o.skew, w.takesTheCeiling = 72*time.Hour, true
+	w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"})
+	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, NoExpiry: true})
+	o.skew = 72 * time.Hour
 	o.drain()
 	o.dead = true
 	w.buryTheDead()
-	w.clock.SetTime(w.clock.Now().Add(95 * time.Hour))
-	w.settle()
-	w.operators[0].run(2 * time.Hour)
-	if wrong := w.wrong(w.server.token(key)); wrong != "" {
-		t.Error(wrong)
+	before := len(w.calls)
+	w.operators[0].run(4 * time.Hour)
+	w.check()
+	if made := len(w.calls) - before; made < 3 || made > 6 {
+		t.Errorf("in four hours, it was looked at %d times", made)
 	}
 }
 

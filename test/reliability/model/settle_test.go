@@ -63,7 +63,8 @@ func (w *world) expectFresh() {
 		connection := w.connections[idOf(token)]
 		secret := w.server.secret(types.NamespacedName{Namespace: key.Namespace, Name: token.TargetSecretName()})
 		early := connection.AlwaysFresh || connection.RefreshLead > 0
-		if !early || token.Spec.Suspend || !meta.IsStatusConditionTrue(token.Status.Conditions, v1alpha1.ReadyCondition) {
+		ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition)
+		if !early || token.Spec.Suspend || ready.Reason != v1alpha1.TokenSyncedReason && ready.Reason != v1alpha1.TokenExpiredReason {
 			continue
 		}
 		for _, held := range tokensIn(secret) {
