@@ -150,10 +150,10 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 		return "the Secret was altered", time.Time{}
 	case tokensecret.Intact, tokensecret.Foreign:
 	}
-	if seen.secret.Facts.TemplateHash != seen.template.Hash() {
+	switch {
+	case seen.templateChanged():
 		return "the template has changed", time.Time{}
-	}
-	if seen.clockWasAhead() {
+	case seen.clockWasAhead():
 		return "the clock was ahead when the token was obtained", time.Time{}
 	}
 	if due := seen.nextDue(); !seen.now.Before(due) {
@@ -180,6 +180,11 @@ func (seen observation) nextDue() time.Time {
 		return renewal.NextRefresh(token, latest(seen.attempt.at, token.Obtained), refreshInterval(seen.token))
 	}
 	return renewal.Time(token, renewBefore(seen.token))
+}
+
+// templateChanged says whether the Secret was written with another template.
+func (seen observation) templateChanged() bool {
+	return seen.template != nil && seen.secret.Facts.TemplateHash != seen.template.Hash()
 }
 
 // clockWasAhead says whether the Secret was written by a clock that was ahead: when to renew cannot be told from what it says then.

@@ -125,7 +125,8 @@ func nextTry(done outcome) time.Time {
 		return done.attempt.notBefore
 	case done.token.Spec.Suspend, done.finding.present() && !trait.asked:
 		return time.Time{}
-	case done.finding.present(), done.secret.State != tokensecret.Intact, done.refreshRequested(), done.doubtful():
+	case done.finding.present(), done.secret.State != tokensecret.Intact, done.refreshRequested(), done.doubtful(),
+		done.templateChanged(), done.clockWasAhead():
 		return latest(done.attempt.notBefore, done.now)
 	default:
 		return latest(done.nextDue(), done.attempt.notBefore)

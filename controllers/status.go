@@ -103,8 +103,7 @@ func readiness(done outcome) (ready metav1.Condition, beside *metav1.Condition) 
 func connectedCondition(done outcome) *metav1.Condition {
 	switch done.answer.Outcome {
 	case workos.OutcomeToken:
-		connected := condition(v1alpha1.ConnectedCondition, metav1.ConditionTrue, v1alpha1.ConnectedReason, "WorkOS returned a token for this user")
-		return &connected
+		return connectedToken()
 	case workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive:
 		connected := condition(v1alpha1.ConnectedCondition, metav1.ConditionFalse, done.finding.reason, done.finding.message)
 		return &connected
@@ -112,7 +111,19 @@ func connectedCondition(done outcome) *metav1.Condition {
 	if done.attempt.connected != nil {
 		return done.attempt.connected
 	}
-	return meta.FindStatusCondition(done.token.Status.Conditions, v1alpha1.ConnectedCondition)
+	if known := meta.FindStatusCondition(done.token.Status.Conditions, v1alpha1.ConnectedCondition); known != nil {
+		return known
+	}
+	if done.secret.State == tokensecret.Intact {
+		// The status was not written, or has been lost; but nobody else than WorkOS can have returned that token.
+		return connectedToken()
+	}
+	return nil
+}
+
+func connectedToken() *metav1.Condition {
+	connected := condition(v1alpha1.ConnectedCondition, metav1.ConditionTrue, v1alpha1.ConnectedReason, "WorkOS returned a token for this user")
+	return &connected
 }
 
 func scopesGranted(facts tokensecret.Facts) metav1.Condition {

@@ -98,3 +98,20 @@ func TestAStatusTakesNoTokenAway(t *testing.T) {
 		t.Errorf("the Secret holds %v", held)
 	}
 }
+
+// After a crash, a template that had changed waited until something else brought the object back: half an hour.
+func TestATemplateThatChangedBeforeACrashIsAppliedSoon(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key)
+	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, Lifetime: 8 * time.Hour})
+	w.operators[0].drain()
+	w.operators[0].dead = true
+	w.server.edit(tokens, key, func(object client.Object) { object.(*v1alpha1.PipesToken).Spec.SecretTemplate = templates[2] })
+	w.buryTheDead()
+	w.operators[0].run(time.Minute)
+	if wrong := w.wrong(w.server.token(key)); wrong != "" {
+		t.Error(wrong)
+	}
+}

@@ -1,0 +1,251 @@
+//go:build reliability
+
+package faults_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// door is the way from one replica to the API server: an HTTP proxy that sees each request, keeps the writes, and can come
+// between. The replica brings its own credentials, and the door passes them on.
+type door struct {
+	server *httptest.Server
+	proxy  *httputil.ReverseProxy
+
+	mu      sync.Mutex
+	rules   map[string]rule
+	writes  []write
+	watches map[int]context.CancelFunc
+	opened  int
+}
+
+// rule says what to do with a request. Nil: let it pass.
+type rule func(request) *intervention
+
+// intervention is what is done with one request. All parts are optional.
+type intervention struct {
+	// before is called before the request is forwarded, and may take its time.
+	before func()
+	// answer is given in the API server's place.
+	answer *refusal
+	// hangUp has the connection end without an answer, once before has been called.
+	hangUp bool
+	// after is called when the API server has answered, with the answer still in the door; which is where it stays if loses is set.
+	after func()
+	loses bool
+}
+
+// refusal is an answer in the API server's place.
+type refusal struct {
+	status     int
+	reason     string
+	retryAfter string
+	// inStream gives it as an event of a watch that has begun well.
+	inStream bool
+}
+
+// write is a write that has passed a door.
+type write struct {
+	request
+	at time.Time
+	// status of the API server's answer; 0: there was none.
+	status int
+}
+
+// openDoor opens a door to the API server of a control plane.
+func openDoor(t *testing.T, c *controlPlane) *door {
+	t.Helper()
+	target, err := url.Parse("https://" + c.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport, err := rest.TransportFor(&rest.Config{Host: c.admin.Host, TLSClientConfig: c.admin.TLSClientConfig})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &door{rules: map[string]rule{}, watches: map[int]context.CancelFunc{}}
+	d.proxy = &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = target.Host
+		},
+		Transport:     transport,
+		FlushInterval: -1, // watches
+		ErrorLog:      log.New(io.Discard, "", 0),
+		// An API server that is gone gives no answer at all.
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	d.server = httptest.NewUnstartedServer(d)
+	d.server.EnableHTTP2 = true
+	d.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	d.server.StartTLS()
+	t.Cleanup(func() { d.cutWatches(); d.server.CloseClientConnections(); d.server.Close() })
+	return d
+}
+
+// address that the door listens on, and certificate that it shows there, in PEM.
+func (d *door) address() string { return d.server.Listener.Addr().String() }
+
+func (d *door) certificate() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.server.Certificate().Raw})
+}
+
+// set makes a rule, in place of the one of the same name if there is one. Nil takes it away.
+func (d *door) set(name string, r rule) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if r == nil {
+		delete(d.rules, name)
+		return
+	}
+	d.rules[name] = r
+}
+
+// cutWatches ends all watches that are open.
+func (d *door) cutWatches() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, cancel := range d.watches {
+		cancel()
+	}
+}
+
+// written are the writes that have passed so far.
+func (d *door) written() []write {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.writes)
+}
+
+// ServeHTTP implements http.Handler.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler) // the replica has gone away
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	seen := readRequest(r, body)
+	if seen.watch {
+		var forget func()
+		r, forget = d.noteWatch(r)
+		defer forget()
+	}
+	if intervened := d.intervene(seen); intervened != nil {
+		d.serve(w, r, seen, *intervened)
+		return
+	}
+	d.forward(w, r, seen)
+}
+
+func (d *door) serve(w http.ResponseWriter, r *http.Request, seen request, i intervention) {
+	if i.before != nil {
+		i.before()
+	}
+	switch {
+	case i.hangUp:
+		panic(http.ErrAbortHandler)
+	case i.answer != nil:
+		i.answer.give(w)
+		return
+	case i.after == nil && !i.loses:
+		d.forward(w, r, seen)
+		return
+	}
+	held := httptest.NewRecorder()
+	d.forward(held, r, seen)
+	if i.after != nil {
+		i.after()
+	}
+	if i.loses {
+		panic(http.ErrAbortHandler)
+	}
+	maps.Copy(w.Header(), held.Header())
+	w.WriteHeader(held.Code)
+	_, _ = w.Write(held.Body.Bytes()) // fails when the replica has gone away
+}
+
+// forward passes a request on. What was held meanwhile counts, although the replica that has sent it may be gone.
+func (d *door) forward(w http.ResponseWriter, r *http.Request, seen request) {
+	if !seen.isWrite() {
+		d.proxy.ServeHTTP(w, r)
+		return
+	}
+	watched := &statusWriter{ResponseWriter: w}
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.writes = append(d.writes, write{request: seen, at: time.Now(), status: watched.status})
+	}()
+	d.proxy.ServeHTTP(watched, r.WithContext(context.WithoutCancel(r.Context())))
+}
+
+func (d *door) intervene(seen request) *intervention {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(d.rules)) {
+		if i := d.rules[name](seen); i != nil {
+			return i
+		}
+	}
+	return nil
+}
+
+func (d *door) noteWatch(r *http.Request) (cut *http.Request, forget func()) {
+	ctx, cancel := context.WithCancel(r.Context())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.opened++
+	id := d.opened
+	d.watches[id] = cancel
+	return r.WithContext(ctx), func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		cancel()
+		delete(d.watches, id)
+	}
+}
+
+// give answers as the API server would.
+func (f *refusal) give(w http.ResponseWriter) {
+	status := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"a fault of the tests","reason":%q,"code":%d}`, f.reason, f.status)
+	w.Header().Set("Content-Type", "application/json")
+	if f.inStream {
+		_, _ = fmt.Fprintf(w, `{"type":"ERROR","object":%s}`, status)
+		return
+	}
+	if f.retryAfter != "" {
+		w.Header().Set("Retry-After", f.retryAfter)
+	}
+	w.WriteHeader(f.status)
+	_, _ = io.WriteString(w, status)
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

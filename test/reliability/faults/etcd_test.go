@@ -1,0 +1,142 @@
+//go:build reliability
+
+package faults_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// etcd is what the API server stores everything in. It is never restarted: what it says is the truth, at any time, whatever
+// becomes of the API server. It is spoken to by its JSON interface.
+type etcd struct {
+	url     string
+	program *program
+}
+
+func startEtcd(t *testing.T, data, log string) *etcd {
+	t.Helper()
+	address, peer := freeAddress(t), "http://"+freeAddress(t)
+	e := &etcd{url: "http://" + address}
+	var err error
+	// Nothing has to outlive a crash of the machine, so nothing is synced to the disk.
+	e.program, err = startProgram("etcd", log, exec.Command(asset("etcd"),
+		"--data-dir="+data, "--unsafe-no-fsync", "--log-level=warn",
+		"--listen-client-urls="+e.url, "--advertise-client-urls="+e.url,
+		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.program.kill)
+	awaitProgram(t, e.program, time.Minute, func(ctx context.Context) error {
+		_, err := e.revision(ctx)
+		return err
+	})
+	return e
+}
+
+// etcdHeader is what every answer of etcd begins with. Its JSON interface writes 64 bit numbers as text.
+type etcdHeader struct {
+	Revision int64 `json:"revision,string"`
+}
+
+// etcdEvent is one change of one key.
+type etcdEvent struct {
+	Type  string `json:"type"` // empty: put
+	Entry struct {
+		Key      []byte `json:"key"`
+		Value    []byte `json:"value"`
+		Revision int64  `json:"mod_revision,string"`
+	} `json:"kv"`
+}
+
+// revision is that of the last change of anything.
+func (e *etcd) revision(ctx context.Context) (int64, error) {
+	var answer struct {
+		Header etcdHeader `json:"header"`
+	}
+	if err := e.call(ctx, "/v3/kv/range", map[string]any{"key": base64.StdEncoding.EncodeToString([]byte("/none"))}, &answer); err != nil {
+		return 0, err
+	}
+	return answer.Header.Revision, nil
+}
+
+// compact forgets what was before now: whoever asks the API server for an older version is told that it is too old, at the
+// latest when the API server has been restarted and has forgotten it, too.
+func (e *etcd) compact(ctx context.Context) error {
+	revision, err := e.revision(ctx)
+	if err != nil {
+		return err
+	}
+	return e.call(ctx, "/v3/kv/compaction", map[string]any{"revision": strconv.FormatInt(revision, 10), "physical": true}, &struct{}{})
+}
+
+func (e *etcd) call(ctx context.Context, path string, request, answer any) error {
+	response, err := e.post(ctx, path, request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		return fmt.Errorf("reading the answer of etcd to %s: %w", path, err)
+	}
+	return nil
+}
+
+func (e *etcd) post(ctx context.Context, path string, request any) (*http.Response, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	call, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(call)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("etcd answers %s to %s", response.Status, path)
+	}
+	return response, nil
+}
+
+// watch tells of every change of everything from a revision on, in order, until ctx ends or etcd does. It leaves nothing out.
+func (e *etcd) watch(ctx context.Context, from int64, tell func(etcdEvent)) error {
+	encode := func(key string) string { return base64.StdEncoding.EncodeToString([]byte(key)) }
+	response, err := e.post(ctx, "/v3/watch", map[string]any{"create_request": map[string]any{
+		"key": encode("/registry/"), "range_end": encode("/registry0"), "start_revision": strconv.FormatInt(from, 10),
+	}})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	decoder := json.NewDecoder(response.Body)
+	for {
+		var answer struct {
+			Result struct {
+				Canceled bool        `json:"canceled"`
+				Events   []etcdEvent `json:"events"`
+			} `json:"result"`
+		}
+		if err := decoder.Decode(&answer); err != nil {
+			return err
+		}
+		if answer.Result.Canceled {
+			return fmt.Errorf("etcd has ended the watch from revision %d", from)
+		}
+		for _, event := range answer.Result.Events {
+			tell(event)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+//go:build reliability
+
+package faults_test
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// canary is part of every token, every API key and every stranger's data.
+const canary = "canary"
+
+// leakForms are the canary as it may be found: as it is, in hex, and in base64, where it may begin at any of three bits.
+var leakForms = func() []string {
+	forms := []string{canary, hex.EncodeToString([]byte(canary))}
+	for shift := range 3 {
+		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + canary))
+		// The first characters are those of what stands before it, and the last those of what comes after.
+		skip := []int{0, 2, 3}[shift]
+		forms = append(forms, encoded[skip:len(encoded)-2])
+	}
+	return forms
+}()
+
+// leaks says whether a text has a canary in it.
+func leaks(text string) bool {
+	for _, form := range leakForms {
+		if strings.Contains(text, form) {
+			return true
+		}
+	}
+	return false
+}
+
+// alarms are what must not stand in a log of a program that was built with the race detector.
+var alarms = []string{"DATA RACE", "panic:", "Observed a panic", "fatal error:"}
+
+// judgeLog reads a log, and gives the lines that must not be in it.
+func judgeLog(file string) (leaked, alarming []string, err error) {
+	log, err := os.Open(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = log.Close() }()
+	lines := bufio.NewReader(log)
+	for {
+		line, err := lines.ReadString('\n')
+		if leaks(line) {
+			leaked = append(leaked, line)
+		}
+		for _, alarm := range alarms {
+			if strings.Contains(line, alarm) {
+				alarming = append(alarming, line)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return leaked, alarming, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// leaksStored are the objects that have a canary in them where none belongs: anywhere but in the data of a Secret.
+func leaksStored(versions []version) (leaked []string) {
+	for _, v := range versions {
+		var public any
+		switch {
+		case v.secret != nil:
+			public = v.secret.ObjectMeta
+		case v.token != nil:
+			public = v.token
+		case v.environment != nil:
+			public = v.environment
+		case v.event != nil:
+			public = v.event
+		}
+		text, err := json.Marshal(public)
+		if err != nil || leaks(string(text)) {
+			leaked = append(leaked, fmt.Sprintf("%s %s at revision %d", v.kind, v.name, v.revision))
+		}
+	}
+	return leaked
+}
+
+// aTokenOfNobody is for tests of the judges.
+var aTokenOfNobody = workossim.TokenValue(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "nobody"}}, 1)

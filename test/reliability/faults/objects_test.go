@@ -1,0 +1,79 @@
+//go:build reliability
+
+package faults_test
+
+import (
+	"context"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// keySecretIn is the Secret with the API key, in a namespace.
+func keySecretIn(namespace string) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: keySecret},
+		StringData: map[string]string{keyEntry: apiKey},
+	}
+}
+
+// strangersSecret is one that the operator has no business with.
+func strangersSecret(namespace, name string) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"owner": strangers}},
+		StringData: map[string]string{strangeKey: strangersValue},
+	}
+}
+
+// bringStranger creates a Secret that has to stay as it is, as long as the site stands.
+func (s *site) bringStranger(t *testing.T, namespace, name string) {
+	t.Helper()
+	NewWithT(t).Expect(s.plane.root.Create(context.Background(), strangersSecret(namespace, name))).To(Succeed())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.strange = append(s.strange, namespace+"/"+name)
+}
+
+// pipesEnvironment is one that reaches WorkOS by a wire, with the API key of its namespace, that grants everything to one namespace.
+func pipesEnvironment(workos *wire, namespace, name string, granted ...string) *v1alpha1.PipesEnvironment {
+	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	environment.Spec = v1alpha1.PipesEnvironmentSpec{
+		APIKeySecretRef: v1alpha1.SecretKeyReference{Name: keySecret, Key: keyEntry}, BaseURL: "http://" + workos.address(),
+	}
+	if len(granted) > 0 {
+		environment.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: granted}}}
+	}
+	return environment
+}
+
+// readyOf is the Ready condition; the zero condition when there is none.
+func readyOf(token *v1alpha1.PipesToken) metav1.Condition {
+	if ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
+		return *ready
+	}
+	return metav1.Condition{}
+}
+
+// kstatusOf is what kstatus, and so Argo CD, Flux and kubectl, make of a PipesToken.
+func kstatusOf(t *testing.T, token *v1alpha1.PipesToken) status.Status {
+	t.Helper()
+	token = token.DeepCopy()
+	token.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("PipesToken"))
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := status.Compute(&unstructured.Unstructured{Object: object})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.Status
+}

@@ -1,0 +1,156 @@
+//go:build reliability
+
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+const (
+	populated   = 300
+	stormSpaces = 4
+	// limit is the requests per minute of the storm: too few for everybody at once, and more than they need on average.
+	limit = 540
+	// sharedEnvironment is the one whose grants come and go.
+	sharedEnvironment = "shared"
+)
+
+// citizen is one PipesToken of the storm, with what has to become of it in the end.
+type citizen struct {
+	namespace, name string
+	spec            v1alpha1.PipesTokenSpec
+	connection      workossim.Connection
+	// reason is that of Ready, when nothing is wrong any more.
+	reason string
+}
+
+// Lifetimes of tokens, and how early WorkOS hands out the next one. What is due is due at half of the lifetime, or two minutes
+// before the end.
+var (
+	lifetimes = []time.Duration{90 * time.Second, 2 * time.Minute, 4 * time.Minute, 4 * time.Minute, 6 * time.Minute}
+	leads     = []time.Duration{-1, 3 * time.Minute, -1, 75 * time.Second, 3 * time.Minute, 20 * time.Second, 0} // -1: a fresh one on each call
+	policies  = []v1alpha1.InactivePolicy{v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyDelete, v1alpha1.InactivePolicyRetain}
+	templates = []*v1alpha1.SecretTemplate{
+		nil,
+		{Labels: map[string]v1alpha1.LabelValue{"team": "red"}},
+		{Data: map[string]v1alpha1.DataTemplate{".netrc": "machine github.com password {{ .AccessToken }}", "until": "{{ .ExpiresAt }}"}},
+		{Type: v1alpha1.SecretTypeBasicAuth, Data: map[string]v1alpha1.DataTemplate{"username": "x", "password": "{{ .AccessToken }}"}},
+	}
+)
+
+// population is everybody: most have a connection, and a few have something against them.
+func population() []*citizen {
+	var all []*citizen
+	for i := range populated {
+		c := &citizen{namespace: fmt.Sprintf("storm-%d", i%stormSpaces), name: fmt.Sprintf("token-%d", i), reason: v1alpha1.TokenSyncedReason}
+		c.spec = v1alpha1.PipesTokenSpec{
+			Slug: []string{"github", "slack", "google-drive"}[i%3], UserID: fmt.Sprintf("user_%d", i),
+			InactivePolicy: policies[i%len(policies)], SecretTemplate: templates[i%len(templates)],
+		}
+		if i%5 == 0 {
+			c.spec.OrganizationID = fmt.Sprintf("org_%d", i%7)
+		}
+		if i%7 == 0 {
+			c.spec.RenewBefore = &metav1.Duration{Duration: 3 * time.Minute}
+		}
+		if i%10 == 9 {
+			c.spec.EnvironmentRef = &v1alpha1.EnvironmentReference{Name: sharedEnvironment, Namespace: systemNamespace}
+		}
+		c.connect(i)
+		c.beset(i)
+		all = append(all, c)
+	}
+	return all
+}
+
+func (c *citizen) connect(i int) {
+	lead := leads[(i/4)%len(leads)]
+	c.connection = workossim.Connection{
+		ID:       workossim.ID{Slug: c.spec.Slug, UserID: c.spec.UserID, OrganizationID: c.spec.OrganizationID},
+		Lifetime: lifetimes[i%len(lifetimes)], RefreshLead: max(lead, 0), AlwaysFresh: lead < 0, Scopes: []string{"repo"}, TokenPrefix: "gho_",
+	}
+	if i%12 == 11 {
+		c.connection.NoExpiry, c.connection.AlwaysFresh = true, i%24 == 11
+		c.spec.RefreshInterval = &metav1.Duration{Duration: time.Minute}
+		if c.spec.SecretTemplate != nil && c.spec.SecretTemplate.Type == "" {
+			c.spec.SecretTemplate = nil
+		}
+	}
+}
+
+// beset gives some of them what keeps them from a token.
+func (c *citizen) beset(i int) {
+	switch i % 50 {
+	case 13:
+		c.reason, c.spec.SecretName = v1alpha1.SecretConflictReason, "taken-"+c.name
+	case 26:
+		c.reason, c.spec.SecretTemplate = v1alpha1.InvalidTemplateReason,
+			&v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataTemplate{"x": "{{ range .Scopes }}{{ end }}"}}
+	case 38:
+		c.reason, c.spec.Slug = v1alpha1.IntegrationNotFoundReason, "unheard-of"
+	case 41:
+		c.reason, c.connection.State = v1alpha1.NotInstalledReason, workossim.NotInstalled
+	}
+}
+
+// healthy says whether it is one of those that have a token when nothing is wrong.
+func (c *citizen) healthy() bool { return c.reason == v1alpha1.TokenSyncedReason }
+
+func (c *citizen) fullName() string { return c.namespace + "/" + c.name }
+
+func (c *citizen) object() *v1alpha1.PipesToken {
+	return &v1alpha1.PipesToken{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: c.name}, Spec: *c.spec.DeepCopy()}
+}
+
+// secretName is the name of its Secret.
+func (c *citizen) secretName() string { return c.object().TargetSecretName() }
+
+// settle makes everything that the storm comes over: namespaces, environments, strangers' Secrets and everybody.
+func (s *site) settle(t *testing.T, workos *wire, citizens []*citizen) {
+	t.Helper()
+	g, ctx, root := NewWithT(t), context.Background(), s.plane.root
+	create := func(object client.Object) { g.Expect(root.Create(ctx, object)).To(Succeed()) }
+	var spaces []string
+	for i := range stormSpaces {
+		spaces = append(spaces, fmt.Sprintf("storm-%d", i))
+		s.plane.createNamespace(t, spaces[i])
+		for j := range 10 {
+			s.bringStranger(t, spaces[i], fmt.Sprintf("strangers-%d", j))
+		}
+	}
+	create(keySecretIn(systemNamespace))
+	for _, name := range []string{"default", sharedEnvironment} {
+		environment := pipesEnvironment(workos, systemNamespace, name, spaces...)
+		environment.Spec.RequestsPerMinute = limit
+		create(environment)
+	}
+	for _, c := range citizens {
+		if c.reason != v1alpha1.IntegrationNotFoundReason {
+			s.upstream.Put(c.connection)
+		}
+		if c.reason == v1alpha1.SecretConflictReason {
+			s.bringStranger(t, c.namespace, c.secretName())
+		}
+		create(c.object())
+	}
+}
+
+// anyHealthy is one of those that have a token when nothing is wrong.
+func anyHealthy(random *rand.Rand, citizens []*citizen) *citizen {
+	for {
+		if c := citizens[random.IntN(len(citizens))]; c.healthy() {
+			return c
+		}
+	}
+}

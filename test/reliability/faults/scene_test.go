@@ -1,0 +1,214 @@
+//go:build reliability
+
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+const (
+	// soon is long enough for a renewal that is overdue at the start of a process: those are spread over half a minute.
+	soon  = 45 * time.Second
+	often = 20 * time.Millisecond
+)
+
+// lane is one replica with two namespaces to itself: one with PipesTokens, and one of the owner of their PipesEnvironments.
+type lane struct {
+	*site
+	replica *replica
+	// workos is the wire to WorkOS.
+	workos    *wire
+	namespace string
+	owner     string
+	scenes    atomic.Int64
+}
+
+func (s *site) newLane(t *testing.T, name string, flags ...string) *lane {
+	t.Helper()
+	l := &lane{site: s, namespace: name, owner: name + "-owner", workos: layWire(t, name+" to WorkOS", s.upstream.address)}
+	s.plane.createNamespace(t, l.namespace)
+	s.plane.createNamespace(t, l.owner)
+	s.plane.allowAPIKeys(t, l.owner)
+	g := NewWithT(t)
+	g.Expect(s.plane.root.Create(context.Background(), keySecretIn(l.owner))).To(Succeed())
+	for _, namespace := range []string{l.namespace, l.owner} {
+		s.bringStranger(t, namespace, "a-strangers")
+	}
+	l.replica = l.another(t, name, flags...)
+	return l
+}
+
+// another is one more replica for the lane.
+func (l *lane) another(t *testing.T, name string, flags ...string) *replica {
+	t.Helper()
+	return l.newReplica(t, name, l.workos, append([]string{"--watch-namespaces=" + l.namespace + "," + l.owner}, flags...)...)
+}
+
+// scene is one PipesToken with a PipesEnvironment and a connection of its own.
+type scene struct {
+	*lane
+	t           *testing.T
+	g           *WithT
+	ctx         context.Context
+	connection  workossim.Connection
+	environment *v1alpha1.PipesEnvironment
+	token       *v1alpha1.PipesToken
+	// about and aboutEnvironment are the names of both, as doors and history have them.
+	about, aboutEnvironment string
+	// serial of the token that was in the Secret when the scene began.
+	serial int
+}
+
+// newScene has the environment in place, and nothing else.
+func (l *lane) newScene(t *testing.T, change func(*workossim.Connection, *v1alpha1.PipesTokenSpec)) *scene {
+	t.Helper()
+	name := fmt.Sprintf("%s-%d", l.namespace, l.scenes.Add(1))
+	s := &scene{lane: l, t: t, g: NewWithT(t), ctx: context.Background(), about: l.namespace + "/" + name, aboutEnvironment: l.owner + "/" + name}
+	s.environment = pipesEnvironment(l.workos, l.owner, name, l.namespace)
+	s.token = &v1alpha1.PipesToken{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: name}}
+	s.token.Spec = v1alpha1.PipesTokenSpec{
+		Slug: "github", UserID: "user_" + name, EnvironmentRef: &v1alpha1.EnvironmentReference{Name: name, Namespace: l.owner},
+	}
+	s.connection = workossim.Connection{ID: idOf(s.token), AlwaysFresh: true, Scopes: []string{"repo"}}
+	if change != nil {
+		change(&s.connection, &s.token.Spec)
+		s.connection.ID = idOf(s.token)
+	}
+	s.upstream.Put(s.connection)
+	s.g.Expect(l.plane.root.Create(s.ctx, s.environment)).To(Succeed())
+	s.eventually(func(g Gomega) {
+		g.Expect(l.plane.root.Get(s.ctx, client.ObjectKeyFromObject(s.environment), s.environment)).To(Succeed())
+		g.Expect(meta.IsStatusConditionTrue(s.environment.Status.Conditions, v1alpha1.ReadyCondition)).To(BeTrue())
+		g.Expect(s.eventsAbout(s.aboutEnvironment)).To(HaveLen(1), "the event comes last")
+	})
+	return s
+}
+
+// end takes the scene away, so that later starts of the replica find nothing of it.
+func (s *scene) end() {
+	root := s.plane.root
+	for _, object := range []client.Object{s.token, s.environment, s.secret()} {
+		s.g.Expect(client.IgnoreNotFound(root.Delete(s.ctx, object))).To(Succeed())
+	}
+	s.upstream.Remove(s.connection.ID)
+}
+
+func (s *scene) eventually(condition func(Gomega)) {
+	s.t.Helper()
+	s.g.Eventually(condition, soon, often).Should(Succeed())
+}
+
+func (s *scene) create() { s.g.Expect(s.plane.root.Create(s.ctx, s.token)).To(Succeed()) }
+
+// synced creates the PipesToken and waits until its token is in its Secret, and everybody has been told.
+func (s *scene) synced() {
+	s.t.Helper()
+	s.create()
+	s.becomes(v1alpha1.TokenSyncedReason)
+	s.serial = serialIn(s.connection, s.readSecret(s.g))
+}
+
+// becomes waits until Ready has a reason, and the event about that has been stored.
+func (s *scene) becomes(reason string) {
+	s.t.Helper()
+	s.eventually(func(g Gomega) {
+		s.reload(g)
+		ready := readyOf(s.token)
+		g.Expect(ready.Reason).To(Equal(reason))
+		g.Expect(ready.ObservedGeneration).To(Equal(s.token.Generation))
+		g.Expect(s.eventsAbout(s.about)).To(ContainElement(HaveField("Reason", reason)))
+	})
+}
+
+// recreate deletes the PipesToken, does something, and has a new one ready that has not been created yet. Nothing here collects
+// garbage, so the Secret stays. The operator is away meanwhile, so that it cannot act on what is half done.
+func (s *scene) recreate(meanwhile func()) {
+	s.t.Helper()
+	s.replica.kill()
+	s.g.Expect(s.plane.root.Delete(s.ctx, s.token)).To(Succeed())
+	s.token = &v1alpha1.PipesToken{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.token.Namespace, Name: s.token.Name}, Spec: s.token.Spec,
+	}
+	meanwhile()
+	s.replica.mustStart(s.t)
+}
+
+func (s *scene) reload(g Gomega) {
+	g.Expect(s.plane.root.Get(s.ctx, client.ObjectKeyFromObject(s.token), s.token)).To(Succeed())
+}
+
+func (s *scene) eventsAbout(name string) []*corev1.Event {
+	var events []*corev1.Event
+	for _, v := range s.history.of(s.t, eventKind, "") {
+		if v.event != nil && v.event.InvolvedObject.Namespace+"/"+v.event.InvolvedObject.Name == name {
+			events = append(events, v.event)
+		}
+	}
+	return events
+}
+
+// secret names the Secret of the PipesToken.
+func (s *scene) secret() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: s.token.TargetSecretName()}}
+}
+
+// readSecret is the Secret as it is now; nil when there is none.
+func (s *scene) readSecret(g Gomega) *corev1.Secret {
+	secret := s.secret()
+	err := s.plane.root.Get(s.ctx, client.ObjectKeyFromObject(secret), secret)
+	if client.IgnoreNotFound(err) == nil && err != nil {
+		return nil
+	}
+	g.Expect(err).NotTo(HaveOccurred())
+	return secret
+}
+
+// edit changes an object as kubectl edit does.
+func (s *scene) edit(object client.Object, change func()) {
+	s.t.Helper()
+	s.eventually(func(g Gomega) {
+		g.Expect(s.plane.root.Get(s.ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+		change()
+		g.Expect(s.plane.root.Update(s.ctx, object)).To(Succeed())
+	})
+}
+
+// requestRefresh asks for a fetch at once.
+func (s *scene) requestRefresh() {
+	s.t.Helper()
+	s.edit(s.token, func() {
+		metav1.SetMetaDataAnnotation(&s.token.ObjectMeta, v1alpha1.RefreshRequestedAtAnnotation, time.Now().Format(time.RFC3339Nano))
+	})
+}
+
+// serialIn is that of the connection's token that a Secret holds; 0 when it holds none.
+func serialIn(c workossim.Connection, secret *corev1.Secret) int {
+	if secret == nil {
+		return 0
+	}
+	for _, value := range secret.Data {
+		if serial := serialOf(c.ID, string(value)); serial > 0 {
+			return serial
+		}
+	}
+	return 0
+}
+
+// expiryOf is what a Secret says of its token's expiry.
+func expiryOf(secret *corev1.Secret) string {
+	return secret.Annotations[tokensecret.ExpiresAtAnnotation]
+}

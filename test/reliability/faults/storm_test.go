@@ -1,0 +1,241 @@
+//go:build reliability
+
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
+)
+
+// seedEnvironment names the variable that has a storm come again: the same faults, in the same order. When they meet the operator
+// is up to the machine.
+const seedEnvironment = "RELIABILITY_SEED"
+
+// storm is a few minutes in which everything goes wrong at once.
+type storm struct {
+	*site
+	t        *testing.T
+	workos   *wire
+	fleet    *fleet
+	troubles *troubles
+	citizens []*citizen
+	began    time.Time
+	ended    time.Time
+	// forgotten counts those who were not as they should be when it was time.
+	forgotten int
+}
+
+// spells are how long the storm lasts, before and after its eye: a time without faults, in which every renewal has to be in time.
+func spells() (spell, eye time.Duration) {
+	if figures.Full() {
+		return 6 * time.Minute, 75 * time.Second
+	}
+	return 90 * time.Second, 40 * time.Second
+}
+
+// promisedConvergence is how soon after the last fault everything is as it should be.
+const promisedConvergence = time.Minute
+
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	seed := stormSeed(t)
+	t.Logf("to have this storm again: %s=%d", seedEnvironment, seed)
+	s := newStorm(t)
+	s.await(2*time.Minute, "before the storm")
+	s.troubles.during("everybody has asked at once", patiently, s.flood)
+
+	spell, eye := spells()
+	s.began = time.Now()
+	s.rage(seed, spell, secondKey)
+	s.await(promisedConvergence, "in the eye of the storm")
+	<-time.After(eye)
+	s.rage(seed+1, spell, apiKey)
+	s.ended = time.Now()
+	converged := s.await(promisedConvergence, "after the storm")
+	overdue := s.oldestOverdue()
+	// For a while longer every renewal has to be in time.
+	<-time.After(max(0, promisedConvergence-converged))
+	s.judge(converged, overdue)
+}
+
+func stormSeed(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv(seedEnvironment)
+	if text == "" {
+		return uint64(time.Now().UnixNano() % 1e9)
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", seedEnvironment, err)
+	}
+	return seed
+}
+
+func newStorm(t *testing.T) *storm {
+	t.Helper()
+	s := &storm{site: newSite(t), t: t, troubles: newTroubles(), citizens: population()}
+	s.workos = layWire(t, "to WorkOS", s.upstream.address)
+	s.plane.collectGarbage(t)
+	s.settle(t, s.workos, s.citizens)
+	flags := append(electing("storm"), "--default-environment="+systemNamespace+"/default", "--kube-api-qps=200", "--kube-api-burst=200")
+	s.fleet, _ = runFleet(t, s.troubles, s.newReplica(t, "storm-a", s.workos, flags...), s.newReplica(t, "storm-b", s.workos, flags...))
+	return s
+}
+
+// note counts a fault, and says so in the log, so that what was found can be held against it.
+func (s *storm) note(kind string) { s.troubles.inject(kind) }
+
+// flood has everybody ask for another token at once, which is more than there may be calls in a minute.
+func (s *storm) flood() {
+	everybody := &people{storm: s}
+	for _, c := range s.citizens {
+		if c.healthy() {
+			everybody.must(everybody.requestRefresh(context.Background(), c))
+		}
+	}
+	s.await(3*time.Minute, "after everybody has asked at once")
+}
+
+// rage has everything go wrong for a while, and returns when nothing does any more.
+func (s *storm) rage(seed uint64, span time.Duration, freshKey string) {
+	ctx, cancel := context.WithTimeout(context.Background(), span)
+	defer cancel()
+	draws := func(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
+	here, there := &weather{storm: s, random: draws(1)}, &weather{storm: s, random: draws(2)}
+	crowd, rulers := &people{storm: s, random: draws(3), citizens: s.citizens}, &people{storm: s, random: draws(4), freshKey: freshKey}
+	var raging sync.WaitGroup
+	raging.Go(func() { here.blow(ctx, here.onThisSide()) })
+	raging.Go(func() { there.blow(ctx, there.onThatSide()) })
+	raging.Go(func() { crowd.bustle(ctx) })
+	raging.Go(func() { rulers.govern(ctx) })
+	raging.Wait()
+	s.upstream.ClearFaults()
+}
+
+// await waits until everybody is as they should be, and says how long that took. Who is not within the limit counts as forgotten; the
+// test goes on, because what happened to them may be learned from what the judges find.
+func (s *storm) await(limit time.Duration, when string) time.Duration {
+	s.t.Helper()
+	began := time.Now()
+	last := ""
+	for {
+		unsettled := s.unsettled()
+		took := time.Since(began)
+		if len(unsettled) == 0 {
+			s.t.Logf("%s, everybody was well after %s; the last was %s", when, took.Round(100*time.Millisecond), last)
+			return took
+		}
+		last = sortedKeys(unsettled)[0]
+		last += ": " + unsettled[last]
+		if took > limit {
+			s.forgotten += len(unsettled)
+			for i, c := range sortedKeys(unsettled) {
+				if i == 5 {
+					s.t.Errorf("and %d more", len(unsettled)-i)
+					break
+				}
+				s.t.Errorf("%s: after %s %s is not as it should be: %s\n%s", when, limit, c, unsettled[c], s.explain(c))
+			}
+			return took
+		}
+		<-time.After(250 * time.Millisecond)
+	}
+}
+
+// explain tells what has happened to an object of late.
+func (s *storm) explain(name string) string {
+	const enough = 12
+	var lines []string
+	for _, c := range s.citizens {
+		if c.fullName() != name {
+			continue
+		}
+		for _, call := range s.upstream.RequestsFor(c.connection.ID) {
+			lines = append(lines, fmt.Sprintf("%s WorkOS: %d %s, token %d", call.Time.Format("15:04:05.000"), call.Status, call.Result, call.TokenSerial))
+		}
+	}
+	lines = lines[max(0, len(lines)-enough):]
+	versions := s.history.of(s.t, tokenKind, name)
+	for _, v := range versions[max(0, len(versions)-enough):] {
+		if v.token != nil {
+			lines = append(lines, fmt.Sprintf("%s status: %+v", v.at.UTC().Format("15:04:05.000"), readyOf(v.token)))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// unsettled says who is not as they should be, and why.
+func (s *storm) unsettled() map[string]string {
+	ctx := context.Background()
+	var tokens v1alpha1.PipesTokenList
+	var secrets corev1.SecretList
+	if err := s.plane.root.List(ctx, &tokens); err != nil {
+		return map[string]string{"the API server": err.Error()}
+	}
+	if err := s.plane.root.List(ctx, &secrets); err != nil {
+		return map[string]string{"the API server": err.Error()}
+	}
+	tokenOf, secretOf := map[string]*v1alpha1.PipesToken{}, map[string]*corev1.Secret{}
+	for i := range tokens.Items {
+		tokenOf[tokens.Items[i].Namespace+"/"+tokens.Items[i].Name] = &tokens.Items[i]
+	}
+	for i := range secrets.Items {
+		secretOf[secrets.Items[i].Namespace+"/"+secrets.Items[i].Name] = &secrets.Items[i]
+	}
+	found := map[string]string{}
+	for _, c := range s.citizens {
+		if why := c.wrong(s.t, tokenOf[c.fullName()], secretOf[c.namespace+"/"+c.secretName()], time.Now()); why != "" {
+			found[c.fullName()] = why
+		}
+	}
+	return found
+}
+
+// wrong says what keeps an object from being as it should be; empty: nothing does.
+func (c *citizen) wrong(t *testing.T, token *v1alpha1.PipesToken, secret *corev1.Secret, now time.Time) string {
+	t.Helper()
+	if token == nil {
+		return "it does not exist"
+	}
+	ready := readyOf(token)
+	switch {
+	case ready.Reason != c.reason:
+		return "Ready says " + ready.Reason + ": " + ready.Message
+	case ready.ObservedGeneration != token.Generation || token.Status.ObservedGeneration != token.Generation:
+		return "its newest generation has not been observed"
+	case !c.healthy() && kstatusOf(t, token) != status.FailedStatus:
+		return "kstatus says " + string(kstatusOf(t, token))
+	case !c.healthy():
+		return ""
+	case kstatusOf(t, token) != status.CurrentStatus:
+		return "kstatus says " + string(kstatusOf(t, token))
+	case len(token.Status.Conditions) > 3: // Ready, Connected, ScopesGranted
+		return "a condition says that something is wrong"
+	case serialIn(c.connection, secret) <= 0:
+		return "its Secret does not hold its token"
+	case expired(expiryOf(secret), now):
+		return "the token in its Secret has expired"
+	case token.Annotations[v1alpha1.RefreshRequestedAtAnnotation] != token.Status.LastHandledRefreshRequest:
+		return "a refresh that was requested has not been made"
+	}
+	return ""
+}
+
+// expired says whether an instant, as the annotation has it, is over. Never is not.
+func expired(expiry string, now time.Time) bool {
+	at, err := time.Parse(time.RFC3339, expiry)
+	return err == nil && !now.Before(at)
+}

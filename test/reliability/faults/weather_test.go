@@ -1,0 +1,207 @@
+//go:build reliability
+
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// weather is what comes over everybody at once: two sequences of faults side by side, one on the side of the API server and the
+// replicas, the other on the side of WorkOS. Each fault is bounded, and followed by a pause that is a little longer: the delays of a
+// back-off are about as long as the trouble before them, so the next try falls into it.
+type weather struct {
+	storm  *storm
+	random *rand.Rand
+}
+
+// disaster is a fault that lasts for as long as do takes; how long that is, it is told.
+type disaster struct {
+	name string
+	do   func(ctx context.Context, span time.Duration)
+	// breaksWatches: the process may wait a while before it tries to watch again.
+	breaksWatches bool
+}
+
+// rewatched is how long before the end of a spell watches are broken for the last time. After many failures client-go waits 30 to 60
+// seconds before it tries again, and forgets them only after two minutes, so half of that would be gone before the storm is over.
+const rewatched = 30 * time.Second
+
+// settled is how long after the end of a fault its effects may last: connections are made again and watches come back with delays.
+const settled = 5 * time.Second
+
+// blow has disasters of a deck come one after the other, in random order, until ctx ends.
+func (w *weather) blow(ctx context.Context, deck []disaster) {
+	for ; ctx.Err() == nil; pass(ctx, time.Second) {
+		w.random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+		for _, d := range deck {
+			if ctx.Err() != nil {
+				return
+			}
+			if deadline, limited := ctx.Deadline(); limited && d.breaksWatches && time.Until(deadline) < rewatched {
+				continue
+			}
+			span := 4*time.Second + time.Duration(w.random.Int64N(int64(7*time.Second)))
+			w.storm.note(d.name)
+			d.do(ctx, span)
+			pass(ctx, span+4*time.Second)
+		}
+	}
+}
+
+// onThisSide are the disasters on the side of the API server.
+func (w *weather) onThisSide() []disaster {
+	deck := []disaster{
+		{"SIGKILL of a replica", w.killReplica, false},
+		{"SIGKILL of the leader", w.killLeader, false},
+		{"SIGSTOP past the Lease, then SIGCONT", w.freezeLeader, false},
+		{"API server restarted", w.restartAPIServer, true},
+		{"API server restarted, etcd compacted", w.restartCompacted, true},
+		{"throttled", w.answered(nil, refusal{status: http.StatusTooManyRequests, reason: "TooManyRequests", retryAfter: "1"}), true},
+		{"unavailable", w.answered(nil, refusal{status: http.StatusServiceUnavailable, reason: "ServiceUnavailable"}), true},
+		{"watches refused", w.answered(isWatch, refusal{status: http.StatusServiceUnavailable, reason: "ServiceUnavailable"}), true},
+		{"watches too old", w.answered(isWatch, refusal{status: http.StatusGone, reason: "Expired"}), true},
+		{"slow API server", w.ruled(func(request) *intervention {
+			return &intervention{before: func() { <-time.After(time.Second) }}
+		}), true},
+		{"answers to writes lost", w.ruled(func(r request) *intervention {
+			if r.isWrite() && !r.isLease() {
+				return &intervention{loses: true}
+			}
+			return nil
+		}), true},
+	}
+	for _, bad := range toxics {
+		deck = append(deck, disaster{bad.kind + " to the API server", func(ctx context.Context, span time.Duration) {
+			w.poisoned(ctx, span, bad, w.storm.fleet.replicas[w.random.IntN(2)].wire)
+		}, true})
+	}
+	return deck
+}
+
+// onThatSide are the disasters on the side of WorkOS: every kind of fault for everybody, every form of Retry-After, and bad wires.
+func (w *weather) onThatSide() []disaster {
+	var deck []disaster
+	for _, bad := range toxics {
+		deck = append(deck, disaster{bad.kind + " to WorkOS", func(ctx context.Context, span time.Duration) {
+			w.poisoned(ctx, span, bad, w.storm.workos)
+		}, false})
+	}
+	for _, kind := range workossim.FaultKinds() {
+		deck = append(deck, disaster{"WorkOS: " + string(kind) + " for all", func(ctx context.Context, span time.Duration) {
+			w.misbehaving(ctx, span, faultOf(kind, 0))
+		}, false})
+	}
+	for name, f := range map[string]workossim.Fault{
+		"429 with seconds":          {Kind: workossim.FaultRateLimited, RetryAfter: "4"},
+		"429 with a date":           {Kind: workossim.FaultRateLimited, RetryAfterDate: 5 * time.Second},
+		"503 with seconds":          {Kind: workossim.FaultStatus, Status: http.StatusServiceUnavailable, RetryAfter: "4"},
+		"Retry-After out of reason": {Kind: workossim.FaultRateLimited, RetryAfter: "soon"},
+	} {
+		deck = append(deck, disaster{"WorkOS: " + name + " for all", func(ctx context.Context, span time.Duration) { w.misbehaving(ctx, span, f) }, false})
+	}
+	slices.SortFunc(deck, func(a, b disaster) int { return strings.Compare(a.name, b.name) }) // maps have no order, and the seed has to decide
+	return deck
+}
+
+// faultOf is a fault of a kind with what the kind needs. Statuses that close the whole key for long are left to the other forms.
+func faultOf(kind workossim.FaultKind, times int) workossim.Fault {
+	f := workossim.Fault{Kind: kind, Times: times}
+	switch kind {
+	case workossim.FaultStatus:
+		f.Status = http.StatusBadGateway
+	case workossim.FaultLatency:
+		f.Latency = 1500 * time.Millisecond
+	case workossim.FaultDateOffset:
+		f.DateOffset = -2 * time.Hour
+	}
+	return f
+}
+
+func (w *weather) killReplica(context.Context, time.Duration) {
+	w.storm.fleet.kill(w.storm.fleet.replicas[w.random.IntN(2)])
+}
+
+func (w *weather) killLeader(context.Context, time.Duration) {
+	if leader := w.storm.fleet.leader(); leader != nil {
+		w.storm.fleet.kill(leader)
+	}
+}
+
+func (w *weather) freezeLeader(ctx context.Context, span time.Duration) {
+	if leader := w.storm.fleet.leader(); leader != nil {
+		w.storm.fleet.freeze(ctx, leader, 15*time.Second+span)
+	}
+}
+
+func (w *weather) restartAPIServer(ctx context.Context, span time.Duration) {
+	w.storm.troubles.during("the API server is away", settled, func() {
+		w.storm.plane.restartAPIServer(w.storm.t, func() { pass(ctx, span/2) })
+	})
+}
+
+func (w *weather) restartCompacted(ctx context.Context, span time.Duration) {
+	if err := w.storm.plane.etcd.compact(ctx); err != nil && ctx.Err() == nil {
+		w.storm.fleet.noteError(fmt.Errorf("compacting: %w", err))
+	}
+	w.restartAPIServer(ctx, span)
+}
+
+// answered has both doors answer in place of the API server, leader election left alone.
+func (w *weather) answered(which func(request) bool, answer refusal) func(context.Context, time.Duration) {
+	return w.ruled(func(r request) *intervention {
+		if r.isLease() || which != nil && !which(r) {
+			return nil
+		}
+		return &intervention{answer: &answer}
+	})
+}
+
+// ruled has both doors go by a rule.
+func (w *weather) ruled(r rule) func(context.Context, time.Duration) {
+	return func(ctx context.Context, span time.Duration) {
+		w.storm.troubles.during("the way to the API server is obstructed", settled, func() {
+			for _, replica := range w.storm.fleet.replicas {
+				replica.door.set("weather", r)
+				replica.door.cutWatches()
+			}
+			pass(ctx, span)
+			for _, replica := range w.storm.fleet.replicas {
+				replica.door.set("weather", nil)
+			}
+		})
+	}
+}
+
+func (w *weather) poisoned(ctx context.Context, span time.Duration, bad toxic, poisoned *wire) {
+	from := time.Now()
+	if err := poisoned.poison(bad); err != nil {
+		w.storm.fleet.noteError(err)
+		return
+	}
+	pass(ctx, span)
+	if err := poisoned.heal(bad); err != nil {
+		w.storm.fleet.noteError(err)
+	}
+	w.storm.troubles.add(trouble{from: from, to: time.Now().Add(settled), what: bad.kind, wire: poisoned == w.storm.workos})
+}
+
+// misbehaving has WorkOS misbehave to all. ClearFaults takes along what is left of the faults for single connections.
+func (w *weather) misbehaving(ctx context.Context, span time.Duration, f workossim.Fault) {
+	w.storm.troubles.during(string(f.Kind), settled, func() {
+		w.storm.upstream.Inject(f)
+		pass(ctx, span)
+		w.storm.upstream.ClearFaults()
+	})
+}
+
+// sortedKeys are the keys of a map in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
