@@ -171,7 +171,7 @@ func (s *storm) explain(name string) string {
 	versions := s.history.of(s.t, tokenKind, name)
 	for _, v := range versions[max(0, len(versions)-enough):] {
 		if v.token != nil {
-			lines = append(lines, fmt.Sprintf("%s status: %+v", v.at.UTC().Format("15:04:05.000"), readyOf(v.token)))
+			lines = append(lines, v.at.UTC().Format("15:04:05.000")+" status: "+inWords(v.token))
 		}
 	}
 	return strings.Join(lines, "\n")
@@ -223,7 +223,7 @@ func (c *citizen) wrong(t *testing.T, token *v1alpha1.PipesToken, secret *corev1
 	case kstatusOf(t, token) != status.CurrentStatus:
 		return "kstatus says " + string(kstatusOf(t, token))
 	case len(token.Status.Conditions) > 3: // Ready, Connected, ScopesGranted
-		return "a condition says that something is wrong"
+		return "a condition says that something is wrong: " + inWords(token)
 	case serialIn(c.connection, secret) <= 0:
 		return "its Secret does not hold its token"
 	case expired(expiryOf(secret), now):
@@ -232,6 +232,15 @@ func (c *citizen) wrong(t *testing.T, token *v1alpha1.PipesToken, secret *corev1
 		return "a refresh that was requested has not been made"
 	}
 	return ""
+}
+
+// inWords are the conditions of a PipesToken.
+func inWords(token *v1alpha1.PipesToken) string {
+	var words []string
+	for _, c := range token.Status.Conditions {
+		words = append(words, fmt.Sprintf("%s=%s %s since %s", c.Type, c.Status, c.Reason, c.LastTransitionTime.UTC().Format(time.TimeOnly)))
+	}
+	return strings.Join(words, ", ")
 }
 
 // expired says whether an instant, as the annotation has it, is over. Never is not.
