@@ -109,9 +109,7 @@ func (p *passes) observe() observation {
 		})
 	}
 	seen.secret = tokensecret.Observe(p.stored, p.token, seen.template)
-	seen.attempt = p.reconciler.recall(seen)
-	seen.standing = stillStanding(seen)
-	return seen
+	return seen.remembering(p.reconciler.recall(seen))
 }
 
 // environment grants all, or some, or is not there.

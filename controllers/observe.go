@@ -63,8 +63,7 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 	known := r.memory.newest(token, cached, now)
 	seen.unseen = cached == nil && known != nil
 	seen.secret = tokensecret.Observe(known, token, seen.template)
-	seen.attempt = r.recall(seen)
-	seen.standing = stillStanding(seen)
+	seen = seen.remembering(r.recall(seen))
 	freed := r.memory.wasFreed(token)
 	if known == nil && readyReason(token) == v1alpha1.SecretConflictReason {
 		// Only our own Secrets are cached. Whether the name is still taken takes a look, at the pace of a slow poll.
@@ -153,18 +152,25 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	return assumed
 }
 
-// stillStanding is the finding of the last try, unless it is doubtful, or the Secret holds a token that was obtained since: then a
-// status was not written, or another replica has had a later answer.
-func stillStanding(seen observation) finding {
-	found := seen.attempt.found
-	if seen.doubtful() {
-		return finding{}
+// remembering adds the last try to what is seen, as far as it still counts.
+func (seen observation) remembering(last attempt) observation {
+	seen.attempt = last
+	if seen.overtaken() {
+		seen.attempt.found, seen.attempt.connected = finding{}, connectedToken()
 	}
-	if traits[found.reason].withdraws && seen.secret.State == tokensecret.Intact &&
-		!seen.secret.Facts.ObtainedAt.Before(inSeconds(seen.attempt.at)) {
-		return finding{}
+	if !seen.doubtful() {
+		seen.standing = seen.attempt.found
 	}
-	return found
+	return seen
+}
+
+// overtaken says whether the Secret holds a token that was obtained after the last try: then another replica has had a later answer, or
+// a status was not written, and what that try found counts no more. Both instants are known to the second; within one, no token is
+// taken away.
+func (seen observation) overtaken() bool {
+	obtained, tried := seen.secret.Facts.ObtainedAt, inSeconds(seen.attempt.at)
+	return seen.secret.State == tokensecret.Intact && seen.attempt.found.present() &&
+		(obtained.After(tried) || obtained.Equal(tried) && traits[seen.attempt.found.reason].withdraws)
 }
 
 // doubtful says whether only a status tells that the token in the Secret has to go. Somebody may have forged that status, or restored

@@ -29,7 +29,8 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 	switch {
 	case done.answer.Sent && !done.dropped():
 		status.LastHandledRefreshRequest = refreshRequest(done.token)
-	case done.attempt.request != "":
+	case done.attempt.request != "" && done.attempt.request == refreshRequest(done.token):
+		// The status was not written. A request that is no longer the one on the object may be older than what the status tells.
 		status.LastHandledRefreshRequest = done.attempt.request
 	}
 	if done.secret.IsOurs() {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -113,5 +115,71 @@ func TestATemplateThatChangedBeforeACrashIsAppliedSoon(t *testing.T) {
 	w.operators[0].run(time.Minute)
 	if wrong := w.wrong(w.server.token(key)); wrong != "" {
 		t.Error(wrong)
+	}
+}
+
+// A leader that had been stopped past its lease worked on for a while, and wrote over the new leader's status what it had found before:
+// that renewal failed, and an older refresh request. Nothing woke the new leader, for whom nothing had changed.
+func TestAFormerLeaderLeavesTheStatusOfALaterTokenAlone(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key)
+	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, AlwaysFresh: true, Lifetime: 8 * time.Hour})
+	ask := func(value string) {
+		w.server.edit(tokens, key, func(object client.Object) {
+			object.SetAnnotations(map[string]string{v1alpha1.RefreshRequestedAtAnnotation: value})
+		})
+	}
+	former := w.operators[0]
+	former.drain()
+
+	w.clock.SetTime(start.Add(time.Minute))
+	w.workos.Inject(workossim.Fault{Kind: workossim.FaultRateLimited, RetryAfter: "30", Times: 1})
+	ask("first")
+	former.drain()
+	leader := newOperator(w, len(w.server.history))
+	w.operators = append(w.operators, leader)
+	w.clock.SetTime(start.Add(time.Minute + 10*time.Second))
+	ask("second")
+	leader.drain()
+	wanted := w.server.token(key).Status
+	if wanted.LastHandledRefreshRequest != "second" || !wanted.LastRefreshTime.Time.Equal(w.clock.Now()) {
+		t.Fatalf("the leader has got no token: %+v", wanted)
+	}
+
+	former.drain()
+	w.check()
+	if got := w.server.token(key).Status; !equality.Semantic.DeepEqual(got, wanted) {
+		t.Errorf("the status is\n%+v, and was\n%+v", got, wanted)
+	}
+}
+
+// With inactivePolicy Retain, a process that died between the token of a user who had connected again and its status left behind a
+// status that its successor completed to a contradiction: Ready, and not connected.
+func TestAfterACrashTheLaterTokenSaysThatTheUserIsConnected(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key)
+	w.server.edit(tokens, key, func(object client.Object) {
+		object.(*v1alpha1.PipesToken).Spec.InactivePolicy = v1alpha1.InactivePolicyRetain
+	})
+	id := workossim.ID{Slug: "github", UserID: "u1"}
+	w.workos.SetState(id, workossim.NotInstalled)
+	w.operators[0].drain()
+	before := w.server.token(key).Status
+
+	w.clock.SetTime(start.Add(time.Hour))
+	w.workos.Put(workossim.Connection{ID: id, Lifetime: 8 * time.Hour})
+	w.operators[0].drain()
+	w.operators[0].dead = true
+	w.server.edit(tokens, key, func(object client.Object) { object.(*v1alpha1.PipesToken).Status = before })
+	w.buryTheDead()
+	w.operators[0].drain()
+	w.check()
+	status := w.server.token(key).Status
+	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ReadyCondition) != meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConnectedCondition) {
+		t.Errorf("the status is %+v", status)
 	}
 }
