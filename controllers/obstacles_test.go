@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
@@ -280,8 +281,14 @@ var _ = Describe("The PipesEnvironment", func() {
 		"is missing": func() breakage {
 			return breakage{
 				reason: v1alpha1.EnvironmentNotFoundReason,
-				breaks: func() { Expect(user.Delete(w.ctx, w.environment())).To(Succeed()) },
-				mends:  func() { w.create(w.environment()) },
+				breaks: func() {
+					environment := w.environment()
+					Expect(user.Delete(w.ctx, environment)).To(Succeed())
+					Eventually(func() bool {
+						return apierrors.IsNotFound(w.operator.caches.Get(w.ctx, client.ObjectKeyFromObject(environment), environment))
+					}, soon, often).Should(BeTrue())
+				},
+				mends: func() { w.create(w.environment()) },
 			}
 		},
 		"has lost its key Secret": func() breakage {
@@ -346,11 +353,19 @@ var _ = Describe("The PipesEnvironment", func() {
 		}
 	}
 
+	// breakIt waits until the operator knows, but of a rejected key, which only a call tells.
+	breakIt := func(broken breakage) {
+		broken.breaks()
+		checkKey()
+		if broken.says != "" && broken.says != v1alpha1.APIKeyRejectedReason {
+			w.waitForEnvironment(broken.says)
+		}
+	}
+
 	for name, build := range breakages {
 		It("that "+name+" is told while there is no token, and forgiven", func() {
 			broken := build()
-			broken.breaks()
-			checkKey()
+			breakIt(broken)
 			token := w.token("alice")
 			w.connect(token)
 			w.settled(token, broken.reason)
@@ -371,11 +386,7 @@ var _ = Describe("The PipesEnvironment", func() {
 			broken := build()
 			token := w.synced("alice")
 			before := w.secret(token)
-			broken.breaks()
-			checkKey()
-			if broken.says != "" && broken.says != v1alpha1.APIKeyRejectedReason {
-				w.waitForEnvironment(broken.says)
-			}
+			breakIt(broken)
 			w.timeline.advance(token.Status.RenewalTime.Sub(w.clock.Now()) + time.Second)
 			Eventually(func() []string { return conditionsOf(w.reload(token)) }, soon, often).Should(
 				ContainElements("Ready=True/TokenSynced", "RenewalFailed=True/"+broken.reason))

@@ -255,6 +255,8 @@ type operator struct {
 	stop     func()
 	requests *requests
 	watchdog *controllers.Watchdog
+	// caches are what it sees.
+	caches client.Reader
 }
 
 // start starts the operator, as cmd/pipes-operator does, but for the clock.
@@ -311,7 +313,7 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 		defer GinkgoRecover()
 		Expect(manager.Start(ctx)).To(Succeed())
 	})
-	w.operator = &operator{requests: requests, watchdog: tokens.Watchdog, stop: sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })}
+	w.operator = &operator{requests: requests, watchdog: tokens.Watchdog, caches: manager.GetCache(), stop: sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })}
 	DeferCleanup(w.operator.stop)
 }
 
