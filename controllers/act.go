@@ -156,7 +156,7 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
 	if done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain {
 		return
 	}
-	if done.unfinished = r.takeAway(ctx, done); isRefusal(done.unfinished) || errors.Is(done.unfinished, errHeld) {
+	if done.unfinished = r.takeAway(ctx, done); isRefusal(done.unfinished) {
 		done.finding.message += stillThere + printable(done.unfinished.Error())
 	}
 }
@@ -174,19 +174,22 @@ func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) erro
 			return fmt.Errorf("clearing Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
 		}
 	}
-	switch {
-	case !done.secret.IsOurs():
-		return nil
-	case done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyDelete:
-		return r.remove(ctx, done)
-	case done.secret.State == tokensecret.Empty:
+	if !done.secret.IsOurs() {
 		return nil
 	}
-	err := r.clear(ctx, done)
-	if apierrors.IsInvalid(err) {
-		return r.remove(ctx, done) // An immutable Secret cannot be cleared, and its token has to go all the same.
+	remove := done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyDelete
+	// A Secret with finalizers stays until they are gone, and so it is cleared before it is deleted.
+	if done.secret.State != tokensecret.Empty && (!remove || len(done.secret.Meta.Finalizers) > 0) {
+		err := r.clear(ctx, done)
+		if err != nil && !apierrors.IsInvalid(err) {
+			return err
+		}
+		remove = remove || err != nil // An immutable Secret cannot be cleared, and its token has to go all the same.
 	}
-	return err
+	if !remove {
+		return nil
+	}
+	return r.remove(ctx, done)
 }
 
 func (r *PipesTokenReconciler) clear(ctx context.Context, done *outcome) error {
@@ -203,13 +206,8 @@ func (r *PipesTokenReconciler) clear(ctx context.Context, done *outcome) error {
 // errHeld: a Secret that can neither be changed nor be deleted.
 var errHeld = errors.New("it is immutable, and a finalizer keeps it from being deleted")
 
-// remove deletes the Secret. One with finalizers stays until they are gone, and so it is cleared first.
+// remove deletes the Secret, unless it only waits for its finalizers.
 func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error {
-	if len(done.secret.Meta.Finalizers) > 0 && done.secret.State != tokensecret.Empty {
-		if err := r.clear(ctx, done); err != nil && !apierrors.IsInvalid(err) {
-			return err
-		}
-	}
 	left := done.secret.Meta
 	if left.DeletionTimestamp == nil {
 		var err error
@@ -251,7 +249,7 @@ func (r *PipesTokenReconciler) patch(ctx context.Context, done *outcome, patch [
 
 // isRefusal says whether the API server will refuse the same write again: a quota, an admission policy, an immutable Secret.
 func isRefusal(err error) bool {
-	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||
+	return errors.Is(err, errHeld) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||
 		apierrors.IsRequestEntityTooLargeError(err) || apierrors.IsMethodNotSupported(err)
 }
 

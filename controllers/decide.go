@@ -137,29 +137,40 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 	case seen.standing.present():
 		return "the last try failed", seen.attempt.notBefore
 	case seen.doubtful():
-		return "the Secret holds a token that the status knows nothing of", seen.attempt.notBefore
-	}
-	switch seen.secret.State {
-	case tokensecret.Absent:
-		return "there is no Secret", time.Time{}
-	case tokensecret.Orphaned:
-		return "the Secret was orphaned", time.Time{}
-	case tokensecret.Empty:
-		return "the Secret holds no token", time.Time{}
-	case tokensecret.Altered:
-		return "the Secret was altered", time.Time{}
-	case tokensecret.Intact, tokensecret.Foreign:
-	}
-	switch {
-	case seen.templateChanged():
-		return "the template has changed", time.Time{}
-	case seen.clockWasAhead():
-		return "the clock was ahead when the token was obtained", time.Time{}
+		return seen.flaw(), seen.attempt.notBefore
+	case seen.flaw() != "":
+		return seen.flaw(), time.Time{}
 	}
 	if due := seen.nextDue(); !seen.now.Before(due) {
 		return "renewal is due", latest(due, seen.attempt.notBefore)
 	}
 	return "", time.Time{}
+}
+
+// flaw is what is wrong with the Secret that a fetch would mend, without waiting for renewal; empty when nothing is.
+func (seen observation) flaw() string {
+	if seen.doubtful() {
+		return "the Secret holds a token that the status knows nothing of"
+	}
+	switch seen.secret.State {
+	case tokensecret.Absent:
+		return "there is no Secret"
+	case tokensecret.Orphaned:
+		return "the Secret was orphaned"
+	case tokensecret.Empty:
+		return "the Secret holds no token"
+	case tokensecret.Altered:
+		return "the Secret was altered"
+	case tokensecret.Intact, tokensecret.Foreign:
+	}
+	switch {
+	case seen.template != nil && seen.secret.Facts.TemplateHash != seen.template.Hash():
+		return "the template has changed"
+	case seen.clockWasAhead():
+		return "the clock was ahead when the token was obtained"
+	default:
+		return ""
+	}
 }
 
 // notBefore is the earliest time of the next try. What a change may have mended does not wait: the environment's new client, or
@@ -180,11 +191,6 @@ func (seen observation) nextDue() time.Time {
 		return renewal.NextRefresh(token, latest(seen.attempt.at, token.Obtained), refreshInterval(seen.token))
 	}
 	return renewal.Time(token, renewBefore(seen.token))
-}
-
-// templateChanged says whether the Secret was written with another template.
-func (seen observation) templateChanged() bool {
-	return seen.template != nil && seen.secret.Facts.TemplateHash != seen.template.Hash()
 }
 
 // clockWasAhead says whether the Secret was written by a clock that was ahead: when to renew cannot be told from what it says then.

@@ -125,8 +125,7 @@ func nextTry(done outcome) time.Time {
 		return done.attempt.notBefore
 	case done.token.Spec.Suspend, done.finding.present() && !trait.asked:
 		return time.Time{}
-	case done.finding.present(), done.secret.State != tokensecret.Intact, done.refreshRequested(), done.doubtful(),
-		done.templateChanged(), done.clockWasAhead():
+	case done.finding.present(), done.refreshRequested(), done.flaw() != "":
 		return latest(done.attempt.notBefore, done.now)
 	default:
 		return latest(done.nextDue(), done.attempt.notBefore)

@@ -145,13 +145,10 @@ func Wait(now time.Time, instants ...time.Time) time.Duration {
 }
 
 // Spread is when to catch up with a renewal that has been due for a while, for whatever reason nobody was there: within half a
-// minute, or half of what is left of the token's life if that is less, so that not everybody catches up at once. A zero expires bounds nothing.
+// minute, or half of what is left of the token's life if that is less, so that not everybody catches up at once.
 func Spread(now, expires time.Time, seed string) time.Time {
 	const longest = 30 * time.Second
-	within := longest
-	if !expires.IsZero() {
-		within = max(0, min(longest, expires.Sub(now)/2))
-	}
+	within := max(0, min(longest, expires.Sub(now)/2))
 	return now.Add(time.Duration(draw(seed, 1) * float64(within)).Truncate(time.Second))
 }
 
