@@ -14,6 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/canary"
 )
 
 var _ = Describe("Metrics", func() {
@@ -46,7 +47,7 @@ var _ = Describe("Metrics", func() {
 		token := get[v1alpha1.PipesToken]("pipestoken", "token", "--namespace="+namespace)
 		value := fmt.Sprintf(`pipes_operator_token_expiration_timestamp_seconds{name="token",namespace=%q} %g`, namespace, float64(token.Status.ExpirationTime.Unix()))
 		Expect(metrics).To(ContainSubstring(value + "\n"))
-		for _, secret := range slices.Concat(canaryForms, []string{c.UserID, c.OrganizationID}) {
+		for _, secret := range slices.Concat(canary.Forms, []string{c.UserID, c.OrganizationID}) {
 			Expect(strings.Contains(metrics, secret)).To(BeFalse(), "metrics have %q in them", secret)
 		}
 	})

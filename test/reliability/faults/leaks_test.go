@@ -4,8 +4,6 @@ package faults_test
 
 import (
 	"bufio"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,32 +12,8 @@ import (
 	"strings"
 
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/canary"
 )
-
-// canary is part of every token, every API key and every stranger's data.
-const canary = "canary"
-
-// leakForms are the canary as it may be found: as it is, in hex, and in base64, where it may begin at any of three bits.
-var leakForms = func() []string {
-	forms := []string{canary, hex.EncodeToString([]byte(canary))}
-	for shift := range 3 {
-		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + canary))
-		// The first characters are those of what stands before it, and the last those of what comes after.
-		skip := []int{0, 2, 3}[shift]
-		forms = append(forms, encoded[skip:len(encoded)-2])
-	}
-	return forms
-}()
-
-// leaks says whether a text has a canary in it.
-func leaks(text string) bool {
-	for _, form := range leakForms {
-		if strings.Contains(text, form) {
-			return true
-		}
-	}
-	return false
-}
 
 // alarms are what must not stand in a log of a program that was built with the race detector.
 var alarms = []string{"DATA RACE", "panic:", "Observed a panic", "fatal error:"}
@@ -54,7 +28,7 @@ func judgeLog(file string) (leaked, alarming []string, err error) {
 	lines := bufio.NewReader(log)
 	for {
 		line, err := lines.ReadString('\n')
-		if leaks(line) {
+		if canary.Find(line) != "" {
 			leaked = append(leaked, line)
 		}
 		for _, alarm := range alarms {
@@ -86,7 +60,7 @@ func leaksStored(versions []version) (leaked []string) {
 			public = v.event
 		}
 		text, err := json.Marshal(public)
-		if err != nil || leaks(string(text)) {
+		if err != nil || canary.Find(string(text)) != "" {
 			leaked = append(leaked, fmt.Sprintf("%s %s at revision %d", v.kind, v.name, v.revision))
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // secondKey is the API key that takes the place of the first in a spell, and the other way round in the next.
@@ -91,14 +92,14 @@ func (p *people) must(err error) {
 }
 
 func (p *people) environment() *v1alpha1.PipesEnvironment {
-	return &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: sharedEnvironment}}
+	return &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: sharedEnvironment}}
 }
 
 // rotateKey is what the documentation says to do: both keys are good for more than a minute.
 func (p *people) rotateKey() {
 	p.storm.note("API key replaced")
 	p.storm.upstream.SetAPIKeys(apiKey, secondKey)
-	p.must(p.change(keySecretIn(systemNamespace), func(object client.Object) {
+	p.must(p.change(keySecretIn(shipped.Namespace), func(object client.Object) {
 		object.(*corev1.Secret).Data[keyEntry] = []byte(p.freshKey)
 	}))
 	<-time.After(75 * time.Second)

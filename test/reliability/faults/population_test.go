@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 const (
@@ -65,7 +66,7 @@ func population() []*citizen {
 			c.spec.RenewBefore = &metav1.Duration{Duration: 3 * time.Minute}
 		}
 		if i%10 == 9 {
-			c.spec.EnvironmentRef = &v1alpha1.EnvironmentReference{Name: sharedEnvironment, Namespace: systemNamespace}
+			c.spec.EnvironmentRef = &v1alpha1.EnvironmentReference{Name: sharedEnvironment, Namespace: shipped.Namespace}
 		}
 		c.connect(i)
 		c.beset(i)
@@ -129,9 +130,9 @@ func (s *site) settle(t *testing.T, workos *wire, citizens []*citizen) {
 			s.bringStranger(t, spaces[i], fmt.Sprintf("strangers-%d", j))
 		}
 	}
-	create(keySecretIn(systemNamespace))
+	create(keySecretIn(shipped.Namespace))
 	for _, name := range []string{"default", sharedEnvironment} {
-		environment := pipesEnvironment(workos, systemNamespace, name, spaces...)
+		environment := pipesEnvironment(workos, shipped.Namespace, name, spaces...)
 		environment.Spec.RequestsPerMinute = limit
 		create(environment)
 	}

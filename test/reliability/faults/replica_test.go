@@ -16,6 +16,8 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // replica is one replica of the operator: a process of its own, built with the race detector, with the rights of its service
@@ -45,7 +47,7 @@ func (s *site) newReplica(t *testing.T, name string, workos *wire, flags ...stri
 	config := clientcmdapi.NewConfig()
 	config.Clusters["tests"] = &clientcmdapi.Cluster{Server: "https://" + r.wire.address(), CertificateAuthorityData: r.door.certificate()}
 	config.AuthInfos["operator"] = &clientcmdapi.AuthInfo{Token: s.operatorToken}
-	config.Contexts["tests"] = &clientcmdapi.Context{Cluster: "tests", AuthInfo: "operator", Namespace: systemNamespace}
+	config.Contexts["tests"] = &clientcmdapi.Context{Cluster: "tests", AuthInfo: "operator", Namespace: shipped.Namespace}
 	config.CurrentContext = "tests"
 	kubeconfig := s.plane.path(name + ".kubeconfig")
 	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {

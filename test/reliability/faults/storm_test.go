@@ -18,6 +18,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // seedEnvironment names the variable that has a storm come again: the same faults, in the same order. When they meet the operator
@@ -90,7 +91,7 @@ func newStorm(t *testing.T) *storm {
 	s.workos = layWire(t, "to WorkOS", s.upstream.address)
 	s.plane.collectGarbage(t)
 	s.settle(t, s.workos, s.citizens)
-	flags := append(electing("storm"), "--default-environment="+systemNamespace+"/default", "--kube-api-qps=200", "--kube-api-burst=200")
+	flags := append(electing("storm"), "--default-environment="+shipped.Namespace+"/default", "--kube-api-qps=200", "--kube-api-burst=200")
 	s.fleet, _ = runFleet(t, s.troubles, s.newReplica(t, "storm-a", s.workos, flags...), s.newReplica(t, "storm-b", s.workos, flags...))
 	return s
 }

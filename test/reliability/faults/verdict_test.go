@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/canary"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // judge holds everything that was stored, called and said against what is promised, and keeps the figures.
@@ -150,7 +152,7 @@ func (s *storm) judgeCalls(versions []version, calls []workossim.Request, end ti
 				own = append(own, c)
 			}
 		}
-		for _, b := range bursts(own, limit, reigns(versions, systemNamespace+"/storm", end), wires) {
+		for _, b := range bursts(own, limit, reigns(versions, shipped.Namespace+"/storm", end), wires) {
 			if b.plain {
 				most = max(most, b.calls)
 			} else {
@@ -195,7 +197,7 @@ func (s *storm) oldestOverdue() time.Duration {
 		s.t.Errorf("reading the metrics: %v", err)
 		return 0
 	}
-	if leaks(text) {
+	if canary.Find(text) != "" {
 		s.t.Error("there is a token or an API key in the metrics")
 	}
 	for line := range strings.Lines(text) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // takeover bounds how long it takes until another replica works in place of a leader that is lost without a farewell: 15 seconds
@@ -18,7 +20,7 @@ const takeover = 45 * time.Second
 
 // electing are the flags of replicas of which one works.
 func electing(id string) []string {
-	return []string{"--leader-elect", "--leader-election-id=" + id, "--leader-election-namespace=" + systemNamespace}
+	return []string{"--leader-elect", "--leader-election-id=" + id, "--leader-election-namespace=" + shipped.Namespace}
 }
 
 // testZombies stops the leader for longer than its Lease, and has it go on when another one has long taken its place: once in

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/canary"
 )
 
 var (
@@ -192,12 +193,13 @@ func (w *world) noteTurn(o *operator, controller string, request reconcile.Reque
 	}
 }
 
-var canary = regexp.MustCompile(`canary_\w+`)
+// tokenPattern fits the tokens of the simulator, and what strangers write.
+var tokenPattern = regexp.MustCompile(`canary_\w+`)
 
 // expectNoCanary: every token and every API key has "canary" in it.
 func (w *world) expectNoCanary(where, text string) {
-	if strings.Contains(text, "canary") {
-		w.violatedf("%s tells a secret: %s", where, text)
+	if found := canary.Find(text); found != "" {
+		w.violatedf("%s tells a secret: %s", where, found)
 	}
 }
 
@@ -208,7 +210,7 @@ func tokensIn(secret *corev1.Secret) []string {
 		return nil
 	}
 	for _, value := range secret.Data {
-		for _, token := range canary.FindAllString(string(value), -1) {
+		for _, token := range tokenPattern.FindAllString(string(value), -1) {
 			if !strings.HasPrefix(token, "canary_stranger") && !slices.Contains(found, token) {
 				found = append(found, token)
 			}

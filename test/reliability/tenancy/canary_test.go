@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/canary"
 )
 
 // Every token of the simulator, every API key and every Secret of this suite has "canary" in its value. Whatever the operator says,
@@ -29,23 +29,10 @@ var (
 	leaks atomic.Int32
 )
 
-// canaryForms are the canary as it is, in base64 at each of its three alignments, and in hex as in dumps of bodies.
-var canaryForms = []string{"canary", "Y2FuYXJ5", "NhbmFye", "jYW5hcn", "63 61 6e 61 72 79", "63616e617279"}
-
-// canaryIn is the surroundings of the first canary in a text; empty when there is none.
-func canaryIn(text string) string {
-	for _, form := range canaryForms {
-		if at := strings.Index(text, form); at >= 0 {
-			return text[max(at-200, 0):min(at+60, len(text))]
-		}
-	}
-	return ""
-}
-
 func expectNoCanary(where, text string) {
 	GinkgoHelper()
 	Expect(text).NotTo(BeEmpty(), where)
-	found := canaryIn(text)
+	found := canary.Find(text)
 	if found != "" {
 		leaks.Add(1)
 	}
@@ -92,7 +79,7 @@ func (t *transcript) gather(registry prometheus.Gatherer) {
 // Write takes one entry of the log.
 func (t *transcript) Write(p []byte) (int, error) {
 	entry := string(p)
-	found := canaryIn(entry)
+	found := canary.Find(entry)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.entries++

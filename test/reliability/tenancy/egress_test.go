@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // ownEnvironment is a PipesEnvironment of the tenant's own with this base URL. Its API key is there and may be read, so that nothing
@@ -37,10 +38,10 @@ func (w *world) letKeysBeRead() {
 	GinkgoHelper()
 	w.must(&rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "api-key-reader"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: namePrefix + "api-key-reader"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: systemNamespace, Name: serviceAccount}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: shipped.NamePrefix + "api-key-reader"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: shipped.Namespace, Name: shipped.ServiceAccount}},
 	})
-	waitUntilAllowed(w.ctx, operatorUser, w.namespace, "get", "", "secrets")
+	waitUntilAllowed(w.ctx, shipped.User, w.namespace, "get", "", "secrets")
 }
 
 const ownToken = `{environmentRef: {name: own, namespace: null}}`

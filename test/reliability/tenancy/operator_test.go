@@ -20,6 +20,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/controllers"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 const (
@@ -45,9 +46,9 @@ type process struct {
 // config/default, but for the clock and for what it can reach in the network.
 func (p *process) start() {
 	GinkgoHelper()
-	waitUntilAllowed(context.Background(), operatorUser, systemNamespace, "get", "", "secrets")
-	waitUntilAllowed(context.Background(), operatorUser, "", "watch", "pipes.workos.com", "pipestokens")
-	manager, err := ctrl.NewManager(actingAs(operatorUser, "system:serviceaccounts", "system:serviceaccounts:"+systemNamespace), ctrl.Options{
+	waitUntilAllowed(context.Background(), shipped.User, shipped.Namespace, "get", "", "secrets")
+	waitUntilAllowed(context.Background(), shipped.User, "", "watch", "pipes.workos.com", "pipestokens")
+	manager, err := ctrl.NewManager(actingAs(shipped.User, "system:serviceaccounts", "system:serviceaccounts:"+shipped.Namespace), ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache:   cache.Options{ByObject: controllers.CacheByObject(nil), ReaderFailOnMissingInformer: true},
@@ -67,7 +68,7 @@ func (p *process) start() {
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: metrics,
-		DefaultEnvironment: types.NamespacedName{Namespace: systemNamespace, Name: "default"},
+		DefaultEnvironment: types.NamespacedName{Namespace: shipped.Namespace, Name: "default"},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(tokens.SetupWithManager(ctx, manager, queues.options())).To(Succeed())

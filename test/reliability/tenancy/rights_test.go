@@ -3,12 +3,7 @@
 package tenancy_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
-	"os"
-	"path/filepath"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -16,74 +11,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-)
 
-// As config/default names things.
-const (
-	systemNamespace = "pipes-system"
-	namePrefix      = "pipes-operator-"
-	serviceAccount  = namePrefix + "manager"
-	operatorUser    = "system:serviceaccount:" + systemNamespace + ":" + serviceAccount
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // install gives the operator and the users of the cluster the rights that config/default gives them, from its own files.
 func install() {
 	GinkgoHelper()
 	ctx := context.Background()
-	createNamespace(systemNamespace)
+	createNamespace(shipped.Namespace)
 	for _, folder := range []string{"rbac", "user-roles"} {
-		for _, object := range shipped(folder) {
+		objects, err := shipped.Folder(folder)
+		Expect(err).NotTo(HaveOccurred())
+		for _, object := range objects {
 			Expect(root.Create(ctx, object)).To(Succeed(), "%s %s", object.GetKind(), object.GetName())
 		}
 	}
 	aggregate(ctx)
-}
-
-// shipped are the objects of a folder of config/, with the names and the namespace that config/default gives them.
-func shipped(folder string) []*unstructured.Unstructured {
-	GinkgoHelper()
-	files, err := filepath.Glob(inConfig(folder, "*.yaml"))
-	Expect(err).NotTo(HaveOccurred())
-	var objects []*unstructured.Unstructured
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		Expect(err).NotTo(HaveOccurred())
-		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
-		for {
-			object := &unstructured.Unstructured{}
-			err := decoder.Decode(object)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			Expect(err).NotTo(HaveOccurred(), file)
-			if object.GetKind() != "Kustomization" {
-				objects = append(objects, named(object))
-			}
-		}
-	}
-	Expect(objects).NotTo(BeEmpty(), folder)
-	return objects
-}
-
-func named(object *unstructured.Unstructured) *unstructured.Unstructured {
-	object.SetName(namePrefix + object.GetName())
-	if object.GetNamespace() != "" {
-		object.SetNamespace(systemNamespace)
-	}
-	if role, ok := object.Object["roleRef"].(map[string]any); ok {
-		role["name"] = namePrefix + role["name"].(string)
-	}
-	if subjects, ok := object.Object["subjects"].([]any); ok {
-		for _, subject := range subjects {
-			subject := subject.(map[string]any)
-			subject["name"], subject["namespace"] = namePrefix+subject["name"].(string), systemNamespace
-		}
-	}
-	return object
 }
 
 // aggregate merges roles into the built-in ones by their labels, which elsewhere the controller manager does.

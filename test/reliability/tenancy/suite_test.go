@@ -8,7 +8,6 @@ package tenancy_test
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -28,6 +27,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // What all attacks share: one cluster, one network, and one operator.
@@ -67,7 +67,7 @@ var _ = BeforeSuite(func() {
 	klog.SetLogger(logger)
 	DeferCleanup(func() { ctrl.SetLogger(logr.Discard()) })
 
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{inConfig("crd", "bases")}, ErrorIfCRDPathMissing: true}
+	environment := &envtest.Environment{CRDDirectoryPaths: []string{shipped.Path("crd", "bases")}, ErrorIfCRDPathMissing: true}
 	// A list that follows a write waits for the watch cache, a tenth of a second each time; without the cache it does not.
 	environment.ControlPlane.GetAPIServer().Configure().Set("watch-cache", "false")
 	var err error
@@ -93,14 +93,9 @@ var _ = AfterSuite(func() {
 	}
 	operator.stop()
 	said.expectNoCanary()
-	expectNoCanaryIn(context.Background(), systemNamespace)
+	expectNoCanaryIn(context.Background(), shipped.Namespace)
 	expectNoCanaryIn(context.Background(), neighbour)
 })
-
-// inConfig is a path in config/.
-func inConfig(path ...string) string {
-	return filepath.Join(append([]string{"..", "..", "..", "config"}, path...)...)
-}
 
 // attack is a line of a table: the threat that it belongs to, and what is done.
 func attack(threat, name string, parameters ...any) TableEntry {

@@ -10,12 +10,13 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // withdraw takes the tenant's grant away, and waits until the operator has said so of the PipesToken.
 func (w *world) withdraw() {
 	GinkgoHelper()
-	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: w.environment}}
+	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: w.environment}}
 	Expect(w.edit(root, environment, func() { environment.Spec.Grants = nil })).To(Succeed())
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 const (
@@ -38,10 +39,10 @@ func settleIn() {
 	GinkgoHelper()
 	w := &world{ctx: context.Background(), namespace: neighbour}
 	createNamespace(neighbour)
-	w.must(newSecret(systemNamespace, "workos-api-key", map[string]string{"api-key": apiKey}))
-	w.must(newSecret(systemNamespace, "flood-api-key", map[string]string{"api-key": floodKey}))
+	w.must(newSecret(shipped.Namespace, "workos-api-key", map[string]string{"api-key": apiKey}))
+	w.must(newSecret(shipped.Namespace, "flood-api-key", map[string]string{"api-key": floodKey}))
 	w.must(newSecret(neighbour, "workos-api-key", map[string]string{"api-key": apiKey}))
-	w.must(newEnvironment(systemNamespace, "default", `{grants: [{namespaces: {names: [neighbour]}}]}`))
+	w.must(newEnvironment(shipped.Namespace, "default", `{grants: [{namespaces: {names: [neighbour]}}]}`))
 	w.must(newEnvironment(neighbour, private, `{}`))
 	network.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "user_victim"}, Lifetime: 10000 * time.Hour})
 	token := w.pipesToken(victim, `{userID: user_victim, environmentRef: null}`)
@@ -79,7 +80,7 @@ func makeWorld(grants string) *world {
 	w := &world{ctx: context.Background(), namespace: name, environment: name}
 	createNamespace(name)
 	w.editor, w.admin = userWith(w.ctx, "edit", name), userWith(w.ctx, "admin", name)
-	environment := newEnvironment(systemNamespace, w.environment, strings.ReplaceAll(grants, "TENANT", name))
+	environment := newEnvironment(shipped.Namespace, w.environment, strings.ReplaceAll(grants, "TENANT", name))
 	w.must(environment)
 	w.expectReady(environment, v1alpha1.AvailableReason, "")
 	queues.settle()
@@ -99,7 +100,7 @@ func (w *world) end() {
 	for _, object := range []client.Object{&v1alpha1.PipesToken{}, &v1alpha1.PipesEnvironment{}} {
 		Expect(root.DeleteAllOf(w.ctx, object, client.InNamespace(w.namespace))).To(Succeed())
 	}
-	Expect(root.Delete(w.ctx, newEnvironment(systemNamespace, w.environment, `{}`))).To(Succeed())
+	Expect(root.Delete(w.ctx, newEnvironment(shipped.Namespace, w.environment, `{}`))).To(Succeed())
 	queues.settle()
 }
 
@@ -113,7 +114,7 @@ func (w *world) must(object client.Object) {
 func (w *world) pipesToken(name, changes string) *unstructured.Unstructured {
 	GinkgoHelper()
 	return object("PipesToken", w.namespace, name, fmt.Sprintf(`{slug: github, userID: %s, environmentRef: {name: %q, namespace: %s}}`,
-		granted, w.environment, systemNamespace), changes)
+		granted, w.environment, shipped.Namespace), changes)
 }
 
 // newEnvironment is one with the API key of its namespace.

@@ -1,0 +1,90 @@
+// Package shipped reads the manifests of config/ as config/default installs them: with its names and its namespace. A control plane
+// without nodes has no use for more than the rights.
+package shipped
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// As config/default names things.
+const (
+	Namespace      = "pipes-system"
+	NamePrefix     = "pipes-operator-"
+	ServiceAccount = NamePrefix + "manager"
+	// User is who the operator is to the API server.
+	User = "system:serviceaccount:" + Namespace + ":" + ServiceAccount
+)
+
+// Path is a path in config/, from a package two folders below test/.
+func Path(path ...string) string {
+	return filepath.Join(append([]string{"..", "..", "..", "config"}, path...)...)
+}
+
+// Folder returns the objects of all files of a folder of config/. That there are none is an error.
+func Folder(name string) ([]*unstructured.Unstructured, error) {
+	files, err := filepath.Glob(Path(name, "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	var objects []*unstructured.Unstructured
+	for _, file := range files {
+		found, err := File(file)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, found...)
+	}
+	if len(objects) == 0 {
+		return nil, fmt.Errorf("there are no objects in config/%s", name)
+	}
+	return objects, nil
+}
+
+// File returns the objects of one file. Kustomizations are none.
+func File(path string) ([]*unstructured.Unstructured, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(object)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+		if object.GetKind() != "Kustomization" {
+			objects = append(objects, installed(object))
+		}
+	}
+}
+
+// installed gives an object, and what it refers to, the names of config/default.
+func installed(object *unstructured.Unstructured) *unstructured.Unstructured {
+	object.SetName(NamePrefix + object.GetName())
+	if object.GetNamespace() != "" {
+		object.SetNamespace(Namespace)
+	}
+	if role, ok := object.Object["roleRef"].(map[string]any); ok {
+		role["name"] = NamePrefix + role["name"].(string)
+	}
+	if subjects, ok := object.Object["subjects"].([]any); ok {
+		for _, subject := range subjects {
+			subject := subject.(map[string]any)
+			subject["name"], subject["namespace"] = NamePrefix+subject["name"].(string), Namespace
+		}
+	}
+	return object
+}
