@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pipes-operator/pipes-operator/hack/internal/process"
+	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
 // node is the cluster from within: it runs in the cluster's namespaces.

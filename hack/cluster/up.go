@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pipes-operator/pipes-operator/hack/internal/process"
+	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 	"os/exec"
 	"syscall"
 
-	"github.com/pipes-operator/pipes-operator/hack/internal/process"
+	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
 // build is a run of go build, with all the compilers that it runs.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pipes-operator/pipes-operator/hack/internal/process"
+	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
 // demo is all that is running.

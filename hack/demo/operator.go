@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pipes-operator/pipes-operator/hack/internal/process"
+	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
 const (

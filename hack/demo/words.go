@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/pipes-operator/pipes-operator/hack/internal/process"
+	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
 // greet says how to type along.
