@@ -50,8 +50,7 @@ step "model, with the race detector" model "$raced" -race
 if ((full)); then step "mutants" suite mutants; fi
 step "tenancy" suite tenancy -race
 step "fuzzing" env FUZZTIME=$fuzz hack/fuzz.sh
-# Not in CI yet: its storm takes a machine of its own to be fair, and had one finding too many on one that was shared.
-if ((full)); then step "faults" suite faults -race; fi
+step "faults" suite faults -race
 
 arguments=(--from "$figures")
 if ((full)); then
