@@ -176,7 +176,8 @@ func (seen observation) overtaken() bool {
 // doubtful says whether only a status tells that the token in the Secret has to go. Somebody may have forged that status, or restored
 // the Secret; a status alone takes no token away, and WorkOS knows which of the two is right.
 func (seen observation) doubtful() bool {
-	return seen.attempt.hearsay && traits[seen.attempt.found.reason].withdraws && seen.secret.HoldsValidToken(seen.now) &&
+	mayHold := seen.secret.HoldsValidToken(seen.now) || seen.secret.State == tokensecret.Altered
+	return seen.attempt.hearsay && traits[seen.attempt.found.reason].withdraws && mayHold &&
 		seen.token.Spec.InactivePolicy != v1alpha1.InactivePolicyRetain
 }
 

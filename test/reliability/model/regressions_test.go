@@ -183,3 +183,27 @@ func TestAfterACrashTheLaterTokenSaysThatTheUserIsConnected(t *testing.T) {
 		t.Errorf("the status is %+v", status)
 	}
 }
+
+// Somebody had added a key to the Secret, and a status had been forged or restored that said NotInstalled: a process that had just
+// started took the token away, because a Secret that is altered counted as one without a token.
+func TestAStatusTakesNoAlteredTokenAway(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key)
+	w.operators[0].drain()
+	w.operators[0].dead = true
+	w.editSecret(key, "kubectl", strangerEdits["data, same value"])
+	w.server.edit(tokens, key, func(object client.Object) {
+		object.(*v1alpha1.PipesToken).Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ReadyCondition, Status: metav1.ConditionFalse, Reason: v1alpha1.NotInstalledReason,
+			LastTransitionTime: metav1.NewTime(start),
+		}}
+	})
+	w.buryTheDead()
+	w.operators[0].run(time.Minute)
+	w.check()
+	if wrong := w.wrong(w.server.token(key)); wrong != "" {
+		t.Error(wrong)
+	}
+}
