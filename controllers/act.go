@@ -76,7 +76,10 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 	r.Metrics.Asked(done.answer, seen.now.Sub(decided.due), !decided.due.IsZero())
 	r.Connections.heard(seen.environment, version, done.answer.Outcome)
 
-	judged := judge(seen, done.answer)
+	if decided.cause == renewalIsDue && done.answer.Outcome == workos.OutcomeToken {
+		done.habit = r.habits.learn(seen, done.answer.Token)
+	}
+	judged := judge(done.observation, done.answer)
 	done.finding = judged.finding
 	switch {
 	case judged.write:

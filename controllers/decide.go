@@ -124,6 +124,9 @@ func templateBroken(seen observation) finding {
 	return finding{v1alpha1.InvalidTemplateReason, printable(fmt.Sprintf("Cannot use the template, mend it: %v", seen.templateErr))}
 }
 
+// renewalIsDue is the cause of a fetch for which nothing but time has been the reason.
+const renewalIsDue = "renewal is due"
+
 // fetchCause says why to ask WorkOS now, and since when that has been due; empty when there is no cause, or when it is too
 // early to try again.
 func fetchCause(seen observation) (cause string, due time.Time) {
@@ -142,7 +145,7 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 		return seen.flaw(), time.Time{}
 	}
 	if due := seen.nextDue(); !seen.now.Before(due) {
-		return "renewal is due", latest(due, seen.attempt.notBefore)
+		return renewalIsDue, latest(due, seen.attempt.notBefore)
 	}
 	return "", time.Time{}
 }
@@ -203,6 +206,7 @@ func (seen observation) clockWasAhead() bool {
 func renewalToken(seen observation) renewal.Token {
 	return renewal.Token{
 		Obtained: seen.secret.Facts.ObtainedAt, Expires: seen.secret.Facts.ExpiresAt, Seed: string(seen.token.UID),
+		Lead: seen.secret.Facts.UpstreamLead,
 	}
 }
 

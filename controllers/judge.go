@@ -39,8 +39,11 @@ func judgeToken(seen observation, token workos.Token) verdict {
 		Scopes:        token.Scopes,
 		MissingScopes: token.MissingScopes,
 	}
+	if lead, known := seen.habit.Lead(); known {
+		facts.UpstreamLead = &lead
+	}
 	if !token.ExpiresAt.IsZero() {
-		facts.ExpiresAt = inSeconds(token.ExpiresAt)
+		facts.ExpiresAt = token.ExpiresAt
 		if !facts.ExpiresAt.After(seen.now) {
 			return verdict{finding: finding{v1alpha1.TokenExpiredReason,
 				"WorkOS returns a token that has expired: it may be about to refresh it; if this lasts, compare the clocks and have the user connect again"}}

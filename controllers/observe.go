@@ -33,6 +33,9 @@ type observation struct {
 	client  uint64
 	granted bool
 
+	// habit is what has been learned of how early WorkOS hands out the next token for this slug.
+	habit renewal.Habit
+
 	secret tokensecret.Secret
 	// unseen: the Secret is known from our own write alone; the cache does not show it.
 	unseen bool
@@ -63,6 +66,7 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 	known := r.memory.newest(token, cached, now)
 	seen.unseen = cached == nil && known != nil
 	seen.secret = tokensecret.Observe(known, token, seen.template)
+	seen.habit = r.habits.recall(habitOf(seen), seen.secret.Facts)
 	seen = seen.remembering(r.recall(seen))
 	freed := r.memory.wasFreed(token)
 	if known == nil && readyReason(token) == v1alpha1.SecretConflictReason {

@@ -47,6 +47,7 @@ type PipesTokenReconciler struct {
 	IgnoreNamespaceLabels bool
 
 	memory memory
+	habits habits
 }
 
 // Reconcile makes one pass over one PipesToken. Every pass of an object that exists returns when the next one is due, because

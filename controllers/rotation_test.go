@@ -13,17 +13,17 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// lead is how early WorkOS hands out the next token, which nobody can know.
+// lead is how early WorkOS hands out the next token of a slug, which nobody can know.
 type lead struct {
-	name string
-	set  func(*workossim.Connection)
+	name, slug string
+	set        func(*workossim.Connection)
 }
 
 var leads = []lead{
-	{"none", func(c *workossim.Connection) { c.RefreshLead = 0 }},
-	{"60 s", func(c *workossim.Connection) { c.RefreshLead = time.Minute }},
-	{"5 min", func(c *workossim.Connection) { c.RefreshLead = 5 * time.Minute }},
-	{"always fresh", func(c *workossim.Connection) { c.AlwaysFresh = true }},
+	{"none", "github", func(c *workossim.Connection) { c.RefreshLead = 0 }},
+	{"60 s", "slack", func(c *workossim.Connection) { c.RefreshLead = time.Minute }},
+	{"5 min", "linear", func(c *workossim.Connection) { c.RefreshLead = 5 * time.Minute }},
+	{"always fresh", "notion", func(c *workossim.Connection) { c.AlwaysFresh = true }},
 }
 
 // rotating is one PipesToken of the long run.
@@ -46,7 +46,9 @@ var _ = Describe("The long run", func() {
 		for _, lifetime := range lifetimes {
 			for i, lead := range leads {
 				token := w.token(fmt.Sprintf("user-%d-%d", int(lifetime.Minutes()), i))
-				w.connect(token, func(c *workossim.Connection) { c.Lifetime = lifetime }, lead.set)
+				token.Spec.Slug = lead.slug
+				// Tokens expire at any fraction of a second.
+				w.connect(token, func(c *workossim.Connection) { c.Lifetime = lifetime + 300*time.Millisecond }, lead.set)
 				w.create(token)
 				all = append(all, &rotating{token: token, lead: lead.name, lifetime: lifetime})
 			}
@@ -95,15 +97,16 @@ func (w *world) expectNoGap(r *rotating, next time.Time) {
 	}
 }
 
-// report prints the calls per lifetime, which no design can bring to one for a WorkOS that hands out nothing before expiry, unless it
-// learns when WorkOS does.
+// report prints the calls per lifetime, and asserts that there is one: but for what it takes to learn when WorkOS hands out the next
+// token, and the renewals that ask a little earlier to see whether it still is so.
 func report(w *world, all []*rotating) {
 	lines := []string{"calls per lifetime:"}
 	for _, r := range all {
 		calls := len(w.upstream.RequestsFor(idOf(r.token)))
 		lines = append(lines, fmt.Sprintf("  lifetime %-7s lead %-12s %4d rotations %5d calls  %.2f",
 			r.lifetime, r.lead, r.rotations, calls, float64(calls)/float64(r.rotations)))
-		Expect(calls).To(BeNumerically("<=", 12*r.rotations))
+		const learning = 8
+		Expect(calls).To(BeNumerically("<=", r.rotations+r.rotations/20+learning), strings.Join(lines, "\n"))
 		if r.lead == "always fresh" {
 			Expect(calls).To(Equal(r.rotations))
 		}

@@ -177,7 +177,7 @@ func timeOrNil(t time.Time) *metav1.Time {
 	if t.IsZero() {
 		return nil
 	}
-	stored := metav1.NewTime(t)
+	stored := metav1.NewTime(inSeconds(t))
 	return &stored
 }
 

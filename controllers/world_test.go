@@ -65,7 +65,7 @@ func newWorld() *world {
 	w := &world{ctx: context.Background(), clock: testingclock.NewFakeClock(time.Now().UTC().Truncate(time.Second))}
 	w.timeline = newTimeline(w.clock)
 	w.home, w.tenant = w.namespace("home-"), w.namespace("tenant-")
-	w.upstream = workossim.New(workossim.Options{Clock: w.clock, APIKeys: []string{apiKey}, Slugs: []string{"github", "slack"}})
+	w.upstream = workossim.New(workossim.Options{Clock: w.clock, APIKeys: []string{apiKey}, Slugs: []string{"github", "slack", "linear", "notion"}})
 	server := httptest.NewServer(w.upstream)
 	DeferCleanup(func() { w.upstream.Close(); server.Close() })
 	w.baseURL = server.URL

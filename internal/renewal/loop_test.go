@@ -13,13 +13,15 @@ import (
 type upstream struct {
 	lifetime, lead time.Duration
 	alwaysFresh    bool
-	expires        time.Time
+	// fraction of a second at which tokens expire.
+	fraction time.Duration
+	expires  time.Time
 }
 
 // token is the expiry of the token that a call at now gets.
 func (u *upstream) token(now time.Time) time.Time {
 	if u.alwaysFresh || !now.Before(u.expires.Add(-u.lead)) {
-		u.expires = now.Add(u.lifetime).Truncate(time.Second)
+		u.expires = now.Add(u.lifetime).Truncate(time.Second).Add(u.fraction)
 	}
 	return u.expires
 }
@@ -28,6 +30,7 @@ func (u *upstream) token(now time.Time) time.Time {
 type loop struct {
 	seed     string
 	current  renewal.Token
+	habit    renewal.Habit
 	failures int
 	calls    []call
 	tokens   int
@@ -66,17 +69,23 @@ func (l *loop) answer(u *upstream, now time.Time, failed bool) (next time.Time, 
 		return renewal.Retry(now, l.current.Expires, l.failures, 0, l.seed), true, false
 	}
 	expires := u.token(now)
+	if l.tokens > 0 && l.failures == 0 {
+		l.habit = l.habit.After(l.current.Expires.Sub(now), !expires.Equal(l.current.Expires))
+	}
 	switch {
 	case !expires.After(now): // expired on arrival
 		l.failures++
 		return renewal.Retry(now, l.current.Expires, l.failures, 0, l.seed), true, false
 	case expires.Equal(l.current.Expires):
 		l.failures = 0
-		return renewal.Probe(now, expires, 0, l.seed), false, true
+		return renewal.Probe(l.current, now, 0, l.habit), false, true
 	}
 	l.failures = 0
 	l.tokens++
 	l.current = renewal.Token{Obtained: now.Truncate(time.Second), Expires: expires, Seed: l.seed}
+	if lead, known := l.habit.Lead(); known {
+		l.current.Lead = &lead
+	}
 	return renewal.Time(l.current, 0), false, false
 }
 

@@ -1,13 +1,16 @@
 // Package renewal decides when to ask WorkOS next. Every function is pure: instants and knobs in, an instant or a duration
-// out, with no clock, no client and no random draw of its own. All instants are whole seconds, because that is what
-// metav1.Time stores: compared at a finer grain, an instant read back is earlier than the one written.
+// out, with no clock, no client and no random draw of its own. Instants are whole seconds, because that is what metav1.Time
+// stores, but for the expiry of a token: an upstream that hands out the next one only then has no use for being asked within the
+// same second before it.
 //
 // The policy, for a token obtained at T0 that expires at E (R = E - T0):
 //
 //  1. The lead is renewBefore, or R/5 held between 2 and 30 minutes; in either case at most R/2.
 //  2. The token is renewed at E - lead, moved up to a fifth of the lead closer to E by a stable jitter.
 //  3. WorkOS may return the same token until it expires. Then the next probe comes after half of what is left, but not
-//     sooner than 15 seconds; the last one at E, and none just before it; and after E with growing delays.
+//     sooner than 15 seconds; the last one at E, and none just before it; and after E with growing delays. How early it
+//     hands out the next one is learned from that (Habit), and replaces a longer lead from then on, so that in the long run
+//     there is one call for each token. One renewal in 40 asks earlier than that, to see whether it still is so.
 //  4. Failures wait 2 seconds, doubling up to 5 minutes; but never past E, so that a token's last second sees one more try.
 //  5. What only a human can mend is polled after a fifth of the time that it has lasted, 30 seconds to 10 minutes.
 package renewal
@@ -53,6 +56,8 @@ type Token struct {
 	Expires time.Time
 	// Seed makes the jitter differ between objects and stay the same for one: the object's UID.
 	Seed string
+	// Lead is how early the upstream was known to hand out the next token when it handed out this one. Nil: that was not known.
+	Lead *time.Duration
 }
 
 // Time is when to ask for the token that follows t. renewBefore zero means the default lead. The zero time means never: the
@@ -61,11 +66,16 @@ func Time(t Token, renewBefore time.Duration) time.Time {
 	if t.Expires.IsZero() {
 		return time.Time{}
 	}
-	expires := t.Expires.Truncate(time.Second)
-	lead := lead(expires.Sub(t.Obtained.Truncate(time.Second)), renewBefore)
-	jitter := time.Duration(draw(t.Seed, expires.Unix()) * float64(lead/jitterShare))
-	renewal := expires.Add(jitter - lead).Truncate(time.Second)
-	return latest(renewal, t.Obtained.Truncate(time.Second).Add(MinInterval))
+	lead := learnedLead(t, lead(t.Expires.Sub(t.Obtained), renewBefore))
+	return latest(t.before(lead), t.Obtained.Truncate(time.Second).Add(MinInterval))
+}
+
+// before is an instant by so much before the expiry, moved up to a fifth of that closer to it by a stable jitter. Rounding moves it
+// closer too: a token that is handed out so early is not handed out any earlier.
+func (t Token) before(lead time.Duration) time.Time {
+	jitter := time.Duration(draw(t.Seed, t.Expires.Unix()) * float64(lead/jitterShare))
+	exact := t.Expires.Add(jitter - lead)
+	return earliest(exact.Add(time.Second-1).Truncate(time.Second), t.Expires)
 }
 
 // lead is how long before its expiry a token of that lifetime is renewed.
@@ -79,14 +89,17 @@ func lead(lifetime, renewBefore time.Duration) time.Duration {
 
 // Probe is when to ask again after WorkOS, asked at now, returned the token that is already there. failures counts such
 // answers since the token expired, this one included.
-func Probe(now, expires time.Time, failures int, seed string) time.Time {
-	left := expires.Sub(now)
+func Probe(t Token, now time.Time, failures int, habit Habit) time.Time {
+	left := t.Expires.Sub(now)
 	if left <= 0 {
-		return now.Add(Backoff(failures, seed))
+		return now.Add(Backoff(failures, t.Seed))
+	}
+	if habit.Known && habit.Granted < left-minProbe {
+		return t.before(habit.Granted)
 	}
 	probe := now.Add(max(left/2, minProbe)).Truncate(time.Second)
-	if expires.Sub(probe) < MinInterval {
-		return expires
+	if t.Expires.Sub(probe) < MinInterval {
+		return t.Expires
 	}
 	return probe
 }

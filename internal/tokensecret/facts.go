@@ -11,7 +11,8 @@ import (
 
 // Annotations on the Secret, written in the same write as the token that they speak of.
 const (
-	// ExpiresAtAnnotation is RFC 3339 in UTC, or "never" for a token without a known expiry.
+	// ExpiresAtAnnotation is RFC 3339 in UTC, with the fraction of a second that WorkOS sent, or "never" for a token without a
+	// known expiry.
 	ExpiresAtAnnotation = "pipes.workos.com/expires-at"
 	// ObtainedAtAnnotation is when the token was first obtained, RFC 3339 in UTC.
 	ObtainedAtAnnotation = "pipes.workos.com/obtained-at"
@@ -24,26 +25,35 @@ const (
 	ScopesAnnotation = "pipes.workos.com/scopes"
 	// MissingScopesAnnotation is a JSON list of the scopes that the user has not granted.
 	MissingScopesAnnotation = "pipes.workos.com/missing-scopes"
+	// UpstreamLeadAnnotation is how long before its expiry WorkOS was known to replace a token, when it handed out this one, as a Go
+	// duration; or "unknown".
+	UpstreamLeadAnnotation = "pipes.workos.com/upstream-lead"
 )
 
-const never = "never"
+const (
+	never   = "never"
+	unknown = "unknown"
+)
 
 // factAnnotations are the annotations that a Secret has if, and only if, it holds a token: always all of them, so that the removal
 // of one shows.
 var factAnnotations = []string{
 	ExpiresAtAnnotation, ObtainedAtAnnotation, TemplateHashAnnotation, TokenHashAnnotation,
-	ScopesAnnotation, MissingScopesAnnotation,
+	ScopesAnnotation, MissingScopesAnnotation, UpstreamLeadAnnotation,
 }
 
-// Facts are what the Secret's metadata says of the token in its data. Instants are whole seconds in UTC.
+// Facts are what the Secret's metadata says of the token in its data. Instants are in UTC.
 type Facts struct {
-	// ExpiresAt is zero when the token has no known expiry.
-	ExpiresAt     time.Time
+	// ExpiresAt is zero when the token has no known expiry. It is exact: WorkOS may have no other token until that very moment.
+	ExpiresAt time.Time
+	// ObtainedAt is in whole seconds.
 	ObtainedAt    time.Time
 	TemplateHash  string
 	TokenHash     string
 	Scopes        []string
 	MissingScopes []string
+	// UpstreamLead is how early WorkOS was known to hand out the next token when it handed out this one; nil when it was not.
+	UpstreamLead *time.Duration
 }
 
 // HashToken is the digest of a token that Facts carry, salted with the UID of the PipesToken.
@@ -70,9 +80,13 @@ func (f Facts) annotations() map[string]string {
 		TokenHashAnnotation:     f.TokenHash,
 		ScopesAnnotation:        formatList(f.Scopes),
 		MissingScopesAnnotation: formatList(f.MissingScopes),
+		UpstreamLeadAnnotation:  unknown,
 	}
 	if !f.ExpiresAt.IsZero() {
-		annotations[ExpiresAtAnnotation] = formatTime(f.ExpiresAt)
+		annotations[ExpiresAtAnnotation] = f.ExpiresAt.UTC().Format(time.RFC3339Nano)
+	}
+	if f.UpstreamLead != nil {
+		annotations[UpstreamLeadAnnotation] = f.UpstreamLead.String()
 	}
 	return annotations
 }
@@ -94,6 +108,14 @@ func parseFacts(annotations map[string]string) (facts Facts, holds bool, err err
 	if facts.ObtainedAt, err = parseTime(annotations, ObtainedAtAnnotation); err != nil {
 		return Facts{}, true, err
 	}
+	facts.ObtainedAt = facts.ObtainedAt.Truncate(time.Second)
+	if text := annotations[UpstreamLeadAnnotation]; text != unknown {
+		lead, err := time.ParseDuration(text)
+		if err != nil || lead < 0 {
+			return Facts{}, true, fmt.Errorf("annotation %s is not a duration", UpstreamLeadAnnotation)
+		}
+		facts.UpstreamLead = &lead
+	}
 	if facts.Scopes, err = parseList(annotations, ScopesAnnotation); err != nil {
 		return Facts{}, true, err
 	}
@@ -108,7 +130,7 @@ func parseTime(annotations map[string]string, key string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("annotation %s is not a time", key)
 	}
-	t = t.UTC().Truncate(time.Second)
+	t = t.UTC()
 	if t.Year() < 0 || t.Year() > 9999 {
 		return time.Time{}, fmt.Errorf("annotation %s is a time that cannot be written in UTC", key)
 	}
@@ -132,7 +154,7 @@ func formatList(list []string) string {
 	return string(text)
 }
 
-// formatTime is the one form that instants have on the Secret and in its data.
+// formatTime is the form that instants have in the data of the Secret: whole seconds.
 func formatTime(t time.Time) string {
 	return t.UTC().Truncate(time.Second).Format(time.RFC3339)
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/utils/ptr"
+
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
@@ -28,7 +30,9 @@ func TestFactsComeBackFromTheSecretAsTheyWereWritten(t *testing.T) {
 		}, nil},
 		"fractions of a second": {func(f *tokensecret.Facts) {
 			f.ExpiresAt, f.ObtainedAt = f.ExpiresAt.Add(time.Second-1), f.ObtainedAt.Add(time.Millisecond)
-		}, func(*tokensecret.Facts) {}},
+		}, func(f *tokensecret.Facts) { f.ExpiresAt = f.ExpiresAt.Add(time.Second - 1) }},
+		"a lead that was known":     {func(f *tokensecret.Facts) { f.UpstreamLead = ptr.To(59900 * time.Millisecond) }, nil},
+		"no lead at all":            {func(f *tokensecret.Facts) { f.UpstreamLead = ptr.To(time.Duration(0)) }, nil},
 		"another time zone":         {func(f *tokensecret.Facts) { f.ExpiresAt = f.ExpiresAt.In(time.FixedZone("", -7*3600)) }, func(*tokensecret.Facts) {}},
 		"an expiry that has passed": {func(f *tokensecret.Facts) { f.ExpiresAt = time.Unix(1, 0).UTC() }, nil},
 		"a far expiry":              {func(f *tokensecret.Facts) { f.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) }, nil},

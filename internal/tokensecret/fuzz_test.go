@@ -201,6 +201,7 @@ func expectRoundTrip(t *testing.T, seen tokensecret.Secret, token *v1alpha1.Pipe
 var facts = []string{
 	tokensecret.ExpiresAtAnnotation, tokensecret.ObtainedAtAnnotation, tokensecret.TemplateHashAnnotation,
 	tokensecret.TokenHashAnnotation, tokensecret.ScopesAnnotation, tokensecret.MissingScopesAnnotation,
+	tokensecret.UpstreamLeadAnnotation,
 }
 
 // expectPatches applies each patch to the Secret, as an API server does that has the Secret as it was seen.

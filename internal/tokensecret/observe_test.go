@@ -119,6 +119,7 @@ func TestAlteredByWhoeverTouchesTheDataOrTheFacts(t *testing.T) {
 	for _, key := range []string{
 		tokensecret.ExpiresAtAnnotation, tokensecret.ObtainedAtAnnotation, tokensecret.TemplateHashAnnotation,
 		tokensecret.TokenHashAnnotation, tokensecret.ScopesAnnotation, tokensecret.MissingScopesAnnotation,
+		tokensecret.UpstreamLeadAnnotation,
 	} {
 		changes[key+" removed"] = func(c *cluster) { c.annotate(key, "") }
 		changes[key+" written by somebody else"] = func(c *cluster) { c.annotate(key, c.meta.Annotations[key]) }
@@ -127,7 +128,7 @@ func TestAlteredByWhoeverTouchesTheDataOrTheFacts(t *testing.T) {
 	}
 	for key, value := range map[string]string{
 		tokensecret.ExpiresAtAnnotation: "tomorrow", tokensecret.ObtainedAtAnnotation: "never",
-		tokensecret.ScopesAnnotation: "repo", tokensecret.MissingScopesAnnotation: `{"a":"b"}`,
+		tokensecret.ScopesAnnotation: "repo", tokensecret.MissingScopesAnnotation: `{"a":"b"}`, tokensecret.UpstreamLeadAnnotation: "-1s",
 	} {
 		changes[key+" is "+value] = func(c *cluster) { c.meta.Annotations[key] = value }
 	}
@@ -139,6 +140,7 @@ func removeFacts(c *cluster) {
 	for _, key := range []string{
 		tokensecret.ExpiresAtAnnotation, tokensecret.ObtainedAtAnnotation, tokensecret.TemplateHashAnnotation,
 		tokensecret.TokenHashAnnotation, tokensecret.ScopesAnnotation, tokensecret.MissingScopesAnnotation,
+		tokensecret.UpstreamLeadAnnotation,
 	} {
 		c.annotate(key, "")
 	}

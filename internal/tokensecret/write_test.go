@@ -19,7 +19,8 @@ const (
 		"pipes.workos.com/obtained-at": "2026-11-23T13:00:00Z",
 		"pipes.workos.com/scopes": "[\"repo\"]",
 		"pipes.workos.com/template-hash": "3214a48d5aff0165d959e40417ceb4a0",
-		"pipes.workos.com/token-hash": "3ed4ecba1d7faf207fb5784c86dabb86"`
+		"pipes.workos.com/token-hash": "3ed4ecba1d7faf207fb5784c86dabb86",
+		"pipes.workos.com/upstream-lead": "unknown"`
 	simpleData = `{"op": "add", "path": "/data", "value": {
 		"access_token": "YQ==", "expires_at": "MjAyNi0xMS0yM1QxNDowMDowMFo=", "scopes": "cmVwbw=="}}`
 	version = `{"op": "replace", "path": "/metadata/resourceVersion", "value": "7"}`
@@ -206,7 +207,8 @@ func TestWritePatchClaimsTheDataOfAnAlteredSecret(t *testing.T) {
 					"f:metadata": {
 						"f:annotations": {".": {}, "f:note": {}, "f:pipes.workos.com/expires-at": {}, "f:pipes.workos.com/missing-scopes": {},
 							"f:pipes.workos.com/obtained-at": {}, "f:pipes.workos.com/scopes": {},
-							"f:pipes.workos.com/template-hash": {}, "f:pipes.workos.com/token-hash": {}},
+							"f:pipes.workos.com/template-hash": {}, "f:pipes.workos.com/token-hash": {},
+							"f:pipes.workos.com/upstream-lead": {}},
 						"f:labels": {".": {}, "f:app.kubernetes.io/managed-by": {}, "f:pipes.workos.com/token": {}}}}}
 		]}, `+version+`]`)
 }

@@ -117,15 +117,15 @@ func holdingOf(v version, owners map[types.UID]workossim.ID, issued map[token]ti
 		return nil, "it holds a token of somebody else's"
 	case !handedOut:
 		return nil, fmt.Sprintf("it holds token %d, which WorkOS has not handed out", serial)
-	case expiryOf(v.secret) != formatExpiry(expires):
-		return nil, fmt.Sprintf("token %d expires at %s, and beside it is %s", serial, formatExpiry(expires), expiryOf(v.secret))
+	case expiryOf(v.secret) != expiryText(expires):
+		return nil, fmt.Sprintf("token %d expires at %s, and beside it is %s", serial, expiryText(expires), expiryOf(v.secret))
 	}
 	obtained, err := time.Parse(time.RFC3339, v.secret.Annotations[tokensecret.ObtainedAtAnnotation])
 	if err != nil {
 		return nil, "it does not say when its token was obtained"
 	}
 	return &holding{secret: v.name, owner: owner.UID, id: id, revision: v.revision, serial: serial,
-		obtained: obtained, expires: expires.Truncate(time.Second), from: v.at}, ""
+		obtained: obtained, expires: expires, from: v.at}, ""
 }
 
 // ownText is the part of the data that the operator has written, and nobody has changed since.
@@ -146,6 +146,15 @@ func ownText(secret *corev1.Secret) string {
 	return text.String()
 }
 
+// expiryText is how the expiry of a token stands beside it.
+func expiryText(expires time.Time) string {
+	if expires.IsZero() {
+		return "never"
+	}
+	return expires.UTC().Format("2006-01-02T15:04:05.999Z07:00")
+}
+
+// formatExpiry is how it stands in a status.
 func formatExpiry(expires time.Time) string {
 	if expires.IsZero() {
 		return "never"

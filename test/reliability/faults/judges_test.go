@@ -52,7 +52,7 @@ func written(after time.Duration, value string, expires time.Time) version {
 	secret := &corev1.Secret{Data: map[string][]byte{"access_token": []byte(value)}}
 	secret.OwnerReferences = []metav1.OwnerReference{{UID: "uid-alice", Controller: ptr.To(true)}}
 	secret.Annotations = map[string]string{
-		tokensecret.ExpiresAtAnnotation: formatExpiry(expires), tokensecret.ObtainedAtAnnotation: formatExpiry(at(after)),
+		tokensecret.ExpiresAtAnnotation: expiryText(expires), tokensecret.ObtainedAtAnnotation: formatExpiry(at(after)),
 	}
 	secret.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: tokensecret.FieldManager,
 		FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:access_token":{}}}`)}}

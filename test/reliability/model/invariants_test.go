@@ -172,27 +172,36 @@ func (w *world) checkToken(o *operator, token *v1alpha1.PipesToken, before, afte
 	case !known || fact.id != idOf(token):
 		w.violatedf("invariant 1: Secret %s holds a token of %v, and its object asks for %v", key, fact.id, idOf(token))
 		return
-	case !slices.ContainsFunc(fact.told, func(told time.Time) bool { return expires == inSeconds(told) }):
+	case !slices.ContainsFunc(fact.told, func(told time.Time) bool { return expires == expiryText(told) }):
 		w.violatedf("invariant 1: Secret %s says that its token expires %s, and WorkOS says %v", key, expires, fact.told)
 	}
 	if before != nil && maps.EqualFunc(before.Data, after.Data, slices.Equal) && factsText(before) == factsText(after) {
 		return // labels alone
 	}
-	if expires != never && expires <= inSeconds(o.pass.began) {
+	until, err := time.Parse(time.RFC3339, expires)
+	if expires != never && (err != nil || !until.After(o.pass.began)) {
 		w.violatedf("renewal 3: Secret %s has been given an expired token", key)
 	}
 	if last := w.lastWritten(token.UID, before); last != nil && last.basis > o.pass.asked && o.pass.asked > 0 {
 		w.violatedf("invariant 2: Secret %s held what call %d brought, and has been given what call %d had brought before", key, last.basis, o.pass.asked)
 	}
 	w.writes[token.UID] = append(w.writes[token.UID], written{
-		secret: key, token: value, expires: expires, obtained: after.Annotations[tokensecret.ObtainedAtAnnotation], basis: o.pass.asked,
+		secret: key, token: value, expires: inSeconds(until), obtained: after.Annotations[tokensecret.ObtainedAtAnnotation], basis: o.pass.asked,
 	})
 }
 
 // never is how a Secret says that its token has no expiry.
 const never = "never"
 
-// inSeconds is how instants stand on a Secret.
+// expiryText is how the expiry of a token stands on its Secret.
+func expiryText(t time.Time) string {
+	if t.IsZero() {
+		return never
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.999Z07:00")
+}
+
+// inSeconds is how instants stand in a status, and the time at which a token was obtained on its Secret.
 func inSeconds(t time.Time) string {
 	if t.IsZero() {
 		return never
@@ -274,7 +283,7 @@ func (w *world) checkClaim(o *operator, token *v1alpha1.PipesToken) {
 	expires := never
 	if status.ExpirationTime != nil {
 		expires = inSeconds(status.ExpirationTime.Time)
-		if !status.ExpirationTime.After(o.pass.began) {
+		if !status.ExpirationTime.Add(time.Second).After(o.pass.began) { // it is cut to the second
 			w.violatedf("invariant 4: the status of %s is ready, and its token had expired", o.pass.request)
 		}
 	}
@@ -316,6 +325,7 @@ func factsText(secret *corev1.Secret) string {
 	for _, key := range []string{
 		tokensecret.ExpiresAtAnnotation, tokensecret.ObtainedAtAnnotation, tokensecret.TemplateHashAnnotation,
 		tokensecret.TokenHashAnnotation, tokensecret.ScopesAnnotation, tokensecret.MissingScopesAnnotation,
+		tokensecret.UpstreamLeadAnnotation,
 	} {
 		text.WriteString(secret.Annotations[key] + "\n")
 	}

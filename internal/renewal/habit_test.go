@@ -1,0 +1,112 @@
+package renewal_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/pipes-operator/pipes-operator/internal/renewal"
+)
+
+// asked is one renewal that was due: how much the token had left, and whether there was another.
+type asked struct {
+	left    time.Duration
+	renewed bool
+}
+
+func TestHabit(t *testing.T) {
+	const unknown = -1
+	for name, test := range map[string]struct {
+		asked []asked
+		lead  time.Duration
+	}{
+		"nothing is known":                                   {nil, unknown},
+		"never refused: the policy's lead is good":           {[]asked{{time.Minute, true}}, unknown},
+		"refused, then granted":                              {[]asked{{110 * time.Second, false}, {55 * time.Second, true}}, 55 * time.Second},
+		"refused until the token had expired":                {[]asked{{40 * time.Second, false}, {20 * time.Second, false}, {0, true}}, 0},
+		"granted so long after that it might have been any":  {[]asked{{110 * time.Second, false}, {0, true}}, unknown},
+		"granted earlier":                                    {[]asked{{110 * time.Second, false}, {55 * time.Second, true}, {80 * time.Second, true}}, 80 * time.Second},
+		"granted earlier than was refused":                   {[]asked{{110 * time.Second, false}, {55 * time.Second, true}, {115 * time.Second, true}}, 115 * time.Second},
+		"granted later, because nobody was there":            {[]asked{{110 * time.Second, false}, {55 * time.Second, true}, {5 * time.Second, true}}, 55 * time.Second},
+		"refused where it was granted":                       {[]asked{{110 * time.Second, false}, {55 * time.Second, true}, {50 * time.Second, false}}, unknown},
+		"refused where it was granted, and granted later":    {[]asked{{110 * time.Second, false}, {55 * time.Second, true}, {50 * time.Second, false}, {25 * time.Second, true}}, 25 * time.Second},
+		"refused earlier than is known to work, as expected": {[]asked{{110 * time.Second, false}, {55 * time.Second, true}, {90 * time.Second, false}}, 55 * time.Second},
+		"an expired token again":                             {[]asked{{110 * time.Second, false}, {55 * time.Second, true}, {0, false}}, 55 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			habit := renewal.Habit{}
+			for _, a := range test.asked {
+				habit = habit.After(a.left, a.renewed)
+			}
+			lead, known := habit.Lead()
+			if known != (test.lead != unknown) || known && lead != test.lead {
+				t.Errorf("got %v, %v, want %v", lead, known, test.lead)
+			}
+		})
+	}
+}
+
+// In the long run there is one call for each token, however early the upstream hands out the next one, and no token expires that
+// need not. The bound is the issue's; exploring costs 1 in 40.
+func TestLoopLearnsToAskOnce(t *testing.T) {
+	for name, u := range upstreams() {
+		if u.lifetime < 3*time.Minute {
+			continue
+		}
+		for _, fraction := range []time.Duration{0, 700 * time.Millisecond} {
+			t.Run(fmt.Sprintf("%s, expiring at %v", name, fraction), func(t *testing.T) {
+				u := u
+				u.fraction = fraction
+				l := &loop{seed: name}
+				l.run(&u, 50, nil, 0)
+				calls, tokens := len(l.calls), l.tokens
+				l.run(&u, 3000, nil, 0)
+				if perToken := float64(len(l.calls)-calls) / float64(l.tokens-tokens); perToken > 1.05 {
+					t.Errorf("%.3f calls for each token", perToken)
+				}
+				if l.expired != 0 {
+					t.Errorf("the Secret held an expired token for %v", l.expired)
+				}
+			})
+		}
+	}
+}
+
+// An upstream that changes its habit costs a few calls, and no token's validity.
+func TestLoopLearnsAnew(t *testing.T) {
+	for _, leads := range [][2]time.Duration{{time.Minute, 0}, {0, time.Minute}, {5 * time.Minute, 10 * time.Second}, {10 * time.Second, 5 * time.Minute}} {
+		t.Run(fmt.Sprintf("%v, then %v", leads[0], leads[1]), func(t *testing.T) {
+			u := upstream{lifetime: time.Hour, lead: leads[0]}
+			l := &loop{seed: "uid"}
+			l.run(&u, 500, nil, 0)
+			u.lead = leads[1]
+			calls, tokens := len(l.calls), l.tokens
+			l.run(&u, 560, nil, 0)
+			if more := len(l.calls) - calls - (l.tokens - tokens); more > 12 {
+				t.Errorf("%d calls more than tokens", more)
+			}
+			l.run(&u, 2000, nil, 0)
+			calls, tokens = len(l.calls), l.tokens
+			l.run(&u, 4000, nil, 0)
+			if perToken := float64(len(l.calls)-calls) / float64(l.tokens-tokens); perToken > 1.05 {
+				t.Errorf("%.3f calls for each token in the end", perToken)
+			}
+			if lead, known := l.habit.Lead(); !known || lead < leads[1]*9/10-time.Second || lead > leads[1]+time.Second {
+				t.Errorf("learned %v, %v", lead, known)
+			}
+			if l.expired != 0 {
+				t.Errorf("the Secret held an expired token for %v", l.expired)
+			}
+		})
+	}
+}
+
+// Where WorkOS hands out the next token later than the policy would ask, several objects share what one of them has learned.
+func TestWhatOneHasLearnedOthersNeedNot(t *testing.T) {
+	habit := renewal.Habit{}.After(110*time.Second, false).After(55*time.Second, true)
+	token := renewal.Token{Obtained: start, Expires: start.Add(time.Hour), Seed: "another"}
+	now := token.Expires.Add(-115 * time.Second)
+	if wait := renewal.Probe(token, now, 0, habit).Sub(now); wait < 60*time.Second || wait > 71*time.Second {
+		t.Errorf("after a refusal with 115 s left, asks again after %v; 55 s are known to work", wait)
+	}
+}
