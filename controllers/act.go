@@ -67,14 +67,14 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 	}
 	done.answer, err = upstream.Token(ctx, workos.Request{
 		Slug: seen.token.Spec.Slug, UserID: seen.token.Spec.UserID, OrganizationID: seen.token.Spec.OrganizationID,
-	})
+	}, turnOf(seen))
 	if err != nil {
 		return outcome{}, fmt.Errorf("asking WorkOS: %w", err)
 	}
 	log.FromContext(ctx).V(1).Info("Asked WorkOS", "cause", decided.cause, "outcome", done.answer.Outcome,
 		"sent", done.answer.Sent, "requestID", done.answer.RequestID, "message", done.answer.Message)
 	r.Metrics.Asked(done.answer, seen.now.Sub(decided.due), !decided.due.IsZero())
-	r.Connections.heard(seen.environment, version, done.answer.Outcome)
+	r.Connections.heard(seen.environment, version, done.answer)
 
 	if decided.cause == renewalIsDue && done.answer.Outcome == workos.OutcomeToken {
 		done.habit = r.habits.learn(seen, done.answer.Token)
@@ -90,6 +90,16 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 		r.withdraw(ctx, &done)
 	}
 	return done, nil
+}
+
+// turnOf says how a call stands against others while the budget of the API key is short.
+func turnOf(seen observation) workos.Turn {
+	turn := workos.Turn{Share: seen.token.Namespace, Idle: traits[seen.standing.reason].pace == slowPoll}
+	if seen.secret.HoldsValidToken(seen.now) {
+		// A token without an expiry is only looked at.
+		turn.Deadline, turn.Idle = seen.secret.Facts.ExpiresAt, turn.Idle || seen.secret.Facts.ExpiresAt.IsZero()
+	}
+	return turn
 }
 
 // errMovedOn: the Secret is not as it was observed. The answer is dropped, because the Secret may hold a later one already.

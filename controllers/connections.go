@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
 	"github.com/go-logr/logr"
@@ -50,6 +51,10 @@ type connectionState struct {
 	problem    finding
 	// rejected: WorkOS has refused the key.
 	rejected bool
+	// troubled: WorkOS is down or has asked for patience. heard: an answer has told which of both it is.
+	troubled, heard bool
+	// since is when its health was first looked at.
+	since time.Time
 	// version moves whenever the connection does.
 	version uint64
 }
@@ -95,9 +100,10 @@ func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 	return 0
 }
 
-// heard notes what WorkOS's answer to the client of that version says about its API key.
-func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, outcome workos.Outcome) {
-	switch outcome {
+// heard notes what WorkOS's answer to the client of that version says about its API key, and about WorkOS.
+func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, answer workos.Answer) {
+	c.setTroubled(client.ObjectKeyFromObject(environment), version, answer.Sent)
+	switch answer.Outcome {
 	case workos.OutcomeKeyRejected:
 		c.setRejected(client.ObjectKeyFromObject(environment), version, true)
 	case workos.OutcomeToken, workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive,
@@ -112,6 +118,21 @@ func (c *Connections) setRejected(name types.NamespacedName, version uint64, rej
 	changed := ok && state.version == version && state.rejected != rejected
 	if changed {
 		state.rejected = rejected
+	}
+	c.mu.Unlock()
+	if changed && c.Changed != nil {
+		c.Changed(name)
+	}
+}
+
+func (c *Connections) setTroubled(name types.NamespacedName, version uint64, sent bool) {
+	c.mu.Lock()
+	state, ok := c.known[name]
+	changed := false
+	if ok && state.version == version {
+		_, troubled := state.client.Trouble()
+		changed = state.troubled != troubled || sent && !state.heard
+		state.troubled, state.heard = troubled, state.heard || sent
 	}
 	c.mu.Unlock()
 	if changed && c.Changed != nil {

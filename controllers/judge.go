@@ -21,13 +21,26 @@ type verdict struct {
 // judge reads an answer. An answer without a token never touches a Secret, except for an authoritative "not active", to which
 // inactivePolicy applies.
 func judge(seen observation, answer workos.Answer) verdict {
-	switch answer.Outcome {
-	case workos.OutcomeToken:
+	switch {
+	case answer.Outcome == workos.OutcomeToken:
 		return judgeToken(seen, answer.Token)
-	case workos.OutcomeHeld:
+	case heldBack(seen, answer):
 		return verdict{finding: seen.standing}
 	default:
 		return verdict{finding: failure(seen, answer)}
+	}
+}
+
+// heldBack says whether nothing was sent, so that nothing is to be told: it is not the call's turn; or WorkOS is known to be down or to
+// want patience, and the Secret holds a valid token still. The PipesEnvironment tells that once, rather than each PipesToken.
+func heldBack(seen observation, answer workos.Answer) bool {
+	switch answer.Outcome {
+	case workos.OutcomeHeld:
+		return true
+	case workos.OutcomeRateLimited, workos.OutcomeUnavailable, workos.OutcomeUnreadable:
+		return !answer.Sent && seen.secret.HoldsValidToken(seen.now)
+	default:
+		return false
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
@@ -18,9 +19,10 @@ type Metrics struct {
 	clock     clock.PassiveClock
 	perObject bool
 
-	calls    *prometheus.CounterVec
-	lateness prometheus.Histogram
-	skew     prometheus.Gauge
+	calls           *prometheus.CounterVec
+	lateness        prometheus.Histogram
+	skew            prometheus.Gauge
+	needed, allowed *prometheus.GaugeVec
 
 	mu     sync.Mutex
 	tokens map[types.NamespacedName]tokenState
@@ -31,7 +33,16 @@ type tokenState struct {
 	reason  string    // of Ready
 	failing string    // the reason of RenewalFailed; empty: renewal does not fail
 	expires time.Time // zero: no expiry
-	due     time.Time // zero: nothing is due until something changes
+	next    Renewal
+}
+
+// Renewal is when a PipesToken is due, and what it takes of the budget of its PipesEnvironment.
+type Renewal struct {
+	// Due is zero when nothing is due until something changes.
+	Due time.Time
+	// Every is how often its token is renewed; zero: there is none to renew.
+	Every       time.Duration
+	Environment types.NamespacedName
 }
 
 var (
@@ -63,13 +74,21 @@ func NewMetrics(registerer prometheus.Registerer, clock clock.PassiveClock, perO
 			Name: "pipes_operator_upstream_clock_skew_seconds",
 			Help: "The clock of WorkOS minus the clock of the operator, from the last answer that told the time.",
 		}),
+		needed: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pipes_operator_renewals_needed_per_minute",
+			Help: "Requests a minute that it takes to renew the tokens of a PipesEnvironment in time: on average, or within the coming hour, whichever is more.",
+		}, []string{"namespace", "environment"}),
+		allowed: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pipes_operator_requests_allowed_per_minute",
+			Help: "The requestsPerMinute of a PipesEnvironment.",
+		}, []string{"namespace", "environment"}),
 	}
 	for _, outcome := range workos.Outcomes() {
 		if outcome != workos.OutcomeHeld { // which is never sent
 			m.calls.WithLabelValues(string(outcome), "true")
 		}
 	}
-	for _, collector := range []prometheus.Collector{m.calls, m.lateness, m.skew, m} {
+	for _, collector := range []prometheus.Collector{m.calls, m.lateness, m.skew, m.needed, m.allowed, m} {
 		if err := registerer.Register(collector); err != nil {
 			return nil, err
 		}
@@ -98,13 +117,13 @@ func (m *Metrics) Enter(name types.NamespacedName, status v1alpha1.PipesTokenSta
 	_, known := m.tokens[name]
 	m.mu.Unlock()
 	if !known {
-		m.Observe(name, status, now)
+		m.Observe(name, status, Renewal{Due: now})
 	}
 }
 
-// Observe notes the state of one PipesToken: its status, and when it is due.
-func (m *Metrics) Observe(name types.NamespacedName, status v1alpha1.PipesTokenStatus, due time.Time) {
-	state := tokenState{reason: readyOf(status).Reason, due: due}
+// Observe notes the state of one PipesToken: its status, and its next renewal.
+func (m *Metrics) Observe(name types.NamespacedName, status v1alpha1.PipesTokenStatus, next Renewal) {
+	state := tokenState{reason: readyOf(status).Reason, next: next}
 	if failed := meta.FindStatusCondition(status.Conditions, v1alpha1.RenewalFailedCondition); failed != nil {
 		state.failing = failed.Reason
 	}
@@ -121,6 +140,31 @@ func (m *Metrics) Forget(name types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.tokens, name)
+}
+
+// Demand is how many requests a minute it takes to renew the tokens of an environment in time.
+func (m *Metrics) Demand(environment types.NamespacedName, now time.Time) (perMinute float64) {
+	m.mu.Lock()
+	var all []renewal.Due
+	for _, state := range m.tokens {
+		if state.next.Every > 0 && state.next.Environment == environment {
+			all = append(all, renewal.Due{At: state.next.Due, Expires: state.expires, Every: state.next.Every})
+		}
+	}
+	m.mu.Unlock()
+	return renewal.Demand(now, all)
+}
+
+// Budget shows what the renewals of an environment need, and what it allows.
+func (m *Metrics) Budget(environment types.NamespacedName, needed float64, allowed int32) {
+	m.needed.WithLabelValues(environment.Namespace, environment.Name).Set(needed)
+	m.allowed.WithLabelValues(environment.Namespace, environment.Name).Set(float64(allowed))
+}
+
+// ForgetBudget drops an environment that is gone.
+func (m *Metrics) ForgetBudget(environment types.NamespacedName) {
+	m.needed.DeleteLabelValues(environment.Namespace, environment.Name)
+	m.allowed.DeleteLabelValues(environment.Namespace, environment.Name)
 }
 
 // Describe implements prometheus.Collector.
@@ -142,8 +186,8 @@ func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 		if state.failing != "" {
 			failing[state.failing]++
 		}
-		if !state.due.IsZero() {
-			overdue = max(overdue, now.Sub(state.due))
+		if !state.next.Due.IsZero() {
+			overdue = max(overdue, now.Sub(state.next.Due))
 		}
 		if m.perObject && !state.expires.IsZero() {
 			metrics <- prometheus.MustNewConstMetric(expirationDesc, prometheus.GaugeValue,

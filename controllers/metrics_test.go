@@ -26,10 +26,10 @@ func TestGaugesFollowTheTokens(t *testing.T) {
 	}
 	synced := ready(v1alpha1.TokenSyncedReason, metav1.Condition{Type: v1alpha1.RenewalFailedCondition, Reason: v1alpha1.RateLimitedReason})
 	synced.ExpirationTime = &metav1.Time{Time: noon.Add(time.Hour)}
-	metrics.Observe(name("synced"), synced, noon.Add(-3*time.Second))
-	metrics.Observe(name("lost"), ready(v1alpha1.NotInstalledReason), noon.Add(time.Minute))
-	metrics.Observe(name("denied"), ready(v1alpha1.NotGrantedReason), time.Time{})
-	metrics.Observe(name("gone"), ready(v1alpha1.NotGrantedReason), noon.Add(-time.Hour))
+	metrics.Observe(name("synced"), synced, Renewal{Due: noon.Add(-3 * time.Second)})
+	metrics.Observe(name("lost"), ready(v1alpha1.NotInstalledReason), Renewal{Due: noon.Add(time.Minute)})
+	metrics.Observe(name("denied"), ready(v1alpha1.NotGrantedReason), Renewal{})
+	metrics.Observe(name("gone"), ready(v1alpha1.NotGrantedReason), Renewal{Due: noon.Add(-time.Hour)})
 	metrics.Forget(name("gone"))
 	clock.SetTime(noon.Add(2 * time.Second))
 

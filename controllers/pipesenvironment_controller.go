@@ -33,6 +33,8 @@ type PipesEnvironmentReconciler struct {
 	Recorder events.EventRecorder
 	// Clock tells the time, once in each pass.
 	Clock clock.PassiveClock
+	// Metrics know what is due, and tell of the budget. They are shared with the PipesTokenReconciler.
+	Metrics *Metrics
 	// Watchdog looks after the passes. Nil: nobody does.
 	Watchdog *Watchdog
 }
@@ -44,6 +46,7 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 	err := r.Client.Get(ctx, request.NamespacedName, environment)
 	if apierrors.IsNotFound(err) || err == nil && !environment.DeletionTimestamp.IsZero() {
 		r.Connections.forget(request.NamespacedName)
+		r.Metrics.ForgetBudget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	if err != nil {
@@ -53,14 +56,15 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if err := r.report(ctx, environment, environmentConditions(environment, problem, r.Clock.Now())); err != nil {
+	now := r.Clock.Now()
+	if err := r.report(ctx, environment, environmentConditions(environment, problem, r.health(environment, now), now)); err != nil {
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: keyCheckInterval}, nil
 }
 
-// environmentConditions is Ready, Stalled beside it when a person has to act, and GrantsValid.
-func environmentConditions(environment *v1alpha1.PipesEnvironment, problem finding, now time.Time) []metav1.Condition {
+// environmentConditions is Ready, Stalled beside it when a person has to act, GrantsValid, and what its health calls for.
+func environmentConditions(environment *v1alpha1.PipesEnvironment, problem finding, told health, now time.Time) []metav1.Condition {
 	conditions := []metav1.Condition{condition(v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.AvailableReason,
 		"The API key has been read, and WorkOS has not refused it")}
 	if problem.present() {
@@ -76,6 +80,7 @@ func environmentConditions(environment *v1alpha1.PipesEnvironment, problem findi
 		conditions = append(conditions, condition(v1alpha1.GrantsValidCondition, metav1.ConditionTrue, v1alpha1.GrantsReadReason,
 			"Every grant can be read"))
 	}
+	conditions = append(conditions, told.conditions(environment.Status.Conditions)...)
 	for i := range conditions {
 		conditions[i].ObservedGeneration = environment.Generation
 		conditions[i].LastTransitionTime = transitionTime(environment.Status.Conditions, conditions[i], now)
@@ -95,16 +100,31 @@ func (r *PipesEnvironmentReconciler) report(ctx context.Context, environment *v1
 	if err := r.Client.Status().Apply(ctx, applied, client.ForceOwnership); err != nil {
 		return fmt.Errorf("writing the status: %w", err)
 	}
-	ready := conditions[0]
-	if ready.Reason == environmentReason(environment) {
-		return nil
-	}
-	kind := corev1.EventTypeNormal
-	if ready.Status != metav1.ConditionTrue {
-		kind = corev1.EventTypeWarning
-	}
-	r.Recorder.Eventf(environment, nil, kind, ready.Reason, "CheckEnvironment", "%s", ready.Message)
+	r.announce(environment, conditions)
 	return nil
+}
+
+// announce emits an event when readiness changes, and when trouble comes or goes.
+func (r *PipesEnvironmentReconciler) announce(environment *v1alpha1.PipesEnvironment, conditions []metav1.Condition) {
+	emit := func(kind, reason, message string) {
+		r.Recorder.Eventf(environment, nil, kind, reason, "CheckEnvironment", "%s", message)
+	}
+	switch ready := conditions[0]; {
+	case ready.Reason == environmentReason(environment):
+	case ready.Status == metav1.ConditionTrue:
+		emit(corev1.EventTypeNormal, ready.Reason, ready.Message)
+	default:
+		emit(corev1.EventTypeWarning, ready.Reason, ready.Message)
+	}
+	for _, kind := range troubles {
+		before, now := meta.FindStatusCondition(environment.Status.Conditions, kind), meta.FindStatusCondition(conditions, kind)
+		switch {
+		case now != nil && (before == nil || before.Reason != now.Reason):
+			emit(corev1.EventTypeWarning, now.Reason, now.Message)
+		case now == nil && before != nil:
+			emit(corev1.EventTypeNormal, v1alpha1.AvailableReason, "No longer "+kind)
+		}
+	}
 }
 
 // environmentReason is the reason of an environment's Ready condition.

@@ -16,7 +16,6 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
-	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
 // report turns an outcome into status, event, metrics and the delay until the next pass. The status is written only when it
@@ -26,7 +25,7 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	done.attempt = nextAttempt(done, status)
 	r.memory.remember(done.token, done.attempt)
 	due := nextTry(done)
-	r.Metrics.Observe(client.ObjectKeyFromObject(done.token), status, due)
+	r.Metrics.Observe(client.ObjectKeyFromObject(done.token), status, Renewal{due, done.cycle(), done.environmentName})
 
 	if !sameStatus(status, done.token.Status) {
 		err := r.Client.Status().Apply(ctx, statusConfiguration(done.token, status), client.ForceOwnership)
@@ -48,6 +47,18 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 
 // staleRetry is how soon a pass is made again that was made on an object which has changed meanwhile.
 const staleRetry = 100 * time.Millisecond
+
+// cycle is how often a token like the one in the Secret is renewed; zero when there is none to renew.
+func (done outcome) cycle() time.Duration {
+	switch facts := done.secret.Facts; {
+	case done.secret.State != tokensecret.Intact, done.token.Spec.Suspend, traits[done.finding.reason].withdraws:
+		return 0
+	case facts.ExpiresAt.IsZero():
+		return refreshInterval(done.token)
+	default:
+		return done.nextDue().Sub(facts.ObtainedAt)
+	}
+}
 
 // expiry is when the status has to say that the token has expired, whatever comes or fails to come; zero when it never does.
 func (done outcome) expiry() time.Time {
@@ -72,7 +83,7 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 	switch looked := done.finding.reason == v1alpha1.SecretConflictReason && !done.now.Before(next.notBefore); {
 	case done.tried || looked:
 		next.connected = connectedCondition(done)
-		if done.answer.Outcome != workos.OutcomeHeld { // which leaves everything as it was
+		if !heldBack(done.observation, done.answer) { // which leaves everything as it was
 			next.at, next.found, next.hearsay = done.now, finding{}, false
 			if traits[done.finding.reason].asked {
 				next.found = done.finding
@@ -98,7 +109,7 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 	seed, expires := string(done.token.UID), done.secret.Facts.ExpiresAt
 	patience := done.now.Add(done.answer.RetryAfter)
 	switch pace := traits[done.finding.reason].pace; {
-	case done.answer.Outcome == workos.OutcomeHeld:
+	case heldBack(done.observation, done.answer):
 		return done.attempt.failures, done.attempt.repairs, patience
 	case done.dropped() || pace == backOff:
 		failures = done.attempt.failures + 1

@@ -149,7 +149,8 @@ func transitionTime(before []metav1.Condition, condition metav1.Condition, now t
 
 // ownConditions are the types of the conditions that the operator sets; whatever others stand in a status are somebody else's.
 var ownConditions = sets.New(v1alpha1.ReadyCondition, v1alpha1.ConnectedCondition, v1alpha1.ScopesGrantedCondition,
-	v1alpha1.RenewalFailedCondition, v1alpha1.StalledCondition, v1alpha1.ReconcilingCondition, v1alpha1.GrantsValidCondition)
+	v1alpha1.RenewalFailedCondition, v1alpha1.StalledCondition, v1alpha1.ReconcilingCondition, v1alpha1.GrantsValidCondition,
+	v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition)
 
 // sameStatus says whether before is want already.
 func sameStatus(want, before v1alpha1.PipesTokenStatus) bool {

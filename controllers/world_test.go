@@ -299,7 +299,7 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 	}
 	Expect(tokens.SetupWithManager(w.ctx, manager, w.timeline.options())).To(Succeed())
 	environments := &controllers.PipesEnvironmentReconciler{
-		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock,
+		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
 	}
 	options := controller.Options{SkipNameValidation: ptr.To(true)}
 	if w.stepEnvironments {

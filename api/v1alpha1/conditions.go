@@ -1,6 +1,6 @@
 package v1alpha1
 
-// Condition types of a PipesToken. A PipesEnvironment uses Ready and Stalled of them, and GrantsValid.
+// Condition types of a PipesToken. A PipesEnvironment uses Ready and Stalled of them, and those that say so.
 const (
 	// ReadyCondition is always present. True: the Secret holds a usable token for this object.
 	ReadyCondition = "Ready"
@@ -26,6 +26,14 @@ const (
 
 	// GrantsValidCondition on a PipesEnvironment is False while one of its grants cannot be read and so fits nobody.
 	GrantsValidCondition = "GrantsValid"
+
+	// UpstreamFailingCondition on a PipesEnvironment is present, and then True, only while WorkOS is down or has asked for
+	// patience, so that its PipesTokens ask less often or not at all. Those whose token is still valid do not tell.
+	UpstreamFailingCondition = "UpstreamFailing"
+
+	// BudgetTooSmallCondition on a PipesEnvironment is present, and then True, only while its API key may make fewer requests
+	// a minute than it takes to renew its tokens in time.
+	BudgetTooSmallCondition = "BudgetTooSmall"
 )
 
 // Reasons of a PipesToken's Ready condition. The reasons of failures are also the reasons of RenewalFailed, Stalled and
@@ -133,6 +141,13 @@ const (
 
 	// InvalidSelectorReason: the label selector of a grant cannot be read; the message tells which.
 	InvalidSelectorReason = "InvalidSelector"
+)
+
+// Reasons of a PipesEnvironment's UpstreamFailing condition are UpstreamUnavailableReason and RateLimitedReason; those of its
+// BudgetTooSmall condition:
+const (
+	// RenewalsExceedBudgetReason: the message has both rates.
+	RenewalsExceedBudgetReason = "RenewalsExceedBudget"
 )
 
 // Metadata keys that the operator reads and writes.

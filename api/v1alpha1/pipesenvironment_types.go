@@ -132,8 +132,8 @@ type GrantNamespaces struct {
 // never holds the API key.
 // +kubebuilder:validation:MinProperties=1
 type PipesEnvironmentStatus struct {
-	// conditions of the environment: Ready and GrantsValid always, and Stalled
-	// where it applies.
+	// conditions of the environment: Ready and GrantsValid always, and Stalled,
+	// UpstreamFailing and BudgetTooSmall where they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -153,7 +153,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options) error {
 	}
 	environments := &controllers.PipesEnvironmentReconciler{
 		Client: manager.GetClient(), Connections: connections,
-		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock,
+		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
 		Watchdog: controllers.NewWatchdog(clock, 1),
 	}
 	if err := environments.SetupWithManager(manager, controller.Options{MaxConcurrentReconciles: 1}); err != nil {

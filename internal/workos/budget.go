@@ -3,80 +3,122 @@ package workos
 import (
 	"slices"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 const (
 	// paceSpan is the minute over which requests are paced, and a second more. See budget.
 	paceSpan = 61 * time.Second
-	// slotLife is how long after its time a slot can be collected.
-	slotLife = time.Minute
+	// ticketLife is how long after its time a place in the queue is kept.
+	ticketLife = time.Minute
+	// minWait is the least that anybody is told to wait, and twice as much each time that others have overtaken, up to 64 times:
+	// those at the head would otherwise come back for each request that leaves.
+	minWait      = 50 * time.Millisecond
+	maxOvertaken = 6
+	// recovery is how long the pace takes to grow from nothing to what the limit allows, after WorkOS has asked for less.
+	recovery = time.Minute
+	// slowest is the least part of the pace that is left.
+	slowest = 1. / 16
 )
 
-// budget keeps the requests of a key within its requests per minute, n. It never sleeps: who cannot go now gets a
-// slot, and comes back for it. It has three parts.
+// budget keeps the requests of a key within its requests per minute, n. It never sleeps: who cannot go now is told when its turn will
+// come, and comes back for it. It has three parts.
 //
-// The pace is a token bucket of burst b = max(1, n/120), half a second's worth, and rate r = (n+1-b)/61s. Between
+// The pace is a token bucket of burst b = max(1, n/600), a tenth of a second's worth, and rate r = (n+1-b)/61s. Between
 // two requests that are d apart a bucket lets at most b + r·d pass, the two included. So within 60 s it is at most
 // b + (n+1-b)·60/61 < n+1, that is n, for every n from 1 on. The 61st second is what lets that hold at the other
-// end of the wire too, while latencies differ by less than a second. A queue that is never empty gets 97.5 % of n,
-// or more.
+// end of the wire too, while latencies differ by less than a second. A queue that is never empty gets 98 % of n, or more.
 //
-// The slots are the bucket's future: whoever finds it empty reserves its next token, and passes at that time or up
-// to a minute later. So calls are served in the order of their arrival, no token goes to waste while somebody
-// waits, and those who wait come back one by one.
+// The turns are the order of those who wait. Each is told to come back when the bucket will have had enough for all before
+// it, and may come up to a minute later: the bucket holds as much more as there are tickets, so that nothing goes to waste
+// while somebody waits. Who is overtaken meanwhile by more urgent calls is told again.
 //
-// The ceiling counts what went out in the last 60 s. As slots may be collected late, the pace alone would let a
-// backlog of them out on top of those whose time it is. Who finds n counted gets a new slot.
+// The ceiling counts what went out in the last 60 s. As turns may be taken late, the pace alone would let a backlog of
+// them out on top of those whose time it is.
+//
+// When WorkOS itself asks for less (a 429), the pace is halved, and grows back within a minute.
 type budget struct {
 	limit   int
-	pace    *rate.Limiter
-	slots   map[call]time.Time
+	tokens  float64
+	filled  time.Time // when tokens was right
+	turns   *turns
 	sent    []time.Time // of the last 60 s, oldest first
-	cleaned time.Time   // when slots were last gone through
+	cleaned time.Time   // when turns were last gone through
+
+	// throttle is the part of the pace that was left at throttled; 1 when WorkOS has not asked for less.
+	throttle  float64
+	throttled time.Time
 }
 
 func newBudget(requestsPerMinute int) *budget {
-	r, b := pace(requestsPerMinute)
-	return &budget{limit: requestsPerMinute, pace: rate.NewLimiter(r, b), slots: map[call]time.Time{}}
+	return &budget{limit: requestsPerMinute, turns: newTurns(), throttle: 1}
 }
 
-func pace(requestsPerMinute int) (rate.Limit, int) {
-	burst := max(1, requestsPerMinute/120)
-	return rate.Limit(float64(requestsPerMinute+1-burst) / paceSpan.Seconds()), burst
+// pace is the rate, in requests per second, and the burst.
+func (b *budget) pace(now time.Time) (rate, burst float64) {
+	burst = float64(max(1, b.limit/600))
+	return (float64(b.limit) + 1 - burst) / paceSpan.Seconds() * b.part(now), burst
 }
 
-// setLimit changes the requests per minute. Slots that are given stay as they are; the ceiling moves at once.
+// part is the part of the pace that holds now.
+func (b *budget) part(now time.Time) float64 {
+	return min(1, b.throttle+now.Sub(b.throttled).Seconds()/recovery.Seconds())
+}
+
+// slowDown halves the pace, because WorkOS has asked for patience.
+func (b *budget) slowDown(now time.Time) {
+	b.fill(now)
+	b.throttle, b.throttled = max(b.part(now)/2, slowest), now
+	b.tokens = min(b.tokens, 1)
+}
+
+// setLimit changes the requests per minute. It holds at once.
 func (b *budget) setLimit(requestsPerMinute int, now time.Time) {
-	if requestsPerMinute == b.limit {
-		return
+	if requestsPerMinute != b.limit {
+		b.fill(now)
+		b.limit = requestsPerMinute
 	}
-	r, burst := pace(requestsPerMinute)
-	b.limit = requestsPerMinute
-	b.pace.SetLimitAt(now, r)
-	b.pace.SetBurstAt(now, burst)
 }
 
-// take lets the call pass and returns 0, or returns how long it has to wait for its slot.
-func (b *budget) take(c call, now time.Time) time.Duration {
+// fill brings tokens up to date.
+func (b *budget) fill(now time.Time) {
+	rate, burst := b.pace(now)
+	if b.filled.IsZero() {
+		b.tokens = burst
+	} else if passed := now.Sub(b.filled).Seconds(); passed > 0 {
+		b.tokens = min(b.tokens+passed*rate, burst+float64(len(b.turns.waiting)))
+	}
+	b.filled = now
+}
+
+// take lets the call pass and returns 0, or returns how long it has to wait for its turn.
+func (b *budget) take(c call, turn Turn, now time.Time) time.Duration {
 	b.forget(now)
-	slot, held := b.slots[c]
-	held = held && now.Sub(slot) <= slotLife
-	if wait := slot.Sub(now); held && wait > 0 {
-		return wait
+	b.fill(now)
+	held, ahead := b.turns.enter(c, turn, now)
+	wait := max(b.untilFilled(ahead+1, now), b.untilBelowCeiling(now))
+	if wait <= 0 {
+		b.turns.served(held)
+		b.tokens--
+		b.sent = append(b.sent, now)
+		return 0
 	}
-	wait := b.untilBelowCeiling(now)
-	if !held || wait > 0 {
-		wait = max(wait, b.pace.ReserveN(now, 1).DelayFrom(now))
+	if !held.until.IsZero() && !now.Before(held.until) {
+		held.overtaken = min(held.overtaken+1, maxOvertaken)
 	}
-	if wait > 0 {
-		b.slots[c] = now.Add(wait)
-		return wait
+	wait = max(wait, minWait<<held.overtaken)
+	held.until = now.Add(wait)
+	return wait
+}
+
+// untilFilled returns how long it takes until there are so many tokens.
+func (b *budget) untilFilled(tokens int, now time.Time) time.Duration {
+	const rounding = 1e-6
+	missing := float64(tokens) - b.tokens
+	if missing <= rounding {
+		return 0
 	}
-	delete(b.slots, c)
-	b.sent = append(b.sent, now)
-	return 0
+	rate, _ := b.pace(now)
+	return time.Duration(missing / rate * float64(time.Second))
 }
 
 // untilBelowCeiling returns how long it takes until fewer than limit requests lie within 60 s.
@@ -87,22 +129,16 @@ func (b *budget) untilBelowCeiling(now time.Time) time.Duration {
 	return b.sent[len(b.sent)-b.limit].Add(time.Minute + 1).Sub(now)
 }
 
-// forget drops what no longer matters: requests of more than 60 s ago and, once a minute, slots that nobody
-// collected.
+// forget drops what no longer matters: requests of more than 60 s ago and, once a minute, those who have not come back.
 func (b *budget) forget(now time.Time) {
 	recent := slices.IndexFunc(b.sent, func(sent time.Time) bool { return now.Sub(sent) <= time.Minute })
 	if recent < 0 {
 		recent = len(b.sent)
 	}
 	b.sent = b.sent[recent:]
-	if now.Sub(b.cleaned) < slotLife {
-		return
-	}
-	b.cleaned = now
-	for c, slot := range b.slots {
-		if now.Sub(slot) > slotLife {
-			delete(b.slots, c)
-		}
+	if now.Sub(b.cleaned) >= ticketLife {
+		b.cleaned = now
+		b.turns.forget(now, ticketLife)
 	}
 }
 

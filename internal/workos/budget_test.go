@@ -84,12 +84,12 @@ func onTime() time.Duration { return 0 }
 
 func TestNoMinuteSeesMoreThanTheBudgetAndAllOfItIsUsed(t *testing.T) {
 	const minutes = 3
-	for _, limit := range []int{1, 2, 3, 59, 60, 119, 120, 241, 1200} {
+	for _, limit := range []int{1, 2, 3, 59, 60, 119, 120, 241, 1200, 6000} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			r, u := recording()
 			contend(t, connect(t, u, "a/a", baseURL, testKey, limit), r.clock, limit/20+5, epoch.Add(minutes*time.Minute), onTime)
 			r.noMinuteAbove(t, limit)
-			if low := int(0.975*float64(limit)*minutes) - 1; len(r.sent) < low {
+			if low := int(0.98*float64(limit)*minutes) - 1; len(r.sent) < low {
 				t.Errorf("got %d requests in %d minutes, want %d or more", len(r.sent), minutes, low)
 			}
 		})
@@ -194,8 +194,10 @@ func TestWaitForASlotIsToldAsAnHourAtMost(t *testing.T) {
 		ask(t, client, user(n))
 	}
 	expect(t, ask(t, client, user(99)), workos.OutcomeHeld, false, time.Hour)
-	step(r.clock, time.Hour)
-	expect(t, ask(t, client, user(99)), workos.OutcomeHeld, false, 99*61*time.Second-time.Hour)
+	step(r.clock, 30*time.Minute) // nobody waits for those whose turn has come, and who have not
+	if answer := ask(t, client, user(99)); answer.Outcome != workos.OutcomeHeld || answer.RetryAfter > 45*time.Minute {
+		t.Errorf("got %+v", answer)
+	}
 }
 
 func TestSmallestLimitOfTheOwnersHoldsForTheKey(t *testing.T) {
@@ -242,11 +244,9 @@ func TestHigherLimitHoldsAtOnceForWhoIsNew(t *testing.T) {
 	connect(t, u, "a/a", baseURL, testKey, 60)
 	client := connect(t, u, "a/a", baseURL, testKey, 600)
 	step(r.clock, time.Minute)
-	for n := range 5 { // half a second's worth goes at once
-		expect(t, ask(t, client, user(n)), workos.OutcomeToken, true, 0)
-	}
-	answer := ask(t, client, user(5))
-	if want := 61 * time.Second / 596; answer.Outcome != workos.OutcomeHeld || (answer.RetryAfter-want).Abs() > time.Microsecond {
+	expect(t, ask(t, client, user(0)), workos.OutcomeToken, true, 0) // a tenth of a second's worth goes at once
+	answer := ask(t, client, user(1))
+	if want := 61 * time.Second / 600; answer.Outcome != workos.OutcomeHeld || (answer.RetryAfter-want).Abs() > time.Microsecond {
 		t.Errorf("got %+v, want held for %v", answer, want)
 	}
 }

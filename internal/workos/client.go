@@ -23,6 +23,7 @@ var errTooLong = errors.New("longer than 1 MiB")
 type Client struct {
 	upstream *Upstream
 	state    *keyState
+	owner    string
 	base     *url.URL // .../data-integrations
 	key      redact.String
 }
@@ -33,13 +34,13 @@ func (c Client) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "workos.Client(%s)", c.base)
 }
 
-// Token asks for the token of one connection. What comes of it is an Answer, whatever the upstream does. The error
+// Token asks for the token of one connection, when it is its turn. What comes of it is an Answer, whatever the upstream does. The error
 // is not nil only when ctx has ended (and wraps ctx.Err()), or when the program is wrong: a request that names no
 // user or whose slug is none, or a panic on the way.
 //
 // Calls for the same connection with the same key and base URL that overlap share one request, and its answer. A
 // caller whose ctx ends leaves alone; the request goes on for the others, until Options.Timeout.
-func (c *Client) Token(ctx context.Context, r Request) (Answer, error) {
+func (c *Client) Token(ctx context.Context, r Request, turn Turn) (Answer, error) {
 	if err := r.validate(); err != nil {
 		return Answer{}, fmt.Errorf("asking WorkOS for a token: %w", err)
 	}
@@ -48,7 +49,7 @@ func (c *Client) Token(ctx context.Context, r Request) (Answer, error) {
 	}
 	call := call{base: c.base.String(), request: r}
 	flight := c.state.flights.DoChan(call.String(), func() (any, error) {
-		return c.ask(context.WithoutCancel(ctx), call)
+		return c.ask(context.WithoutCancel(ctx), call, turn)
 	})
 	select {
 	case <-ctx.Done():
@@ -61,16 +62,28 @@ func (c *Client) Token(ctx context.Context, r Request) (Answer, error) {
 	}
 }
 
+// Trouble returns the answer that tells why calls with this client are held back just now: WorkOS is down, or has asked for patience
+// within the last minute. False: they are not.
+func (c *Client) Trouble() (Answer, bool) {
+	return c.state.trouble(c.base.String(), c.upstream.clock.Now())
+}
+
+// Need tells how many requests a minute the client's owner needs. It returns how many all owners that use the same API key need
+// together, and how many they may make.
+func (c *Client) Need(perMinute float64) (together float64, limit int) {
+	return c.state.need(c.owner, perMinute)
+}
+
 // ask sends the call if gates and budget let it pass, and keeps what the answer says of the key. It turns a panic
 // into an error, because one in a flight could not be recovered by anybody; of the panic it tells no more than is
 // safe to log.
-func (c *Client) ask(ctx context.Context, call call) (answer Answer, err error) {
+func (c *Client) ask(ctx context.Context, call call, turn Turn) (answer Answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer, err = Answer{}, panicError(p)
 		}
 	}()
-	if refusal, refused := c.state.admit(call, c.upstream.clock.Now()); refused {
+	if refusal, refused := c.state.admit(call, turn, c.upstream.clock.Now()); refused {
 		return refusal, nil
 	}
 	answer, err = c.send(ctx, call.request)

@@ -82,7 +82,7 @@ func TestOwnersComeAndGoWhileOthersAsk(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			_, _ = client.Token(t.Context(), user(n))
+			_, _ = client.Token(t.Context(), user(n), workos.Turn{})
 			u.Disconnect("b/b")
 		}
 	}()

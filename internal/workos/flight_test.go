@@ -112,7 +112,7 @@ func TestCallerWhoseContextEndsLeavesAlone(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var calls sync.WaitGroup
 		calls.Go(func() {
-			if answer, err := client.Token(ctx, alice); !errors.Is(err, context.Canceled) {
+			if answer, err := client.Token(ctx, alice, workos.Turn{}); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %+v, %v", answer, err)
 			}
 		})
@@ -134,7 +134,7 @@ func TestContextThatHasEndedSendsNothing(t *testing.T) {
 	client := connectOnly(t, workos.Options{Transport: transport}, baseURL)
 	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	defer cancel()
-	if answer, err := client.Token(ctx, alice); !errors.Is(err, context.DeadlineExceeded) {
+	if answer, err := client.Token(ctx, alice, workos.Turn{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %+v, %v", answer, err)
 	}
 	if got := transport.requests.Load(); got != 0 {
@@ -169,7 +169,7 @@ func TestPanicOfTheTransportIsAnErrorOfThatCallAlone(t *testing.T) {
 	})
 	client := connectOnly(t, workos.Options{Transport: transport}, baseURL)
 	for _, want := range []string{"recovered from a panic with a *http.Request", "nil pointer dereference"} {
-		answer, err := client.Token(t.Context(), alice)
+		answer, err := client.Token(t.Context(), alice, workos.Turn{})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), testKey) {
 			t.Errorf("got %+v, %v", answer, err)
 		}

@@ -26,13 +26,19 @@ type keyState struct {
 	flights singleflight.Group // by call
 
 	mu     sync.Mutex
-	limits map[string]int // requests per minute, by owner
+	limits map[string]int     // requests per minute, by owner
+	needs  map[string]float64 // what renewals take of them
 	budget *budget
 	gates  gates
+	// breakers are those of the base URLs at which calls have failed.
+	breakers map[string]*breaker
 }
 
 func newKeyState(requestsPerMinute int) *keyState {
-	return &keyState{limits: map[string]int{}, budget: newBudget(requestsPerMinute), gates: gates{}}
+	return &keyState{
+		limits: map[string]int{}, needs: map[string]float64{},
+		budget: newBudget(requestsPerMinute), gates: gates{}, breakers: map[string]*breaker{},
+	}
 }
 
 // join lets owner use the key at no more than requestsPerMinute.
@@ -48,6 +54,7 @@ func (k *keyState) leave(owner string, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.limits, owner)
+	delete(k.needs, owner)
 	k.applyLimit(now)
 }
 
@@ -55,6 +62,17 @@ func (k *keyState) applyLimit(now time.Time) {
 	if len(k.limits) > 0 {
 		k.budget.setLimit(slices.Min(slices.Collect(maps.Values(k.limits))), now)
 	}
+}
+
+// need notes how many requests a minute owner needs, and returns how many all owners need together, and how many they have.
+func (k *keyState) need(owner string, perMinute float64) (together float64, limit int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.needs[owner] = perMinute
+	for _, need := range k.needs {
+		together += need
+	}
+	return together, k.budget.limit
 }
 
 // idle says whether nobody uses the key and nothing about it needs to be remembered.
@@ -65,13 +83,13 @@ func (k *keyState) idle(now time.Time) bool {
 }
 
 // admit lets a call pass, charging the budget, or refuses it with the answer to give instead.
-func (k *keyState) admit(c call, now time.Time) (refusal Answer, refused bool) {
+func (k *keyState) admit(c call, turn Turn, now time.Time) (refusal Answer, refused bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if refusal, refused := k.gates.refusal(c.base, now); refused {
 		return refusal, true
 	}
-	if wait := k.budget.take(c, now); wait > 0 {
+	if wait := k.budget.take(c, turn, now); wait > 0 {
 		return Answer{
 			Outcome:    OutcomeHeld,
 			Message:    "waiting for its turn within the requests per minute of the API key",
@@ -87,4 +105,30 @@ func (k *keyState) settle(c call, answer Answer, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.gates.settle(c.base, answer, now)
+	if answer.Outcome == OutcomeRateLimited {
+		k.budget.slowDown(now)
+	}
+	if k.gates[c.base].until.After(now) {
+		return // This call left before the gate was closed, and tells nothing new.
+	}
+	if k.breakers[c.base] == nil {
+		k.breakers[c.base] = &breaker{}
+	}
+	if wait := k.breakers[c.base].after(c, answer.Outcome); wait > 0 {
+		k.gates[c.base] = gate{answer: answer, until: now.Add(wait)}
+	}
+}
+
+// trouble returns the answer that tells why calls at base are held back, if they are: WorkOS is down, or has asked for patience within
+// the last minute.
+func (k *keyState) trouble(base string, now time.Time) (Answer, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if b := k.breakers[base]; b != nil && b.trips > 0 {
+		return k.gates[base].answer, true
+	}
+	if k.budget.part(now) < 1 {
+		return Answer{Outcome: OutcomeRateLimited, Message: "WorkOS has asked for patience"}, true
+	}
+	return Answer{}, false
 }

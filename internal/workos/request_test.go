@@ -66,7 +66,7 @@ func TestRequestThatNamesNoConnectionIsAnErrorAndNotSent(t *testing.T) {
 		{Slug: "github", UserID: "user_\xff"},
 		{Slug: "github", UserID: "user_alice", OrganizationID: "\xff"},
 	} {
-		if answer, err := client.Token(t.Context(), request); err == nil {
+		if answer, err := client.Token(t.Context(), request, workos.Turn{}); err == nil {
 			t.Errorf("%+v: got %+v and no error", request, answer)
 		}
 	}

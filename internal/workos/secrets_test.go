@@ -117,7 +117,7 @@ func TestErrorsShowNoKey(t *testing.T) {
 		t.Errorf("got %q", answer.Message)
 	}
 	for _, slug := range []string{"panic", testKey + "/.."} {
-		_, err := client.Token(t.Context(), workos.Request{Slug: slug, UserID: "user_alice"})
+		_, err := client.Token(t.Context(), workos.Request{Slug: slug, UserID: "user_alice"}, workos.Turn{})
 		if err == nil {
 			t.Fatal("no error")
 		}

@@ -83,7 +83,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 
 func ask(t *testing.T, c *workos.Client, r workos.Request) workos.Answer {
 	t.Helper()
-	answer, err := c.Token(t.Context(), r)
+	answer, err := c.Token(t.Context(), r, workos.Turn{})
 	if err != nil {
 		t.Fatal(err)
 	}

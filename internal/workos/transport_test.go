@@ -54,7 +54,7 @@ func TestConcurrentCallsShareHTTP2Connections(t *testing.T) {
 	var calls sync.WaitGroup
 	for n := range 50 {
 		calls.Go(func() {
-			if answer, err := client.Token(t.Context(), user(n)); err != nil || answer.Outcome != workos.OutcomeToken {
+			if answer, err := client.Token(t.Context(), user(n), workos.Turn{}); err != nil || answer.Outcome != workos.OutcomeToken {
 				t.Errorf("got %s %q, %v", answer.Outcome, answer.Message, err)
 			}
 		})

@@ -107,7 +107,7 @@ func (u *Upstream) Connect(owner, baseURL string, key redact.String, requestsPer
 	}
 	u.owners[owner] = state
 	u.dropIdleKeys(now)
-	return &Client{upstream: u, state: state, base: base, key: key}, nil
+	return &Client{upstream: u, state: state, owner: owner, base: base, key: key}, nil
 }
 
 // Disconnect forgets owner. The state of a key that nobody uses any more is dropped as soon as it has nothing to

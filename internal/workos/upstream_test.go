@@ -26,7 +26,7 @@ func TestStateOfAKeyIsDroppedOnceItHasNothingToRemember(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Token(t.Context(), Request{Slug: "github", UserID: "user"}); err != nil {
+		if _, err := client.Token(t.Context(), Request{Slug: "github", UserID: "user"}, Turn{}); err != nil {
 			t.Fatal(err)
 		}
 	}

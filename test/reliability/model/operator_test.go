@@ -116,7 +116,7 @@ func (o *operator) setUp(manager manager.Manager) {
 		DefaultEnvironment: defaultEnvironment,
 	}
 	o.world.must(reconciler.SetupWithManager(context.Background(), manager, o.options()))
-	environments := &controllers.PipesEnvironmentReconciler{Client: api, Connections: connections, Recorder: recorder{o}, Clock: wall{o}}
+	environments := &controllers.PipesEnvironmentReconciler{Client: api, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics}
 	o.world.must(environments.SetupWithManager(manager, o.options()))
 	// The channel of the real one is served by goroutines of its own.
 	connections.Changed = func(name types.NamespacedName) {

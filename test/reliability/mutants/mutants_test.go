@@ -26,7 +26,7 @@ type mutant struct {
 
 var mutants = []mutant{
 	{"the organization is left out of the request", "controllers/act.go",
-		"OrganizationID: seen.token.Spec.OrganizationID,\n\t})\n\tif err", "})\n\tif err", "invariant 1"},
+		"OrganizationID: seen.token.Spec.OrganizationID,\n\t}, turnOf(seen))", "}, turnOf(seen))", "invariant 1"},
 	{"patches are sent without the resourceVersion that they were decided on", "internal/tokensecret/write.go",
 		`return append(patch, operation{"replace", "/metadata/resourceVersion", s.Meta.ResourceVersion})`, "return patch", "invariant 2"},
 	{"an outage takes the token away", "controllers/findings.go",
@@ -46,7 +46,7 @@ var mutants = []mutant{
 	{"an object with nothing to do does not come back", "controllers/report.go",
 		"RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt())", "RequeueAfter: due.Sub(done.now)", "invariant 9"},
 	{"the budget of the API key is not kept", "internal/workos/budget.go",
-		"	if wait > 0 {\n\t\tb.slots[c]", "	if false {\n\t\tb.slots[c]", "invariant 10"},
+		"	if wait <= 0 {\n\t\tb.turns.served", "	if true {\n\t\tb.turns.served", "invariant 10"},
 	{"Retry-After holds nobody else back", "internal/workos/gate.go",
 		"if left <= 0 {", "if true {", "invariant 10"},
 	{"a withdrawn grant goes unnoticed", "controllers/decide.go",

@@ -73,7 +73,7 @@ func (p *process) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(tokens.SetupWithManager(ctx, manager, queues.options())).To(Succeed())
 	environments := &controllers.PipesEnvironmentReconciler{
-		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock,
+		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: metrics,
 	}
 	Expect(environments.SetupWithManager(manager, queues.options())).To(Succeed())
 

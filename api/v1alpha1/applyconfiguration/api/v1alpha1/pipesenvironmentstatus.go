@@ -12,8 +12,8 @@ import (
 // PipesEnvironmentStatus is what the operator knows of the environment. It
 // never holds the API key.
 type PipesEnvironmentStatusApplyConfiguration struct {
-	// conditions of the environment: Ready and GrantsValid always, and Stalled
-	// where it applies.
+	// conditions of the environment: Ready and GrantsValid always, and Stalled,
+	// UpstreamFailing and BudgetTooSmall where they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the metadata.generation that this status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`

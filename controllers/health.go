@@ -1,0 +1,99 @@
+package controllers
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
+)
+
+// health is what there is to tell of a PipesEnvironment beside whether it can be used. It is told there once, and not by each of its
+// PipesTokens. A finding that is nil is not known yet: what was told before stands.
+type health struct {
+	// failing: why calls are held back. overload: that the requests per minute of the API key do not suffice.
+	failing, overload *finding
+}
+
+// troubles are the conditions that tell of it, each only while there is something to tell.
+var troubles = []string{v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition}
+
+func (h health) conditions(before []metav1.Condition) (conditions []metav1.Condition) {
+	for i, found := range []*finding{h.failing, h.overload} {
+		switch told := meta.FindStatusCondition(before, troubles[i]); {
+		case found == nil && told != nil:
+			conditions = append(conditions, *told)
+		case found != nil && found.present():
+			conditions = append(conditions, condition(troubles[i], metav1.ConditionTrue, found.reason, found.message))
+		}
+	}
+	return conditions
+}
+
+// health looks at what the environment's PipesTokens need, and at how WorkOS has answered them.
+func (r *PipesEnvironmentReconciler) health(environment *v1alpha1.PipesEnvironment, now time.Time) health {
+	name := client.ObjectKeyFromObject(environment)
+	needed := r.Metrics.Demand(name, now)
+	r.Metrics.Budget(name, needed, environment.Spec.RequestsPerMinute)
+	overloaded := meta.IsStatusConditionTrue(environment.Status.Conditions, v1alpha1.BudgetTooSmallCondition)
+	return r.Connections.health(name, needed, overloaded, now)
+}
+
+// settling is how long a process has to look at its PipesTokens before it says that they need less than was said before.
+const settling = time.Minute
+
+// health tells of the environment whose renewals need so many requests a minute. What was overload stays so until there is some room.
+func (c *Connections) health(name types.NamespacedName, perMinute float64, overloaded bool, now time.Time) health {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told := health{failing: &finding{}, overload: &finding{}}
+	state, ok := c.known[name]
+	if !ok || state.client == nil {
+		return told
+	}
+	if state.since.IsZero() {
+		state.since = now
+	}
+	const room = 0.95
+	switch together, limit := state.client.Need(perMinute); {
+	case together > float64(limit) || overloaded && together > room*float64(limit):
+		told.overload = tooMany(together, limit)
+	case now.Sub(state.since) < settling:
+		told.overload = nil
+	}
+	if answer, troubled := state.client.Trouble(); troubled {
+		told.failing = troubleOf(answer)
+	} else if !state.heard {
+		told.failing = nil
+	}
+	return told
+}
+
+func tooMany(needed float64, limit int) *finding {
+	return &finding{v1alpha1.RenewalsExceedBudgetReason, fmt.Sprintf(
+		"Renewals need about %s requests a minute, and this API key may make %d, so that tokens will expire before they are renewed: "+
+			"raise requestsPerMinute as far as WorkOS allows, or spread the PipesTokens over several API keys", roughly(needed), limit)}
+}
+
+// troubleOf says the same as long as the trouble lasts, whatever the last answer was.
+func troubleOf(answer workos.Answer) *finding {
+	if answer.Outcome == workos.OutcomeRateLimited {
+		return &finding{v1alpha1.RateLimitedReason,
+			"WorkOS limits the rate of this API key, so fewer requests are made for a minute; tokens that are valid stay"}
+	}
+	return &finding{v1alpha1.UpstreamUnavailableReason,
+		"WorkOS cannot be reached or fails, so that one request at a time finds out when it is back; tokens that are valid stay"}
+}
+
+// roughly is a number with two digits that count, rounded up: a status is not written for less.
+func roughly(n float64) string {
+	step := math.Pow(10, max(0, math.Floor(math.Log10(max(n, 1)))-1))
+	return strconv.FormatFloat(math.Ceil(n/step)*step, 'f', 0, 64)
+}

@@ -1,0 +1,134 @@
+package controllers_test
+
+import (
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// trouble is the reason and the message of a condition of the environment that is there only while there is trouble; empty otherwise.
+func (w *world) trouble(kind string) string {
+	environment := w.environment()
+	Expect(user.Get(w.ctx, client.ObjectKeyFromObject(environment), environment)).To(Succeed())
+	told := meta.FindStatusCondition(environment.Status.Conditions, kind)
+	if told == nil {
+		return ""
+	}
+	kstatusOf(environment)
+	return told.Reason + ": " + told.Message
+}
+
+var _ = Describe("An outage of WorkOS", func() {
+	const users = 40
+	var (
+		w      *world
+		tokens []*v1alpha1.PipesToken
+	)
+	BeforeEach(func() {
+		w, tokens = newWorld(), nil
+		w.stepEnvironments = true
+		w.start()
+		w.waitForEnvironment(v1alpha1.AvailableReason)
+		for n := range users {
+			tokens = append(tokens, w.synced(fmt.Sprintf("user-%d", n), alwaysFresh))
+		}
+		w.upstream.ResetRequests()
+	})
+
+	// held are the tokens in the Secrets.
+	held := func() (all []string) {
+		for _, token := range tokens {
+			all = append(all, w.tokenIn(token))
+		}
+		return all
+	}
+
+	for name, fault := range map[string]workossim.Fault{
+		v1alpha1.UpstreamUnavailableReason: {Kind: workossim.FaultServerError},
+		v1alpha1.RateLimitedReason:         {Kind: workossim.FaultRateLimited, RetryAfter: "20"},
+	} {
+		It("is found out by a few calls, and told once, on the PipesEnvironment: "+name, func() {
+			before, statuses := held(), w.operator.requests.count(writeStatus)
+			w.upstream.Inject(fault)
+			w.timeline.advance(56 * time.Minute) // all have been due for minutes, and none has expired
+			Expect(w.trouble(v1alpha1.UpstreamFailingCondition)).To(HavePrefix(name + ": "))
+			for _, token := range tokens {
+				Expect(conditionsOf(w.reload(token))).To(ContainElement("Ready=True/TokenSynced"))
+			}
+			Expect(held()).To(Equal(before))
+			// Renewals begin at 48 minutes. Each of four workers may have a call on its way when the fifth fails; then one every 20 or
+			// 30 seconds finds out.
+			Expect(len(w.upstream.Requests())).To(BeNumerically("<=", 4+5+8*60/20))
+			Expect(w.operator.requests.count(writeStatus)-statuses).To(BeNumerically("<=", 4+5+8*60/20), "one for each that has asked in vain")
+
+			w.upstream.ClearFaults()
+			w.timeline.advance(3 * time.Minute) // half a minute until somebody finds out, and another one until the pace is back
+			Expect(w.trouble(v1alpha1.UpstreamFailingCondition)).To(BeEmpty())
+			for i, token := range tokens {
+				Expect(conditionsOf(w.reload(token))).NotTo(ContainElement(HavePrefix("RenewalFailed")))
+				Expect(w.tokenIn(token)).NotTo(Equal(before[i]), "renewed before it expired")
+			}
+		})
+	}
+
+	It("is told by each PipesToken whose token has expired", func() {
+		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultServerError})
+		w.timeline.advance(62 * time.Minute)
+		for _, token := range tokens {
+			Expect(conditionsOf(w.reload(token))).To(ContainElement("Ready=False/UpstreamUnavailable"))
+		}
+	})
+})
+
+var _ = Describe("A budget that does not suffice", func() {
+	It("is told on the PipesEnvironment before tokens expire, with both rates, until it does", func() {
+		w := newWorld()
+		w.stepEnvironments = true
+		w.start()
+		w.waitForEnvironment(v1alpha1.AvailableReason)
+		for n := range 12 {
+			w.synced(fmt.Sprintf("user-%d", n), func(c *workossim.Connection) { c.Lifetime = 10 * time.Minute })
+		}
+		allow := func(perMinute int32) {
+			environment := w.environment()
+			w.edit(environment, func() { environment.Spec.RequestsPerMinute = perMinute })
+			w.waitForEnvironment(v1alpha1.AvailableReason)
+		}
+		w.timeline.advance(time.Minute)
+		Expect(w.trouble(v1alpha1.BudgetTooSmallCondition)).To(BeEmpty())
+
+		allow(1)
+		Expect(w.trouble(v1alpha1.BudgetTooSmallCondition)).To(MatchRegexp(
+			`^RenewalsExceedBudget: Renewals need about \d requests a minute, and this API key may make 1, so that tokens will expire`))
+		allow(100)
+		w.timeline.advance(2 * time.Minute)
+		Expect(w.trouble(v1alpha1.BudgetTooSmallCondition)).To(BeEmpty())
+	})
+
+	It("is said to suffice only by a process that has looked", func() {
+		w := newWorld()
+		w.stepEnvironments = true
+		w.start()
+		w.waitForEnvironment(v1alpha1.AvailableReason)
+		for n := range 12 {
+			w.synced(fmt.Sprintf("user-%d", n), func(c *workossim.Connection) { c.Lifetime = 10 * time.Minute })
+		}
+		environment := w.environment()
+		w.edit(environment, func() { environment.Spec.RequestsPerMinute = 1 })
+		w.waitForEnvironment(v1alpha1.AvailableReason)
+		told := w.trouble(v1alpha1.BudgetTooSmallCondition)
+		Expect(told).NotTo(BeEmpty())
+		w.restart()
+		w.timeline.settle()
+		w.timeline.advance(2 * time.Minute)
+		Expect(w.trouble(v1alpha1.BudgetTooSmallCondition)).To(Equal(told))
+		Expect(w.operator.requests.count("PATCH pipesenvironments/status")).To(BeZero())
+	})
+})

@@ -1,0 +1,138 @@
+package workos
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Turn says how a call stands against others while the requests per minute of a key do not suffice for all of them.
+type Turn struct {
+	// Deadline is when the token in use expires that the call is to replace. Such calls go first, the nearest deadline at their
+	// head. Zero, or past: no token is lost by waiting.
+	Deadline time.Time
+	// Idle: the call is a look whether somebody has done something. Such calls go last.
+	Idle bool
+	// Share names who shares with whom: among calls without a deadline each share gets one turn after the other, however many
+	// calls another one has. A namespace.
+	Share string
+}
+
+// rank is the order of turns, the first part of it.
+type rank int
+
+const (
+	rankDeadline rank = iota
+	rankOrdinary
+	rankIdle
+)
+
+func (t Turn) rank(now time.Time) rank {
+	switch {
+	case t.Deadline.After(now):
+		return rankDeadline
+	case t.Idle:
+		return rankIdle
+	default:
+		return rankOrdinary
+	}
+}
+
+// ticket is a call that waits for its turn.
+type ticket struct {
+	call call
+	rank rank
+	// deadline orders those that have one; round orders the others: the n-th call of a share is in its n-th round.
+	deadline time.Time
+	round    int
+	share    share
+	number   int // of arrival, which decides the rest
+	// until is when it has been told to come back, and overtaken how often it has done so for nothing.
+	until     time.Time
+	overtaken int
+}
+
+func (t *ticket) compare(other *ticket) int {
+	return cmp.Or(cmp.Compare(t.rank, other.rank), t.deadline.Compare(other.deadline),
+		cmp.Compare(t.round, other.round), cmp.Compare(t.number, other.number))
+}
+
+// share is a Turn.Share among calls of one rank.
+type share struct {
+	rank rank
+	name string
+}
+
+// turns are the calls that wait, in the order in which they will go. Insertion moves what is behind: 800 KiB of pointers for a
+// hundred thousand calls, which takes less than the encoding of one request.
+type turns struct {
+	waiting []*ticket
+	byCall  map[call]*ticket
+	rounds  map[share]int // of the last call of each share
+	now     [rankIdle + 1]int
+	arrived int
+}
+
+func newTurns() *turns {
+	return &turns{byCall: map[call]*ticket{}, rounds: map[share]int{}}
+}
+
+// enter gives the call a place, or another one if its turn is of another rank or deadline now. It returns the ticket and how many go
+// before it.
+func (q *turns) enter(c call, turn Turn, now time.Time) (held *ticket, ahead int) {
+	rank, deadline := turn.rank(now), time.Time{}
+	if rank == rankDeadline {
+		deadline = turn.Deadline
+	}
+	held = q.byCall[c]
+	if held != nil && (held.rank != rank || !held.deadline.Equal(deadline)) {
+		q.leave(held)
+		held = nil
+	}
+	if held != nil {
+		return held, q.place(held)
+	}
+	held = &ticket{call: c, rank: rank, deadline: deadline, share: share{rank, turn.Share}, number: q.arrived}
+	q.arrived++
+	if rank != rankDeadline {
+		held.round = max(q.now[rank], q.rounds[held.share]) + 1
+		q.rounds[held.share] = held.round
+	}
+	ahead = q.place(held)
+	q.waiting = slices.Insert(q.waiting, ahead, held)
+	q.byCall[c] = held
+	return held, ahead
+}
+
+// served takes a ticket whose turn has come. The round of its rank goes on from there: a share that comes later begins in it.
+func (q *turns) served(held *ticket) {
+	q.now[held.rank] = max(q.now[held.rank], held.round-1)
+	q.leave(held)
+}
+
+func (q *turns) leave(held *ticket) {
+	at := q.place(held)
+	q.waiting = slices.Delete(q.waiting, at, at+1)
+	delete(q.byCall, held.call)
+}
+
+// place is how many tickets go before this one.
+func (q *turns) place(held *ticket) int {
+	at, _ := slices.BinarySearchFunc(q.waiting, held, (*ticket).compare)
+	return at
+}
+
+// forget drops those who have not come back for so long after the time that they were told.
+func (q *turns) forget(now time.Time, patience time.Duration) {
+	q.waiting = slices.DeleteFunc(q.waiting, func(held *ticket) bool {
+		late := now.Sub(held.until) > patience
+		if late {
+			delete(q.byCall, held.call)
+		}
+		return late
+	})
+	clear(q.rounds)
+	for _, held := range q.waiting {
+		q.rounds[held.share] = max(q.rounds[held.share], held.round)
+	}
+}
