@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// paceSpan is the minute over which requests are paced, and a second more. See budget.
-	paceSpan = 61 * time.Second
+	// paceSpan is the minute over which requests are paced, and half a second more. See budget.
+	paceSpan = 60500 * time.Millisecond
 	// ticketLife is how long after its time a place in the queue is kept.
 	ticketLife = time.Minute
 	// minWait is the least that anybody is told to wait, and twice as much each time that others have overtaken, up to 64 times:
@@ -23,10 +23,10 @@ const (
 // budget keeps the requests of a key within its requests per minute, n. It never sleeps: who cannot go now is told when its turn will
 // come, and comes back for it. It has three parts.
 //
-// The pace is a token bucket of burst b = max(1, n/600), a tenth of a second's worth, and rate r = (n+1-b)/61s. Between
+// The pace is a token bucket of burst b = max(1, n/120), half a second's worth, and rate r = (n+1-b)/60.5s. Between
 // two requests that are d apart a bucket lets at most b + r·d pass, the two included. So within 60 s it is at most
-// b + (n+1-b)·60/61 < n+1, that is n, for every n from 1 on. The 61st second is what lets that hold at the other
-// end of the wire too, while latencies differ by less than a second. A queue that is never empty gets 98 % of n, or more.
+// b + (n+1-b)·60/60.5 < n+1, that is n, for every n from 1 on. The half second is what lets that hold at the other
+// end of the wire too, while latencies differ by less than that. A queue that is never empty gets 98 % of n, or more.
 //
 // The turns are the order of those who wait. Each is told to come back when the bucket will have had enough for all before
 // it, and may come up to a minute later: the bucket holds as much more as there are tickets, so that nothing goes to waste
@@ -55,7 +55,7 @@ func newBudget(requestsPerMinute int) *budget {
 
 // pace is the rate, in requests per second, and the burst.
 func (b *budget) pace(now time.Time) (rate, burst float64) {
-	burst = float64(max(1, b.limit/600))
+	burst = float64(max(1, b.limit/120))
 	return (float64(b.limit) + 1 - burst) / paceSpan.Seconds() * b.part(now), burst
 }
 

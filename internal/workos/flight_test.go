@@ -59,7 +59,7 @@ func TestIdenticalCallsInFlightShareOneRequest(t *testing.T) {
 		if !slices.Equal(answers[1].Token.Scopes, []string{"repo", "user:email"}) {
 			t.Error("sharers see each other's changes")
 		}
-		expect(t, ask(t, client, alice), workos.OutcomeHeld, false, time.Minute+time.Second)
+		expect(t, ask(t, client, alice), workos.OutcomeHeld, false, time.Minute+time.Second/2)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
@@ -205,5 +206,54 @@ func TestAStatusTakesNoAlteredTokenAway(t *testing.T) {
 	w.check()
 	if wrong := w.wrong(w.server.token(key)); wrong != "" {
 		t.Error(wrong)
+	}
+}
+
+// What random sequences seldom come across is told here too, so that a broken guard is noticed each time.
+
+// More PipesTokens than the key may make requests a minute.
+func TestABudgetIsKept(t *testing.T) {
+	w := newWorld(t, 3)
+	defer w.end()
+	for _, namespace := range tenants {
+		for _, name := range []string{"a", "b", "c", "d"} {
+			w.user(types.NamespacedName{Namespace: namespace, Name: name})
+		}
+	}
+	w.operators[0].run(5 * time.Minute)
+	w.check()
+	if len(w.calls) < 14 {
+		t.Errorf("only %d calls in five minutes, where three a minute are allowed", len(w.calls))
+	}
+}
+
+// Somebody edits the Secret between the pass that saw it and its deletion.
+func TestASecretThatHasChangedIsNotDeleted(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key)
+	w.server.edit(tokens, key, func(object client.Object) {
+		object.(*v1alpha1.PipesToken).Spec.InactivePolicy = v1alpha1.InactivePolicyDelete
+	})
+	o := w.operators[0]
+	o.drain()
+	w.workos.SetState(workossim.ID{Slug: "github", UserID: "u1"}, workossim.NotInstalled)
+	w.server.edit(tokens, key, func(object client.Object) {
+		object.SetAnnotations(map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"})
+	})
+	o.view.catchUp()
+	const deletion = 1 // the request after the call of WorkOS
+	o.turn("pipestoken", reconcile.Request{NamespacedName: key}, plan{at: deletion, effect: intruded, intrude: func() {
+		w.editSecret(key, "kubectl", strangerEdits["label"])
+	}})
+	if w.server.secret(key) == nil {
+		t.Error("the Secret is gone")
+	}
+	w.check()
+	o.run(time.Minute)
+	w.check()
+	if w.server.secret(key) != nil {
+		t.Error("the Secret is still there")
 	}
 }

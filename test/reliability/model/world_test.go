@@ -152,7 +152,7 @@ func (w *world) buryTheDead() {
 
 // logf notes what happens, for the story of a violation.
 func (w *world) logf(format string, args ...any) {
-	w.log = append(w.log, w.clock.Now().Format("02 15:04:05 ")+fmt.Sprintf(format, args...))
+	w.log = append(w.log, w.clock.Now().Format("02 15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
 // violatedf notes that an invariant does not hold. The first violation counts.
