@@ -189,6 +189,30 @@ test-e2e: $(KUSTOMIZE) ## Run the end-to-end suite on the cluster of KUBECONFIG 
 test-reliability: ## Try to break every promise of docs/reliability.md, for some minutes; FULL=1: for the record, which it writes there.
 	@GO="$(GO)" hack/reliability.sh
 
+##@ Performance
+
+# How many PipesTokens, how long their tokens live, how early the upstream hands out the next one (always: with every call), and
+# how long it takes to answer.
+N ?= 1000
+LIFETIME ?= 10m
+LEAD ?= 60s
+LATENCY ?= 0s
+# On how many the operator works at once, how many lifetimes rotation is watched, and the requests per minute of the scenario budget.
+WORKERS ?= 10
+LIFETIMES ?= 2
+BUDGET ?= 6000
+# Which scenarios, separated by commas; empty: all. And where to the results go; empty: to a new temporary directory.
+SCENARIOS ?=
+OUT ?=
+
+# What is measured is built as it is for a release.
+.PHONY: bench
+bench: ## Measure what the operator costs, beside what is needed at least. N=1000 LIFETIME=10m LEAD=60s ... (see Makefile).
+	@assets=$$($(CONTROLPLANE)) && \
+		CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/bench/ ./cmd/... ./test/bench && \
+		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/bench/bench --n=$(N) --lifetime=$(LIFETIME) --lead=$(LEAD) --latency=$(LATENCY) \
+			--workers=$(WORKERS) --lifetimes=$(LIFETIMES) --budget=$(BUDGET) $(if $(SCENARIOS),--scenarios=$(SCENARIOS)) --out="$(OUT)"
+
 ##@ Build
 
 .PHONY: build

@@ -26,6 +26,8 @@ const ControlPrefix = "/_simulator/"
 //	DELETE /_simulator/faults
 //	GET    /_simulator/requests     every request, and counts for each connection
 //	DELETE /_simulator/requests
+//	GET    /_simulator/total        {total}: how many requests there are, cheaply
+//	GET    /_simulator/journal      every request as a line of CSV, far shorter than GET requests; see writeJournal
 //	POST   /_simulator/api-keys     {apiKeys: [...]}: replaces the accepted keys
 //
 // What it refuses is answered 400 or 404 with {"error": "..."}, which says what to do.
@@ -42,6 +44,8 @@ func (s *Simulator) ControlHandler() http.Handler {
 		"GET requests":       handle(func(struct{}) (any, error) { return reportOf(s.Requests()), nil }),
 		"DELETE requests":    handle(func(struct{}) (any, error) { s.ResetRequests(); return nil, nil }),
 		"POST api-keys":      handle(s.controlKeys),
+		"GET total":          handle(func(struct{}) (any, error) { return map[string]int{"total": s.total()}, nil }),
+		"GET journal":        s.controlJournal,
 	}
 	mux := http.NewServeMux()
 	var names []string

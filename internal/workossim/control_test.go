@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
@@ -100,6 +101,20 @@ func TestControlOfRequests(t *testing.T) {
 	h.wantControl("GET", "requests", "", 200, `{"total":0,"counts":[],"requests":[]}`)
 }
 
+func TestControlOfTheJournal(t *testing.T) {
+	h := newHarness(t, workossim.Connection{ID: bob})
+	const header = "time,slug,userID,organizationID,status,result,tokenSerial,tokenExpiresAt"
+	h.wantControl("GET", "total", "", 200, `{"total":0}`)
+	h.wantControl("GET", "journal", "", 200, header)
+	h.call(bob)
+	h.step(1500 * time.Millisecond)
+	h.call(workossim.ID{Slug: "github", UserID: `user,"x"`})
+	h.wantControl("GET", "total", "", 200, `{"total":2}`)
+	h.wantControl("GET", "journal", "", 200, header+`
+2026-11-23T13:00:00Z,github,user_bob,org_1,200,token,1,2026-11-23T14:00:00Z
+2026-11-23T13:00:01.5Z,github,"user,""x""",,200,not_installed,0,`)
+}
+
 func TestControlOfKeys(t *testing.T) {
 	h := newHarness(t, workossim.Connection{ID: alice})
 	h.wantControl("POST", "api-keys", `{"apiKeys":["sk_other"]}`, 204, "")
@@ -132,7 +147,7 @@ func TestControlRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		{"POST", "api-keys", `{}`, 400, `apiKeys: give a list of keys`},
 		{"POST", "api-keys", `{"apiKeys":[" sk_secret"]}`, 400, `apiKeys[0]: use a key that`},
 		{"PUT", "state", `{}`, 404, `no PUT /_simulator/state: use one of DELETE connections, DELETE faults, DELETE requests, GET connections, ` +
-			`GET healthz, GET requests, POST api-keys, POST connections, POST expire, POST faults, POST state, under /_simulator/`},
+			`GET healthz, GET journal, GET requests, GET total, POST api-keys, POST connections, POST expire, POST faults, POST state, under /_simulator/`},
 		{"GET", "nonsense", ``, 404, `no GET /_simulator/nonsense`},
 	}
 	for _, test := range tests {

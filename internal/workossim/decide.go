@@ -82,10 +82,12 @@ func (s *Simulator) genuine(c call, now time.Time) *answer {
 	case s.unknownUserNotFound && !s.knowsOwner(c.id):
 		return messageAnswer(http.StatusNotFound, ResultUnknownUser, "The user or organization was not found.")
 	}
-	account, found := s.accounts[c.id]
-	switch {
-	case !found:
+	account, found := s.find(c.id)
+	if !found {
 		return inactiveAnswer(NotInstalled)
+	}
+	s.accounts[c.id] = account
+	switch {
 	case account.State != Connected:
 		return inactiveAnswer(account.State)
 	case account.refreshesAt(now):
@@ -96,6 +98,9 @@ func (s *Simulator) genuine(c call, now time.Time) *answer {
 
 // knowsOwner says whether connections, of any slug, name the user, and the organization if one is given.
 func (s *Simulator) knowsOwner(id ID) bool {
+	if _, everyone := s.everyone[id.Slug]; everyone {
+		return true
+	}
 	user, organization := false, id.OrganizationID == ""
 	for known := range s.accounts {
 		user = user || known.UserID == id.UserID

@@ -72,6 +72,13 @@ func (s *Simulator) RequestsFor(id ID) []Request {
 	return requests
 }
 
+// total is how many requests there are.
+func (s *Simulator) total() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.journal.requests)
+}
+
 // ResetRequests forgets all requests so far.
 func (s *Simulator) ResetRequests() {
 	s.mu.Lock()

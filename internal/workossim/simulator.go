@@ -26,6 +26,10 @@ type Options struct {
 	Slugs []string
 	// Connections that exist from the start.
 	Connections []Connection
+	// Everyone is connected like this, at most once for each slug: whoever calls without a connection of their own gets one, with
+	// a token that is issued then. It is for benchmarks, whose users are too many to be listed. The user and the organization of
+	// these are left out.
+	Everyone []Connection
 	// TokenMarker is part of every token. Default: DefaultTokenMarker.
 	TokenMarker string
 	// UnknownUserNotFound answers 404 for a user or an organization that no connection names, as WorkOS's emulator does.
@@ -51,7 +55,8 @@ type Simulator struct {
 	keys     map[keyDigest]bool
 	slugs    map[string]bool
 	accounts map[ID]*account
-	serials  map[ID]int // of the last token issued; outlives the connection, so that no token comes twice
+	everyone map[string]Connection // by slug
+	serials  map[ID]int            // of the last token issued; outlives the connection, so that no token comes twice
 	faults   faultQueue
 	journal  journal
 }
@@ -65,6 +70,7 @@ func New(o Options) *Simulator {
 		logger:              o.Logger,
 		slugs:               map[string]bool{},
 		accounts:            map[ID]*account{},
+		everyone:            map[string]Connection{},
 		serials:             map[ID]int{},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
@@ -81,6 +87,10 @@ func New(o Options) *Simulator {
 		s.slugs[slug] = true
 	}
 	s.SetAPIKeys(o.APIKeys...)
+	for _, c := range o.Everyone {
+		s.slugs[c.Slug] = true
+		s.everyone[c.Slug] = c.withDefaults()
+	}
 	for _, c := range o.Connections {
 		s.Put(c)
 	}
@@ -130,7 +140,8 @@ func (s *Simulator) Expire(id ID) bool {
 	return true
 }
 
-// Remove forgets a connection, as if the user had never connected, and says whether it existed. The slug stays known.
+// Remove forgets a connection, as if the user had never connected, and says whether it existed. The slug stays known. Where
+// Options.Everyone is connected, the next call makes a new one.
 func (s *Simulator) Remove(id ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,7 +168,7 @@ func (s *Simulator) CurrentToken(id ID) (token string, expiresAt time.Time, ok b
 func (s *Simulator) Available(id ID, at time.Time) (expiresAt time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a, found := s.accounts[id]
+	a, found := s.find(id)
 	if !found || len(s.keys) == 0 || s.faults.deny(id) {
 		return time.Time{}, false
 	}
@@ -183,6 +194,20 @@ func (s *Simulator) SetAPIKeys(keys ...string) {
 // now is the simulated WorkOS's own time.
 func (s *Simulator) now() time.Time {
 	return s.clock.Now().UTC()
+}
+
+// find is the account of a connection, with mu held. One that is there only because everyone is connected holds no token yet, and
+// is not kept.
+func (s *Simulator) find(id ID) (*account, bool) {
+	if a, found := s.accounts[id]; found {
+		return a, true
+	}
+	c, found := s.everyone[id.Slug]
+	if !found {
+		return nil, false
+	}
+	c.ID = id
+	return &account{Connection: c}, true
 }
 
 // put, with mu held.

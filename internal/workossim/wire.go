@@ -35,6 +35,8 @@ var slugPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 //	  scopes: [repo]
 //	  missingScopes: []
 //	  tokenPrefix: gho_
+//	everyone:                        # Options.Everyone
+//	- slug: slack                    # and the rest as in connections, without userID and organizationID
 //
 // A field it does not know, or that comes twice, is an error that names it. Errors hold no key.
 func ParseSeed(data []byte) (Options, error) {
@@ -55,6 +57,7 @@ type seedSpec struct {
 	TokenMarker         string           `json:"tokenMarker"`
 	UnknownUserNotFound bool             `json:"unknownUserNotFound"`
 	Connections         []connectionSpec `json:"connections"`
+	Everyone            []connectionSpec `json:"everyone"`
 }
 
 func (spec seedSpec) options() (Options, error) {
@@ -82,7 +85,35 @@ func (spec seedSpec) options() (Options, error) {
 		seen[c.ID] = true
 		o.Connections = append(o.Connections, c)
 	}
+	var err error
+	o.Everyone, err = everyone(spec.Everyone)
+	if err != nil {
+		return Options{}, err
+	}
 	return o, nil
+}
+
+// everyone reads the connections that everyone has.
+func everyone(specs []connectionSpec) ([]Connection, error) {
+	var connections []Connection
+	seen := map[string]bool{}
+	for i, wanted := range specs {
+		if wanted.UserID != "" || wanted.OrganizationID != "" {
+			return nil, fmt.Errorf("everyone[%d]: names a user or an organization: leave both out, or use connections", i)
+		}
+		wanted.UserID = "everyone" // which only has to be there
+		c, err := wanted.connection()
+		if err != nil {
+			return nil, fmt.Errorf("everyone[%d].%w", i, err)
+		}
+		if seen[c.Slug] {
+			return nil, fmt.Errorf("everyone[%d]: %s is there already: remove one of the two", i, c.Slug)
+		}
+		seen[c.Slug] = true
+		c.UserID = ""
+		connections = append(connections, c)
+	}
+	return connections, nil
 }
 
 // connectionSpec is a Connection as YAML and JSON have it.

@@ -25,6 +25,8 @@ connections:
   missingScopes: ["user:email"]
   tokenPrefix: gho_
 - {slug: slack, userID: user_bob, noExpiry: true, alwaysFresh: true}
+everyone:
+- {slug: notion, lifetime: 5m}
 `))
 	want := workossim.Options{
 		APIKeys: []string{"sk_one", "sk_two"}, Slugs: []string{"linear"}, TokenMarker: "marker_", UnknownUserNotFound: true,
@@ -35,6 +37,7 @@ connections:
 			},
 			{ID: workossim.ID{Slug: "slack", UserID: "user_bob"}, NoExpiry: true, AlwaysFresh: true},
 		},
+		Everyone: []workossim.Connection{{ID: workossim.ID{Slug: "notion"}, Lifetime: 5 * time.Minute}},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
@@ -49,13 +52,16 @@ func TestAnEmptySeedIsFine(t *testing.T) {
 
 func TestAWrongSeedIsRefusedInOneLineThatNamesTheField(t *testing.T) {
 	tests := map[string]string{
-		"apiKey: [sk]":           `unknown field "apiKey": correct or remove it`,
-		"apikeys: [sk]":          `unknown field "apikeys": correct or remove it`,
-		"apiKeys: sk_secret":     `apiKeys: wrong type (string): use a list`,
-		"apiKeys: ['']":          `apiKeys[0]: use a key that is not empty and has no space around it`,
-		"apiKeys: [a]\napiKeys:": `yaml: unmarshal errors: line 2: key "apiKeys" already set in map`,
-		"- apiKeys":              `the whole: wrong type (array): use an object with fields`,
-		"slugs: [../x]":          `slugs[0]: "../x" is not a slug: use letters, digits, _ and -, and begin with a letter or digit`,
+		"apiKey: [sk]":                                                                 `unknown field "apiKey": correct or remove it`,
+		"apikeys: [sk]":                                                                `unknown field "apikeys": correct or remove it`,
+		"apiKeys: sk_secret":                                                           `apiKeys: wrong type (string): use a list`,
+		"apiKeys: ['']":                                                                `apiKeys[0]: use a key that is not empty and has no space around it`,
+		"apiKeys: [a]\napiKeys:":                                                       `yaml: unmarshal errors: line 2: key "apiKeys" already set in map`,
+		"- apiKeys":                                                                    `the whole: wrong type (array): use an object with fields`,
+		"everyone: [{slug: github, userID: a}]":                                        `everyone[0]: names a user or an organization: leave both out, or use connections`,
+		"everyone: [{slug: github, lifetime: -1s}]":                                    `everyone[0].lifetime: "-1s" is negative: use 0s or more`,
+		"everyone: [{slug: github}, {slug: github}]":                                   `everyone[1]: github is there already: remove one of the two`,
+		"slugs: [../x]":                                                                `slugs[0]: "../x" is not a slug: use letters, digits, _ and -, and begin with a letter or digit`,
 		"connections: [{slug: github, userID: a, org: b}]":                             `unknown field "connections[0].org": correct or remove it`,
 		"connections: [{slug: github, userId: a}]":                                     `unknown field "connections[0].userId": correct or remove it`,
 		"connections: [{userID: a}]":                                                   `connections[0].slug: "" is not a slug: use letters, digits, _ and -, and begin with a letter or digit`,

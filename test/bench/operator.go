@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/pipes-operator/pipes-operator/hack/process"
+)
+
+// operator is pipes-operator, the real program.
+type operator struct {
+	process *process.Process
+	metrics string // the address that it serves metrics on
+	probes  string // the address that it serves /readyz on
+	// started is when its process was; synced, when its caches were filled; leading, when it began to work.
+	started, synced, leading time.Time
+}
+
+// operatorSettings is what about the operator is not as config/default has it, for whoever reads the figures.
+const operatorSettings = "the operator runs with --kube-api-qps=-1, --metrics-per-object=false and without GOMEMLIMIT; " +
+	"WorkOS is reached over HTTP/1.1 without TLS"
+
+// launch starts a replica of the operator.
+func (s *stage) launch(ctx context.Context, name string) (*operator, error) {
+	addresses, err := process.FreeAddresses(ctx, 2)
+	if err != nil {
+		return nil, err
+	}
+	o := &operator{metrics: addresses[0], probes: addresses[1], started: time.Now()}
+	o.process, err = s.start(ctx, s.name+"-"+name, "pipes-operator",
+		"--kubeconfig="+s.plane.operatorKubeconfig(),
+		"--default-environment="+operatorNamespace+"/"+environmentName,
+		"--allow-insecure-upstream", "--allowed-upstream-hosts="+s.simulator.address,
+		"--kube-api-qps=-1", "--max-concurrent-reconciles="+strconv.Itoa(s.Workers),
+		"--leader-elect", "--leader-election-namespace="+operatorNamespace,
+		"--metrics-bind-address="+o.metrics, "--metrics-secure=false", "--metrics-per-object=false",
+		"--health-probe-bind-address="+o.probes)
+	return o, err
+}
+
+// awaitSynced waits until its caches are filled.
+func (o *operator) awaitSynced(ctx context.Context, limit time.Duration) error {
+	err := o.process.WaitUntil(ctx, limit, func(ctx context.Context) error { return answersOK(ctx, "http://"+o.probes+"/readyz") })
+	o.synced = time.Now()
+	return err
+}
+
+// awaitLeading waits until it works.
+func (o *operator) awaitLeading(ctx context.Context, limit time.Duration) error {
+	err := o.process.WaitUntil(ctx, limit, o.leads)
+	o.leading = time.Now()
+	return err
+}
+
+// leads is an error as long as it does not.
+func (o *operator) leads(ctx context.Context) error {
+	read, err := o.read(ctx, "leader_election_master_status")
+	if err != nil {
+		return err
+	}
+	if read.sum("leader_election_master_status", nil) < 1 {
+		return errors.New("it does not lead")
+	}
+	return nil
+}
+
+func (o *operator) read(ctx context.Context, names ...string) (samples, error) {
+	return scrape(ctx, http.DefaultClient, "http://"+o.metrics+"/metrics", names...)
+}
+
+// passes is how many its process has made over PipesTokens.
+func (o *operator) passes(ctx context.Context) (float64, error) {
+	const metric = "controller_runtime_reconcile_total"
+	read, err := o.read(ctx, metric)
+	return read.sum(metric, map[string]string{"controller": "pipestoken"}), err
+}
+
+// lookedAfter says whether it has looked at n PipesTokens since it was started, and has nothing more to do at once.
+func (o *operator) lookedAfter(ctx context.Context, n int) (missing string, err error) {
+	const tokens, depth, busy = "pipes_operator_tokens", "workqueue_depth", "controller_runtime_active_workers"
+	read, err := o.read(ctx, tokens, depth, busy)
+	if err != nil {
+		return "", err
+	}
+	known, waiting := read.sum(tokens, nil), read.sum(depth, map[string]string{"name": "pipestoken"})
+	active := read.sum(busy, map[string]string{"controller": "pipestoken"})
+	if int(known) < n || waiting > 0 || active > 0 {
+		missing = fmt.Sprintf("it has looked at %.0f of %d, %.0f are waiting and %.0f being looked at", known, n, waiting, active)
+	}
+	return missing, nil
+}
+
+// answersOK is an error unless a GET is answered 200.
+func answersOK(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// parameters say what to measure.
+type parameters struct {
+	// Objects is how many PipesTokens there are.
+	Objects int `json:"objects"`
+	// Lifetime of each token, how early the upstream hands out the next one, and how long it takes to answer.
+	Lifetime duration `json:"lifetime"`
+	Lead     lead     `json:"lead"`
+	Latency  duration `json:"latency"`
+	// Workers is the operator's --max-concurrent-reconciles, and how many objects the floor works on at once.
+	Workers int `json:"workers"`
+	// Lifetimes is for how many of them rotation is watched.
+	Lifetimes int `json:"lifetimes"`
+	// Budget is the requests per minute of the scenario that is about them.
+	Budget int `json:"budget"`
+	// Scenarios are names of scenarios; in which order does not matter.
+	Scenarios []string `json:"scenarios"`
+
+	out    string // the directory for the results
+	assets string // the directory with etcd, kube-apiserver and kubectl
+}
+
+// lead is how early the upstream hands out the next token; always: with every call.
+type lead struct {
+	duration
+	always bool
+}
+
+// String is the lead as a flag has it.
+func (l lead) String() string {
+	if l.always {
+		return "always"
+	}
+	return l.duration.String()
+}
+
+// MarshalJSON implements json.Marshaler.
+func (l lead) MarshalJSON() ([]byte, error) { return json.Marshal(l.String()) }
+
+// set reads a flag.
+func (l *lead) set(text string) (err error) {
+	l.always, l.Duration = text == "always", 0
+	if !l.always {
+		l.Duration, err = time.ParseDuration(text)
+	}
+	return err
+}
+
+// duration is one that JSON shows as text.
+type duration struct{ time.Duration }
+
+// MarshalJSON implements json.Marshaler.
+func (d duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+
+func parseParameters(args []string, stdout io.Writer) (parameters, error) {
+	p := parameters{assets: os.Getenv("KUBEBUILDER_ASSETS")}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.IntVar(&p.Objects, "n", 1000, "How many PipesTokens there are.")
+	flags.DurationVar(&p.Lifetime.Duration, "lifetime", 10*time.Minute, "How long each token lives.")
+	p.Lead.Duration = time.Minute
+	flags.Func("lead", "How long before the expiry of a token the upstream hands out the next one; always: with every call. (default 1m0s)", p.Lead.set)
+	flags.DurationVar(&p.Latency.Duration, "latency", 0, "How long the upstream takes to answer.")
+	flags.IntVar(&p.Workers, "workers", 10, "The operator's --max-concurrent-reconciles; the floor works on as many objects at once.")
+	flags.IntVar(&p.Lifetimes, "lifetimes", 2, "For how many lifetimes rotation is watched.")
+	flags.IntVar(&p.Budget, "budget", 6000, "The requestsPerMinute of the scenario budget.")
+	scenarios := flags.String("scenarios", strings.Join(scenarioNames(), ","), "What to measure.")
+	flags.StringVar(&p.out, "out", "", "The directory for the results. Empty: a new temporary one.")
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		flags.SetOutput(stdout)
+		flags.PrintDefaults()
+	}
+	if err != nil {
+		return p, err
+	}
+	p.Scenarios = slices.DeleteFunc(strings.Split(strings.ReplaceAll(*scenarios, " ", ""), ","), func(s string) bool { return s == "" })
+	if flags.NArg() > 0 {
+		return p, fmt.Errorf("unexpected argument %q: all options are flags", flags.Arg(0))
+	}
+	return p, p.validate()
+}
+
+func (p parameters) validate() error {
+	var errs []error
+	for name, value := range map[string]int{"n": p.Objects, "workers": p.Workers, "lifetimes": p.Lifetimes, "budget": p.Budget} {
+		if value < 1 {
+			errs = append(errs, fmt.Errorf("--%s: %d is too few, it takes at least 1", name, value))
+		}
+	}
+	switch {
+	case p.Lifetime.Duration < 20*time.Second:
+		errs = append(errs, fmt.Errorf("--lifetime: %s is too short to be renewed in: use 20s or more", p.Lifetime))
+	case p.Lead.Duration < 0 || p.Lead.Duration >= p.Lifetime.Duration:
+		errs = append(errs, fmt.Errorf("--lead: %s is not within the lifetime of %s", p.Lead, p.Lifetime))
+	}
+	if p.Latency.Duration < 0 {
+		errs = append(errs, fmt.Errorf("--latency: %s is negative", p.Latency))
+	}
+	for _, name := range p.Scenarios {
+		if !slices.Contains(scenarioNames(), name) {
+			errs = append(errs, fmt.Errorf("--scenarios: there is no %q: use some of %s", name, strings.Join(scenarioNames(), ",")))
+		}
+	}
+	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
+		if _, err := os.Stat(filepath.Join(p.assets, name)); err != nil || p.assets == "" {
+			errs = append(errs, fmt.Errorf("KUBEBUILDER_ASSETS: there is no %s in %q: run make bench, which gets it first", name, p.assets))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p parameters) wants(scenario string) bool { return slices.Contains(p.Scenarios, scenario) }
+
+// patience is how long the work on all objects may take before something must be wrong.
+func (p parameters) patience() time.Duration {
+	return 2*time.Minute + time.Duration(p.Objects)*(100*time.Millisecond+p.Latency.Duration/time.Duration(p.Workers))
+}

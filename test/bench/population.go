@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+const (
+	// namespaces is how many the PipesTokens are spread over.
+	namespaces = 10
+	// creators is how many of them are created at once.
+	creators = 16
+
+	environmentName = "default"
+	// unlimited is the most requestsPerMinute that a PipesEnvironment may have.
+	unlimited = 60000
+)
+
+func namespaceOf(object int) string { return fmt.Sprintf("agents-%d", object%namespaces) }
+
+// newToken is a PipesToken as a user would write it. Every one is another user's.
+func newToken(object int) *v1alpha1.PipesToken {
+	return &v1alpha1.PipesToken{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespaceOf(object), Name: fmt.Sprintf("github-%06d", object)},
+		Spec:       v1alpha1.PipesTokenSpec{Slug: slug, UserID: fmt.Sprintf("user_%06d", object)},
+	}
+}
+
+// objectOfUser says whose token a user's is.
+func objectOfUser(user string) (int, error) {
+	object, err := strconv.Atoi(strings.TrimPrefix(user, "user_"))
+	if err != nil {
+		return 0, fmt.Errorf("%q is none of the users here", user)
+	}
+	return object, nil
+}
+
+// createEnvironment creates the PipesEnvironment of all, which everyone may use, and the namespaces.
+func (p *plane) createEnvironment(ctx context.Context, baseURL string, requestsPerMinute int) error {
+	objects := []client.Object{
+		&corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "workos-api-key"},
+			StringData: map[string]string{"api-key": apiKey},
+		},
+		&v1alpha1.PipesEnvironment{
+			ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: environmentName},
+			Spec: v1alpha1.PipesEnvironmentSpec{
+				APIKeySecretRef:   v1alpha1.SecretKeyReference{Name: "workos-api-key", Key: "api-key"},
+				BaseURL:           baseURL,
+				RequestsPerMinute: int32(requestsPerMinute),
+				Grants:            []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{"*"}}}},
+			},
+		},
+	}
+	for i := range namespaces {
+		objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespaceOf(i)}})
+	}
+	for _, object := range objects {
+		if err := p.root.Create(ctx, object); err != nil {
+			return fmt.Errorf("creating the PipesEnvironment: %w", err)
+		}
+	}
+	return nil
+}
+
+// populate creates PipesTokens: those of the numbers from first up to, and not including, end.
+func (p *plane) populate(ctx context.Context, first, end int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(creators)
+	for object := first; object < end && ctx.Err() == nil; object++ {
+		group.Go(func() error { return p.root.Create(ctx, newToken(object)) })
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("creating PipesTokens: %w", err)
+	}
+	return nil
+}

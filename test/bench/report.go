@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// findings are all of a run, as results.json has them.
+type findings struct {
+	Time       time.Time  `json:"time"`
+	Machine    machine    `json:"machine"`
+	Settings   []string   `json:"settings"`
+	Parameters parameters `json:"parameters"`
+	Scenarios  []result   `json:"scenarios"`
+}
+
+// publish writes the results, and shows the tables.
+func (b *bench) publish(results []result) error {
+	f := findings{
+		Time: b.began.UTC().Truncate(time.Second), Machine: thisMachine(), Settings: []string{planeSettings, operatorSettings},
+		Parameters: b.parameters, Scenarios: results,
+	}
+	encoded, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the results: %w", err)
+	}
+	tables := f.markdown()
+	files := map[string]string{"results.json": string(encoded) + "\n", "results.md": tables}
+	for _, r := range results {
+		for _, p := range r.plots {
+			files[p.file] = p.svg()
+		}
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(b.out, name), []byte(content), 0o644); err != nil {
+			return fmt.Errorf("writing the results: %w", err)
+		}
+	}
+	_, err = fmt.Fprintf(b.stdout, "\n%s\nAll of it is in %s\n", tables, b.out)
+	return err
+}
+
+// markdown is the page of the results.
+func (f findings) markdown() string {
+	text := &strings.Builder{}
+	p, m := f.Parameters, f.Machine
+	_, _ = fmt.Fprintf(text, "# What pipes-operator costs\n\nSeen on %s, of commit `%s`, on %d × %s with %s (%s, %s), by:\n\n",
+		f.Time.Format(time.DateOnly), m.Commit, m.Cores, m.CPU, m.Memory, m.Platform, m.Go)
+	_, _ = fmt.Fprintf(text, "    make bench N=%d LIFETIME=%s LEAD=%s LATENCY=%s WORKERS=%d LIFETIMES=%d BUDGET=%d SCENARIOS=%s\n\n",
+		p.Objects, p.Lifetime, p.Lead, p.Latency, p.Workers, p.Lifetimes, p.Budget, strings.Join(p.Scenarios, ","))
+	_, _ = fmt.Fprintf(text, "The floor makes the same calls and writes with no controller, no cache and no watch. Of the set-up: %s.\n",
+		strings.Join(f.Settings, "; "))
+	for _, r := range f.Scenarios {
+		_, _ = fmt.Fprintf(text, "\n## %s\n\n%s", r.Title, r.figureTable())
+		for _, p := range r.plots {
+			_, _ = fmt.Fprintf(text, "\n![%s](%s)\n", p.title, p.file)
+		}
+		_, _ = fmt.Fprintf(text, "\nRequests to the API server:\n\n%s", r.requestTable())
+		for _, note := range r.Notes {
+			_, _ = fmt.Fprintf(text, "\n%s\n", note)
+		}
+	}
+	return text.String()
+}
+
+func (r result) figureTable() string {
+	rows := [][]string{{"figure", "seen", "floor", "ratio", "target"}}
+	for _, f := range r.Figures {
+		rows = append(rows, []string{f.Name, f.Seen.String(), f.Floor.String(), number(f.ratio()).String(), f.Target})
+	}
+	return table(rows)
+}
+
+func (r result) requestTable() string {
+	rows := [][]string{{"verb", "resource", "requests", "per " + r.Per, "floor"}}
+	for _, q := range r.Requests {
+		rows = append(rows, []string{q.Verb, q.Resource, q.Count.String(), q.Each.String(), q.Floor.String()})
+	}
+	return table(rows)
+}
+
+// table is one of Markdown, the first row of which is its head.
+func table(rows [][]string) string {
+	text := &strings.Builder{}
+	for i, row := range rows {
+		_, _ = fmt.Fprintf(text, "| %s |\n", strings.Join(row, " | "))
+		if i == 0 {
+			_, _ = fmt.Fprintf(text, "|%s\n", strings.Repeat("---|", len(row)))
+		}
+	}
+	return text.String()
+}
+
+// String is short, and empty for what is unknown.
+func (n number) String() string {
+	switch value := float64(n); {
+	case math.IsNaN(value) || math.IsInf(value, 0):
+		return ""
+	case value == math.Trunc(value):
+		return fmt.Sprintf("%.0f", value)
+	case math.Abs(value) >= 100:
+		return fmt.Sprintf("%.1f", value)
+	case math.Abs(value) >= 0.01:
+		return fmt.Sprintf("%.2f", value)
+	default:
+		return fmt.Sprintf("%.2g", value)
+	}
+}

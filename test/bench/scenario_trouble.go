@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+)
+
+// outage has WorkOS fail every call for a tenth of a lifetime, from the first that fails, while renewals are due.
+func outage(ctx context.Context, s *stage, _ floorFigures) (result, error) {
+	return s.trouble(ctx, "Outage: WorkOS answers 500", map[string]any{"kind": workossim.FaultServerError})
+}
+
+// tooManyRequests has it refuse every call for as long, and ask for 5 seconds of patience each time.
+func tooManyRequests(ctx context.Context, s *stage, _ floorFigures) (result, error) {
+	return s.trouble(ctx, "429 storm: WorkOS answers 429 with Retry-After: 5", map[string]any{"kind": workossim.FaultRateLimited, "retryAfter": "5"})
+}
+
+// trouble goes through a wave with a fault in its midst.
+func (s *stage) trouble(ctx context.Context, title string, fault map[string]any) (result, error) {
+	span := s.Lifetime.Duration / 10
+	var during, ended mark
+	w, err := s.throughWave(ctx, func(ctx context.Context) (err error) {
+		if during, err = s.mark(ctx); err != nil {
+			return err
+		}
+		if err := s.simulator.inject(ctx, fault); err != nil {
+			return err
+		}
+		if err := s.await(ctx, "a call has failed", s.Lifetime.Duration, func(ctx context.Context) (missing string, err error) {
+			total, err := s.simulator.total(ctx)
+			if total == during.calls {
+				missing = "there was none"
+			}
+			return missing, err
+		}); err != nil {
+			return err
+		}
+		if err := s.hold(ctx, title, span); err != nil {
+			return err
+		}
+		if err := s.simulator.behave(ctx, s.Latency.Duration); err != nil {
+			return err
+		}
+		ended, err = s.mark(ctx)
+		return err
+	})
+	if err != nil {
+		return result{}, err
+	}
+	calls, err := s.simulator.calls(ctx)
+	if err != nil {
+		return result{}, err
+	}
+	var after []time.Time
+	for _, c := range calls {
+		if c.at.After(ended.at) {
+			after = append(after, c.at)
+		}
+	}
+	return w.result("", fmt.Sprintf("%s for %s, while renewals are due", title, span),
+		seen("upstream calls meanwhile", float64(ended.calls-during.calls), ""),
+		seen("API writes meanwhile", ended.requests.minus(during.requests).writes(), ""),
+		seen("most calls within any 1 s afterwards", float64(mostWithin(after, time.Second)), ""),
+		seen("all have rotated after its end, s", w.after.at.Sub(ended.at).Seconds(), "")), nil
+}

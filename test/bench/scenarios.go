@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// scenario is something that is measured on a stage where the operator is at work. All but cold leave it that way for the next.
+type scenario struct {
+	name string
+	run  func(context.Context, *stage, floorFigures) (result, error)
+}
+
+// follow are the scenarios that follow on one another, in this order; cold has to be the first, and is made in any case.
+func follow() []scenario {
+	return []scenario{
+		{"cold", cold},
+		{"rotation", rotation},
+		{"restart", restart},
+		{"restart-due", restartDue},
+		{"failover", failover},
+		{"churn", churn},
+		{"outage", outage},
+		{"429", tooManyRequests},
+		{"withdrawal", withdrawal},
+	}
+}
+
+// scenarioNames are all that may be asked for.
+func scenarioNames() []string {
+	var names []string
+	for _, s := range follow() {
+		names = append(names, s.name)
+	}
+	return append(names, "budget")
+}
+
+// runScenarios makes all that is asked for. With an error come the results that there are.
+func (b *bench) runScenarios(ctx context.Context) ([]result, error) {
+	var results []result
+	if len(b.Scenarios) != 1 || b.Scenarios[0] != "budget" {
+		floor, err := b.measureFloor(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("measuring the floor: %w", err)
+		}
+		if results, err = b.runFollowing(ctx, floor); err != nil {
+			return results, err
+		}
+	}
+	if b.wants("budget") {
+		r, err := b.budget(ctx)
+		if err != nil {
+			return results, fmt.Errorf("scenario budget: %w", err)
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+// runFollowing makes those that follow on one another.
+func (b *bench) runFollowing(ctx context.Context, floor floorFigures) (results []result, err error) {
+	s, err := b.openStage(ctx, "operator", b.Lead, unlimited)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	for _, each := range follow() {
+		if each.name != "cold" && !b.wants(each.name) {
+			continue
+		}
+		b.sayf("scenario %s", each.name)
+		r, err := each.run(ctx, s, floor)
+		if err != nil {
+			return results, fmt.Errorf("scenario %s: %w", each.name, err)
+		}
+		r.Name, r.Notes = each.name, append(r.Notes, s.notes()...)
+		results = append(results, r)
+	}
+	return results, nil
+}

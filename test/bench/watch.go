@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
+// held is a token that a PipesToken said to have.
+type held struct {
+	expires, renewal time.Time // by its status, in whole seconds
+	seen             time.Time // when it said so first
+}
+
+// history is what a PipesToken has said.
+type history struct {
+	ready time.Time // when it was Ready first; zero: it never was
+	// unready counts how often it was Ready and then was no longer.
+	unready int
+	isReady bool
+	tokens  []held
+}
+
+// watcher keeps the history of every PipesToken. It watches once, from before what is measured until after, so that what it asks of
+// the API server is not among the requests that are counted.
+type watcher struct {
+	root client.WithWatch
+	stop context.CancelFunc
+	done chan struct{}
+
+	mu        sync.Mutex
+	histories map[int]*history
+	ready     int         // how many are
+	held      map[int]int // how many have had at least so many tokens
+	restarts  int
+	err       error
+}
+
+// watchTokens begins to watch.
+func watchTokens(ctx context.Context, root client.WithWatch) *watcher {
+	ctx, stop := context.WithCancel(ctx)
+	w := &watcher{root: root, stop: stop, done: make(chan struct{}), histories: map[int]*history{}, held: map[int]int{}}
+	go func() {
+		defer close(w.done)
+		err := w.run(ctx)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.err = err
+	}()
+	return w
+}
+
+func (w *watcher) close() {
+	w.stop()
+	<-w.done
+}
+
+// run watches until ctx ends. The API server ends the watch of one that is too slow; then it begins anew with what is there.
+func (w *watcher) run(ctx context.Context) error {
+	for first := true; ctx.Err() == nil; first = false {
+		if !first {
+			w.mu.Lock()
+			w.restarts++
+			w.mu.Unlock()
+		}
+		events, err := w.root.Watch(ctx, &v1alpha1.PipesTokenList{}, &client.ListOptions{
+			Raw: &metav1.ListOptions{TimeoutSeconds: ptr.To[int64](24 * 3600)},
+		})
+		if err != nil {
+			return fmt.Errorf("watching PipesTokens: %w", err)
+		}
+		for event := range events.ResultChan() {
+			w.see(event, time.Now())
+		}
+		events.Stop()
+	}
+	return nil
+}
+
+// see takes note of one event.
+func (w *watcher) see(event watch.Event, now time.Time) {
+	token, ok := event.Object.(*v1alpha1.PipesToken)
+	if !ok {
+		return
+	}
+	object, err := strconv.Atoi(token.Name[strings.LastIndex(token.Name, "-")+1:])
+	if err != nil {
+		return // none of those that are measured
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.histories[object]
+	if h == nil {
+		h = &history{}
+		w.histories[object] = h
+	}
+	if event.Type == watch.Deleted {
+		w.count(h, -1)
+		delete(w.histories, object)
+		return
+	}
+	w.count(h, -1)
+	h.add(token, now)
+	w.count(h, 1)
+}
+
+// count adds a history to the counts, or takes it out of them.
+func (w *watcher) count(h *history, one int) {
+	if h.isReady {
+		w.ready += one
+	}
+	for i := range h.tokens {
+		w.held[i+1] += one
+	}
+}
+
+func (h *history) add(token *v1alpha1.PipesToken, now time.Time) {
+	ready := meta.IsStatusConditionTrue(token.Status.Conditions, v1alpha1.ReadyCondition)
+	if ready && h.ready.IsZero() {
+		h.ready = now
+	}
+	if h.isReady && !ready {
+		h.unready++
+	}
+	h.isReady = ready
+	status := token.Status
+	if status.ExpirationTime == nil || status.RenewalTime == nil {
+		return
+	}
+	if n := len(h.tokens); n == 0 || !h.tokens[n-1].expires.Equal(status.ExpirationTime.Time) {
+		h.tokens = append(h.tokens, held{expires: status.ExpirationTime.UTC(), renewal: status.RenewalTime.UTC(), seen: now})
+	}
+}
+
+// readyTimes are when the PipesTokens were Ready first, of those that were.
+func (w *watcher) readyTimes() []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var times []time.Time
+	for _, h := range w.histories {
+		if !h.ready.IsZero() {
+			times = append(times, h.ready)
+		}
+	}
+	return times
+}
+
+// allSeen says whether n PipesTokens are watched.
+func (w *watcher) allSeen(n int) (missing string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lacking(len(w.histories), n, "are watched")
+}
+
+// allReady says whether n PipesTokens are Ready now.
+func (w *watcher) allReady(n int) (missing string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lacking(w.ready, n, "are Ready")
+}
+
+// noneReady says whether no PipesToken is Ready now.
+func (w *watcher) noneReady() (missing string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ready > 0 {
+		missing = fmt.Sprintf("%d still are", w.ready)
+	}
+	return missing, w.err
+}
+
+// allHaveHeld says whether n PipesTokens have each had so many tokens.
+func (w *watcher) allHaveHeld(n, tokens int) (missing string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lacking(w.held[tokens], n, fmt.Sprintf("have had %d tokens", tokens))
+}
+
+// allReadyAmong says whether the PipesTokens of the numbers from first up to, and not including, end are Ready now.
+func (w *watcher) allReadyAmong(first, end int) (missing string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	count := 0
+	for object := first; object < end; object++ {
+		if h := w.histories[object]; h != nil && h.isReady {
+			count++
+		}
+	}
+	return w.lacking(count, end-first, "are Ready")
+}
+
+func (w *watcher) lacking(count, n int, what string) (missing string, err error) {
+	if count < n {
+		missing = fmt.Sprintf("%d of %d %s", count, n, what)
+	}
+	return missing, w.err
+}
+
+// least is how many tokens the PipesToken has had that has had the fewest.
+func (w *watcher) least() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	least := math.MaxInt
+	for _, h := range w.histories {
+		least = min(least, len(h.tokens))
+	}
+	return least
+}
+
+// snapshot is a copy of all histories.
+func (w *watcher) snapshot() map[int]history {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	histories := make(map[int]history, len(w.histories))
+	for object, h := range w.histories {
+		histories[object] = *h // the lists are only ever added to
+	}
+	return histories
+}
