@@ -131,6 +131,14 @@ func (m *memory) secretDeleted(token types.NamespacedName, secret types.UID) {
 	e.freed = true
 }
 
+// isEcho says whether the cache shows of a Secret what our last write of it returned, of which the pass that wrote it has known.
+func (m *memory) isEcho(token types.NamespacedName, meta metav1.Object) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.entries[token]
+	return ok && e.written != nil && e.written.UID == meta.GetUID() && e.written.ResourceVersion == meta.GetResourceVersion()
+}
+
 // wasFreed says whether the Secret's name may have become free since it was last asked.
 func (m *memory) wasFreed(token *v1alpha1.PipesToken) bool {
 	m.mu.Lock()

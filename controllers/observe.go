@@ -148,8 +148,8 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.SlowPoll(seen.now, since))
 	case seen.secret.State == tokensecret.Intact && seen.secret.Facts.ExpiresAt.IsZero():
 		assumed.at = seen.now
-	case seen.secret.HoldsValidToken(seen.now):
-		// Those whose renewal is overdue do not all come at once.
+	case seen.secret.HoldsValidToken(seen.now) && !seen.now.Before(seen.nextDue()):
+		// Those that are overdue do not all come at once.
 		assumed.notBefore = renewal.Spread(seen.now, seen.secret.Facts.ExpiresAt, seed)
 	}
 	r.memory.remember(seen.token, assumed)

@@ -107,19 +107,28 @@ func withErrorBackoff(options controller.Options) controller.Options {
 	return options
 }
 
-// secretHandler leads from a Secret to every PipesToken that writes, or would like to write, one of that name.
+// secretHandler leads from a Secret to every PipesToken that writes, or would like to write, one of that name; but not from a write of
+// ours back to who has just made it.
 func (r *PipesTokenReconciler) secretHandler() handler.EventHandler {
-	funcs := handler.Funcs{
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	changed := func(ctx context.Context, secret client.Object, queue queue) {
+		for _, request := range r.tokensOfSecret(ctx, secret) {
+			if !r.memory.isEcho(request.NamespacedName, secret) {
+				queue.Add(request)
+			}
+		}
+	}
+	return handler.Funcs{
+		CreateFunc:  func(ctx context.Context, e event.CreateEvent, queue queue) { changed(ctx, e.Object, queue) },
+		UpdateFunc:  func(ctx context.Context, e event.UpdateEvent, queue queue) { changed(ctx, e.ObjectNew, queue) },
+		GenericFunc: func(ctx context.Context, e event.GenericEvent, queue queue) { changed(ctx, e.Object, queue) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, queue queue) {
 			for _, request := range r.tokensOfSecret(ctx, e.Object) {
 				r.memory.secretDeleted(request.NamespacedName, e.Object.GetUID())
 				queue.Add(request)
 			}
 		},
 	}
-	mapped := handler.EnqueueRequestsFromMapFunc(r.tokensOfSecret)
-	funcs.CreateFunc, funcs.UpdateFunc, funcs.GenericFunc = mapped.Create, mapped.Update, mapped.Generic
-	return funcs
 }
 
 func (r *PipesTokenReconciler) tokensOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {

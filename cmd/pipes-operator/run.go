@@ -34,6 +34,14 @@ import (
 // reconciliationTimeout bounds one pass: one call to WorkOS, which has a deadline of its own, and two writes.
 const reconciliationTimeout = time.Minute
 
+// A replica that dies is missed once its Lease has run out, and tokens are not renewed before: so it is two thirds of what is usual.
+// Whoever cannot renew it for renewDeadline ends; a restart costs nothing.
+const (
+	leaseDuration = 10 * time.Second
+	renewDeadline = 7 * time.Second
+	retryPeriod   = 1500 * time.Millisecond
+)
+
 // run runs the operator until ctx ends.
 func run(ctx context.Context, o options) error {
 	manager, err := newManager(o)
@@ -85,6 +93,9 @@ func newManager(o options) (ctrl.Manager, error) {
 		LeaderElectionConfig:          election,
 		LeaderElectionID:              o.leaderElectID,
 		LeaderElectionNamespace:       o.leaderElectNamespace,
+		LeaseDuration:                 ptr.To(leaseDuration),
+		RenewDeadline:                 ptr.To(renewDeadline),
+		RetryPeriod:                   ptr.To(retryPeriod),
 		LeaderElectionReleaseOnCancel: true, // main ends when the manager does
 		Controller: config.Controller{
 			ReconciliationTimeout: reconciliationTimeout,

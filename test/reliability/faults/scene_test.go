@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// soon is long enough for a renewal that is overdue at the start of a process: those are spread over half a minute.
+	// soon is long enough for a renewal that is overdue at the start of a process, which may be one of two after another.
 	soon  = 45 * time.Second
 	often = 20 * time.Millisecond
 )
