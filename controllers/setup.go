@@ -38,10 +38,13 @@ const (
 // own Secrets.
 func CacheByObject(tokenSelector labels.Selector) map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
-		&v1alpha1.PipesToken{}:       {Label: tokenSelector, Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.PipesToken{}:       {Label: tokenSelector, Transform: trimToken},
 		&v1alpha1.PipesEnvironment{}: {Transform: cache.TransformStripManagedFields()},
-		secretMetadata():             {Label: labels.SelectorFromSet(labels.Set{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue})},
-		namespaceMetadata():          {Transform: cache.TransformStripManagedFields()},
+		secretMetadata(): {
+			Label:     labels.SelectorFromSet(labels.Set{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}),
+			Transform: trimSecret,
+		},
+		namespaceMetadata(): {Transform: cache.TransformStripManagedFields()},
 	}
 }
 

@@ -34,6 +34,7 @@ type options struct {
 	metricsCertDir         string
 	perObjectMetrics       bool
 	healthProbeBindAddress string
+	pprofBindAddress       string
 }
 
 func defaultOptions() options {
@@ -47,6 +48,7 @@ func defaultOptions() options {
 		metricsSecure:           true,
 		perObjectMetrics:        true,
 		healthProbeBindAddress:  ":8081",
+		pprofBindAddress:        "0",
 	}
 }
 
@@ -84,6 +86,8 @@ func (o *options) bind(flags *flag.FlagSet) {
 		"Have one series per PipesToken with the expiry of its token. Turn it off where there are very many.")
 	flags.StringVar(&o.healthProbeBindAddress, "health-probe-bind-address", o.healthProbeBindAddress,
 		"Where to serve /healthz and /readyz. 0: nowhere.")
+	flags.StringVar(&o.pprofBindAddress, "pprof-bind-address", o.pprofBindAddress,
+		"Where to serve profiles, to whoever can reach it: use 127.0.0.1:6060 and kubectl port-forward. 0: nowhere.")
 }
 
 // validate finds mistakes that would otherwise show much later, and says what to do about them.

@@ -89,6 +89,7 @@ func newManager(o options) (ctrl.Manager, error) {
 			Cache:      &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)},
 		},
 		HealthProbeBindAddress:        o.healthProbeBindAddress,
+		PprofBindAddress:              o.pprofBindAddress,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionConfig:          election,
 		LeaderElectionID:              o.leaderElectID,

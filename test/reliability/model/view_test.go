@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/controllers"
 )
 
 // view is the cache of one operator: what its watches have told it so far. It lags behind as long as the model wants.
@@ -65,11 +66,23 @@ func cached(object client.Object) client.Object {
 		if typed.Labels[v1alpha1.ManagedByLabel] != v1alpha1.ManagedByValue {
 			return nil
 		}
-		return metadataOf(typed)
-	default:
-		return object
+		object = metadataOf(typed)
 	}
+	kept, err := transforms[kindOf(object)](object.DeepCopyObject())
+	if err != nil {
+		panic(err)
+	}
+	return kept.(client.Object)
 }
+
+// transforms are what the caches of the real operator make of an object before they keep it.
+var transforms = func() map[kind]toolscache.TransformFunc {
+	all := map[kind]toolscache.TransformFunc{}
+	for object, options := range controllers.CacheByObject(nil) {
+		all[kindOf(object)] = options.Transform
+	}
+	return all
+}()
 
 // started tells the handlers of what the cache was filled with.
 func (v *view) started() {
