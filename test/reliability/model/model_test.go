@@ -33,6 +33,8 @@ func TestModel(t *testing.T) {
 		defer w.end()
 		t.Repeat(w.actions())
 		w.settle()
+		w.end()
+		w.check()
 		seen.add(w)
 	})
 	if !t.Failed() {

@@ -51,6 +51,7 @@ type operator struct {
 	// queues by controller: pipestoken, pipesenvironment.
 	queues   map[string]*gatedQueue
 	watchdog *controllers.Watchdog
+	metrics  *prometheus.Registry
 	// paused gives the turn back to the model; manned tells it that the workers of a controller are there.
 	paused, manned chan struct{}
 	// pass has the turn, or had it last; frozen are passes that have been stopped on their way.
@@ -102,7 +103,8 @@ var controllerNames = []string{"pipesenvironment", "pipestoken"}
 func (o *operator) setUp(manager manager.Manager) {
 	secrets, err := controllers.NewSecretClient(&rest.Config{Host: "https://stand-in", QPS: -1}, &http.Client{Transport: o.secretTransport()})
 	o.world.must(err)
-	metrics, err := controllers.NewMetrics(prometheus.NewRegistry(), wall{o}, true)
+	o.metrics = prometheus.NewRegistry()
+	metrics, err := controllers.NewMetrics(o.metrics, wall{o}, true)
 	o.world.must(err)
 	connections := &controllers.Connections{
 		Reader:       liveReader{operator: o},
@@ -145,6 +147,11 @@ func (o *operator) kill() {
 	}
 	o.stop()
 	o.running.Wait()
+	families, err := o.metrics.Gather()
+	o.world.must(err)
+	for _, family := range families {
+		o.world.expectNoCanary("a metric", family.String())
+	}
 }
 
 // monotonic is the clock that timers run on. It stands still while the node does, and nobody can set it.
