@@ -63,11 +63,16 @@ type memory struct {
 type entry struct {
 	uid     types.UID
 	attempt attempt
-	// written is what the API server returned for our last write of the Secret, until the cache has seen it.
-	written   *metav1.PartialObjectMetadata
-	writtenAt time.Time
+	// written is our last write of the Secret, until the cache has shown it, or something later.
+	written write
 	// freed: a Secret of the object's Secret's name has been deleted since the last pass.
 	freed bool
+}
+
+// write is what the API server returned for one, and when.
+type write struct {
+	meta *metav1.PartialObjectMetadata
+	at   time.Time
 }
 
 // trustWritten is how long a Secret that we have written, and that the cache does not show, is believed to be there. A watch
@@ -95,24 +100,31 @@ func (m *memory) remember(token *v1alpha1.PipesToken, a attempt) {
 func (m *memory) wrote(token *v1alpha1.PipesToken, meta *metav1.PartialObjectMetadata, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.entry(token)
-	e.written, e.writtenAt = meta, now
+	m.entry(token).written = write{meta, now}
 }
 
-// newest returns the newer of the Secret that the cache shows (nil: none) and the one that we have written last.
-func (m *memory) newest(token *v1alpha1.PipesToken, cached *metav1.PartialObjectMetadata, now time.Time) *metav1.PartialObjectMetadata {
+// lastWrite is what our last write of the Secret returned, unless the cache has shown it; the zero write when there was none.
+func (m *memory) lastWrite(token *v1alpha1.PipesToken) write {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.entries[client.ObjectKeyFromObject(token)]
+	if !ok || e.uid != token.UID {
+		return write{}
+	}
+	return e.written
+}
+
+// newest returns the newer of the Secret that the cache shows (nil: none) and the one that we have written last. last has to be asked for
+// before the cache is: whatever the cache shows in between is no longer remembered.
+func newest(last write, cached *metav1.PartialObjectMetadata, now time.Time) *metav1.PartialObjectMetadata {
 	switch {
-	case !ok || e.uid != token.UID || e.written == nil:
+	case last.meta == nil:
 		return cached
-	case cached == nil && now.Sub(e.writtenAt) < trustWritten:
-		return e.written
-	case cached != nil && isOlder(cached, e.written):
-		return e.written
+	case cached == nil && now.Sub(last.at) < trustWritten:
+		return last.meta
+	case cached != nil && isOlder(cached, last.meta):
+		return last.meta
 	default:
-		e.written = nil
 		return cached
 	}
 }
@@ -125,18 +137,23 @@ func (m *memory) secretDeleted(token types.NamespacedName, secret types.UID) {
 	if !ok {
 		return
 	}
-	if e.written != nil && e.written.UID == secret {
-		e.written = nil
+	if e.written.meta != nil && e.written.meta.UID == secret {
+		e.written = write{}
 	}
 	e.freed = true
 }
 
-// isEcho says whether the cache shows of a Secret what our last write of it returned, of which the pass that wrote it has known.
-func (m *memory) isEcho(token types.NamespacedName, meta metav1.Object) bool {
+// shown notes what the cache shows now of a Secret, and says whether that is our last write: of that the pass that wrote it has known.
+func (m *memory) shown(token types.NamespacedName, secret metav1.Object) (echo bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.entries[token]
-	return ok && e.written != nil && e.written.UID == meta.GetUID() && e.written.ResourceVersion == meta.GetResourceVersion()
+	if !ok || e.written.meta == nil || e.written.meta.UID != secret.GetUID() || isOlder(secret, e.written.meta) {
+		return false
+	}
+	echo = e.written.meta.ResourceVersion == secret.GetResourceVersion()
+	e.written = write{}
+	return echo
 }
 
 // wasFreed says whether the Secret's name may have become free since it was last asked.
@@ -168,7 +185,7 @@ func (m *memory) entry(token *v1alpha1.PipesToken) *entry {
 	return e
 }
 
-func isOlder(a, b *metav1.PartialObjectMetadata) bool {
-	order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
+func isOlder(a, b metav1.Object) bool {
+	order, err := resourceversion.CompareResourceVersion(a.GetResourceVersion(), b.GetResourceVersion())
 	return err == nil && order < 0
 }

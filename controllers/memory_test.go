@@ -34,6 +34,8 @@ func TestTheNewestSecretIsBelieved(t *testing.T) {
 		"the cache never saw it":            {cached: nil, after: trustWritten, want: ""},
 		"the cache has seen it go":          {events: func(m *memory) { m.secretDeleted(client.ObjectKeyFromObject(token), "secret") }, want: ""},
 		"the cache has seen another go":     {events: func(m *memory) { m.secretDeleted(client.ObjectKeyFromObject(token), "older") }, want: "10"},
+		"the cache has shown it":            {cached: meta("10"), events: func(m *memory) { m.shown(client.ObjectKeyFromObject(token), meta("10")) }, want: "10"},
+		"the cache has shown an older one":  {cached: meta("9"), events: func(m *memory) { m.shown(client.ObjectKeyFromObject(token), meta("9")) }, want: "10"},
 		"the PipesToken is gone":            {events: func(m *memory) { m.forget(client.ObjectKeyFromObject(token)) }, want: ""},
 		"the PipesToken was created anew":   {token: recreated, want: ""},
 	} {
@@ -47,7 +49,7 @@ func TestTheNewestSecretIsBelieved(t *testing.T) {
 			if test.token != nil {
 				asked = test.token
 			}
-			got := m.newest(asked, test.cached, noon.Add(test.after))
+			got := newest(m.lastWrite(asked), test.cached, noon.Add(test.after))
 			if version := versionOf(got); version != test.want {
 				t.Errorf("got resourceVersion %q, want %q", version, test.want)
 			}
@@ -73,5 +75,37 @@ func TestADeletedSecretFreesItsNameOnce(t *testing.T) {
 	}
 	if m.wasFreed(token) {
 		t.Error("the deletion is told twice")
+	}
+}
+
+// What comes back from our own write tells nothing new; whatever else the cache shows does.
+func TestAnEchoIsOnlyWhatWasWritten(t *testing.T) {
+	meta := func(uid types.UID, version string) *metav1.PartialObjectMetadata {
+		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: uid, ResourceVersion: version}}
+	}
+	token := &v1alpha1.PipesToken{ObjectMeta: metav1.ObjectMeta{Name: "alice", Namespace: "agents", UID: "token"}}
+	for name, test := range map[string]struct {
+		shown      []*metav1.PartialObjectMetadata
+		echo, kept bool
+	}{
+		"the write":                  {shown: []*metav1.PartialObjectMetadata{meta("secret", "10")}, echo: true},
+		"the write, once more":       {shown: []*metav1.PartialObjectMetadata{meta("secret", "10"), meta("secret", "10")}},
+		"what was there before":      {shown: []*metav1.PartialObjectMetadata{meta("secret", "9")}, kept: true},
+		"what somebody wrote after":  {shown: []*metav1.PartialObjectMetadata{meta("secret", "11")}},
+		"a Secret of the same name":  {shown: []*metav1.PartialObjectMetadata{meta("another", "10")}, kept: true},
+		"an earlier one, then it":    {shown: []*metav1.PartialObjectMetadata{meta("secret", "9"), meta("secret", "10")}, echo: true},
+		"that of another PipesToken": {shown: nil, kept: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &memory{}
+			m.wrote(token, meta("secret", "10"), noon)
+			echo := m.shown(types.NamespacedName{Namespace: "agents", Name: "bob"}, meta("secret", "10"))
+			for _, shown := range test.shown {
+				echo = m.shown(client.ObjectKeyFromObject(token), shown)
+			}
+			if kept := m.lastWrite(token).meta != nil; echo != test.echo || kept != test.kept {
+				t.Errorf("echo %v, kept %v", echo, kept)
+			}
+		})
 	}
 }

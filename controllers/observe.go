@@ -59,11 +59,15 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 		}
 	}
 
+	written := r.memory.lastWrite(token)
 	cached, err := r.cachedSecret(ctx, token)
 	if err != nil {
 		return observation{}, err
 	}
-	known := r.memory.newest(token, cached, now)
+	known := newest(written, cached, now)
+	if cached != nil {
+		r.memory.shown(client.ObjectKeyFromObject(token), cached)
+	}
 	seen.unseen = cached == nil && known != nil
 	seen.secret = tokensecret.Observe(known, token, seen.template)
 	seen.habit = r.habits.recall(habitOf(seen), seen.secret.Facts)

@@ -116,7 +116,7 @@ func (r *PipesTokenReconciler) secretHandler() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	changed := func(ctx context.Context, secret client.Object, queue queue) {
 		for _, request := range r.tokensOfSecret(ctx, secret) {
-			if !r.memory.isEcho(request.NamespacedName, secret) {
+			if !r.memory.shown(request.NamespacedName, secret) {
 				queue.Add(request)
 			}
 		}
