@@ -76,7 +76,9 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 	r.Metrics.Asked(done.answer, seen.now.Sub(decided.due), !decided.due.IsZero())
 	r.Connections.heard(seen.environment, version, done.answer)
 
-	if decided.cause == renewalIsDue && done.answer.Outcome == workos.OutcomeToken {
+	// A clock of WorkOS that is behind has it return the expired token once more, before there is another.
+	due := decided.cause == renewalIsDue || seen.standing.reason == v1alpha1.TokenExpiredReason
+	if due && done.answer.Outcome == workos.OutcomeToken {
 		done.habit = r.habits.learn(seen, done.answer.Token)
 	}
 	judged := judge(done.observation, done.answer)

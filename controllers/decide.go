@@ -177,10 +177,12 @@ func (seen observation) flaw() string {
 }
 
 // notBefore is the earliest time of the next try. What a change may have mended does not wait: the environment's new client, or
-// an edit of what the API server refused.
+// its new requestsPerMinute, an edit of what the API server refused, or a Secret that is no longer somebody else's.
 func (seen observation) notBefore() time.Time {
 	mended := seen.standing.reason == v1alpha1.EnvironmentNotReadyReason && seen.client != seen.attempt.client ||
-		seen.standing.reason == v1alpha1.SecretRejectedReason && seen.token.Generation != seen.token.Status.ObservedGeneration
+		seen.standing.reason == v1alpha1.SecretRejectedReason && seen.token.Generation != seen.token.Status.ObservedGeneration ||
+		seen.attempt.taken && (seen.secret.IsOurs() || seen.secret.State == tokensecret.Orphaned) ||
+		seen.attempt.heldAt != 0 && seen.environment != nil && seen.environment.Generation != seen.attempt.heldAt
 	if mended {
 		return time.Time{}
 	}

@@ -66,6 +66,20 @@ func TestDecide(t *testing.T) {
 			request(o, "now")
 			o.attempt = attempt{requestWaits: true, notBefore: noon.Add(time.Hour)}
 		}, relabel, ""},
+		"a Secret that was somebody else's, and has been orphaned": {func(o *observation) {
+			o.secret = tokensecret.Secret{State: tokensecret.Orphaned}
+			o.attempt = attempt{notBefore: noon.Add(time.Hour), taken: true}
+		}, fetch, ""},
+		"a turn that has to wait": {func(o *observation) {
+			o.now = noon.Add(58 * time.Minute)
+			o.attempt = attempt{notBefore: noon.Add(time.Hour), heldAt: 1}
+			o.environment.Generation = 1
+		}, relabel, ""},
+		"a turn that has to wait no longer, where requestsPerMinute has been raised": {func(o *observation) {
+			o.now = noon.Add(58 * time.Minute)
+			o.attempt = attempt{notBefore: noon.Add(time.Hour), heldAt: 1}
+			o.environment.Generation = 2
+		}, fetch, ""},
 		"a failure that has to wait": {func(o *observation) {
 			o.standing, o.attempt.notBefore = failing, noon.Add(time.Hour)
 		}, relabel, failing.reason},

@@ -46,7 +46,7 @@ func (r *PipesEnvironmentReconciler) health(environment *v1alpha1.PipesEnvironme
 	return r.Connections.health(name, needed, overloaded, now)
 }
 
-// settling is how long a process has to look at its PipesTokens before it says that they need less than was said before.
+// settling is how long a process has to look at its PipesTokens, and to hear of WorkOS, before it says that what was told before is over.
 const settling = time.Minute
 
 // health tells of the environment whose renewals need so many requests a minute. What was overload stays so until there is some room.
@@ -70,7 +70,7 @@ func (c *Connections) health(name types.NamespacedName, perMinute float64, overl
 	}
 	if answer, troubled := state.client.Trouble(); troubled {
 		told.failing = troubleOf(answer)
-	} else if !state.heard {
+	} else if !state.heard && now.Sub(state.since) < settling {
 		told.failing = nil
 	}
 	return told
@@ -89,7 +89,7 @@ func troubleOf(answer workos.Answer) *finding {
 			"WorkOS limits the rate of this API key, so fewer requests are made for a minute; tokens that are valid stay"}
 	}
 	return &finding{v1alpha1.UpstreamUnavailableReason,
-		"WorkOS cannot be reached or fails, so that one request at a time finds out when it is back; tokens that are valid stay"}
+		"WorkOS cannot be reached, or fails for an integration, so that one request at a time finds out when it is back; tokens that are valid stay"}
 }
 
 // roughly is a number with two digits that count, rounded up: a status is not written for less.

@@ -37,6 +37,10 @@ type attempt struct {
 	requestWaits bool
 	// client is the version of the environment's client that the last try used.
 	client uint64
+	// taken: the last look found the Secret to be somebody else's.
+	taken bool
+	// heldAt is the generation of the environment that the last try had to wait for its turn at; zero: it had not.
+	heldAt int64
 }
 
 // asOf is what was noted, at now. If the clock has been set back since, waits end after as long as they would have.

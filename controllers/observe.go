@@ -149,6 +149,7 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	case assumed.found.present() && traits[assumed.found.reason].pace == backOff:
 		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.Backoff(1, seed))
 	case assumed.found.present() || readyReason(seen.token) == v1alpha1.SecretConflictReason:
+		assumed.taken = !assumed.found.present()
 		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.SlowPoll(seen.now, since))
 	case seen.secret.State == tokensecret.Intact && seen.secret.Facts.ExpiresAt.IsZero():
 		assumed.at = seen.now

@@ -16,6 +16,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
 // report turns an outcome into status, event, metrics and the delay until the next pass. The status is written only when it
@@ -82,7 +83,10 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 	next.noted, next.client = done.now, done.client
 	switch looked := done.finding.reason == v1alpha1.SecretConflictReason && !done.now.Before(next.notBefore); {
 	case done.tried || looked:
-		next.connected = connectedCondition(done)
+		next.connected, next.taken, next.heldAt = connectedCondition(done), looked, 0
+		if done.answer.Outcome == workos.OutcomeHeld {
+			next.heldAt = done.environment.Generation
+		}
 		if !heldBack(done.observation, done.answer) { // which leaves everything as it was
 			next.at, next.found, next.hearsay = done.now, finding{}, false
 			if traits[done.finding.reason].asked {

@@ -39,8 +39,11 @@ const (
 // of one shows.
 var factAnnotations = []string{
 	ExpiresAtAnnotation, ObtainedAtAnnotation, TemplateHashAnnotation, TokenHashAnnotation,
-	ScopesAnnotation, MissingScopesAnnotation, UpstreamLeadAnnotation,
+	ScopesAnnotation, MissingScopesAnnotation,
 }
+
+// adviceAnnotations may be missing, as on a Secret that an earlier version has written: the token is good without them.
+var adviceAnnotations = []string{UpstreamLeadAnnotation}
 
 // Facts are what the Secret's metadata says of the token in its data. Instants are in UTC.
 type Facts struct {
@@ -109,7 +112,7 @@ func parseFacts(annotations map[string]string) (facts Facts, holds bool, err err
 		return Facts{}, true, err
 	}
 	facts.ObtainedAt = facts.ObtainedAt.Truncate(time.Second)
-	if text := annotations[UpstreamLeadAnnotation]; text != unknown {
+	if text := annotations[UpstreamLeadAnnotation]; text != unknown && text != "" {
 		lead, err := time.ParseDuration(text)
 		if err != nil || lead < 0 {
 			return Facts{}, true, fmt.Errorf("annotation %s is not a duration", UpstreamLeadAnnotation)

@@ -104,6 +104,11 @@ func asWritten(meta *metav1.PartialObjectMetadata, facts Facts, template *Templa
 			return false
 		}
 	}
+	for _, key := range adviceAnnotations {
+		if _, there := meta.Annotations[key]; there && !ours.Metadata.Annotations.has(key) {
+			return false
+		}
+	}
 	for key := range others.Data {
 		if key != self && !ours.Data.has(key) {
 			return false

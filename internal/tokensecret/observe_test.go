@@ -119,7 +119,6 @@ func TestAlteredByWhoeverTouchesTheDataOrTheFacts(t *testing.T) {
 	for _, key := range []string{
 		tokensecret.ExpiresAtAnnotation, tokensecret.ObtainedAtAnnotation, tokensecret.TemplateHashAnnotation,
 		tokensecret.TokenHashAnnotation, tokensecret.ScopesAnnotation, tokensecret.MissingScopesAnnotation,
-		tokensecret.UpstreamLeadAnnotation,
 	} {
 		changes[key+" removed"] = func(c *cluster) { c.annotate(key, "") }
 		changes[key+" written by somebody else"] = func(c *cluster) { c.annotate(key, c.meta.Annotations[key]) }
@@ -144,6 +143,16 @@ func removeFacts(c *cluster) {
 	} {
 		c.annotate(key, "")
 	}
+}
+
+// A Secret that a version has written which knew nothing of the lead holds its token all the same.
+func TestIntactWithoutTheLead(t *testing.T) {
+	expectState(t, tokensecret.Intact, map[string]func(*cluster){
+		"never written": func(c *cluster) { c.annotate(tokensecret.UpstreamLeadAnnotation, "") },
+	})
+	expectState(t, tokensecret.Altered, map[string]func(*cluster){
+		"written by somebody else": func(c *cluster) { c.annotate(tokensecret.UpstreamLeadAnnotation, "10s") },
+	})
 }
 
 func TestEmptyOnceTheTokenIsGone(t *testing.T) {

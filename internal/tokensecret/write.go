@@ -100,7 +100,7 @@ func (s Secret) decidedOn(patch []operation) []operation {
 func (s Secret) metadataPatch(token *v1alpha1.PipesToken, facts map[string]string) []operation {
 	ours, _ := ownership(s.Meta.ManagedFields)
 	mayRemove := maps.Clone(ours.Metadata.Annotations)
-	for _, key := range factAnnotations {
+	for _, key := range slices.Concat(factAnnotations, adviceAnnotations) {
 		mayRemove.add(keySet{key: {}})
 	}
 	return append(

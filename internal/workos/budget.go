@@ -1,6 +1,7 @@
 package workos
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -53,15 +54,26 @@ func newBudget(requestsPerMinute int) *budget {
 	return &budget{limit: requestsPerMinute, turns: newTurns(), throttle: 1}
 }
 
-// pace is the rate, in requests per second, and the burst.
-func (b *budget) pace(now time.Time) (rate, burst float64) {
+// pace is the rate, in requests per second, when WorkOS has not asked for less, and the burst.
+func (b *budget) pace() (rate, burst float64) {
 	burst = float64(max(1, b.limit/120))
-	return (float64(b.limit) + 1 - burst) / paceSpan.Seconds() * b.part(now), burst
+	return (float64(b.limit) + 1 - burst) / paceSpan.Seconds(), burst
 }
 
 // part is the part of the pace that holds now.
 func (b *budget) part(now time.Time) float64 {
 	return min(1, b.throttle+now.Sub(b.throttled).Seconds()/recovery.Seconds())
+}
+
+// paced is for how long the whole pace would have to be kept to do as much as is done within d from the instant on: less than d while
+// the pace grows back.
+func (b *budget) paced(from time.Time, d time.Duration) time.Duration {
+	part := b.part(from)
+	growing := time.Duration((1 - part) * float64(recovery))
+	if d >= growing {
+		return d - time.Duration((1-part)*float64(growing)/2)
+	}
+	return time.Duration(part*float64(d) + float64(d)*float64(d)/(2*float64(recovery)))
 }
 
 // slowDown halves the pace, because WorkOS has asked for patience.
@@ -81,11 +93,11 @@ func (b *budget) setLimit(requestsPerMinute int, now time.Time) {
 
 // fill brings tokens up to date.
 func (b *budget) fill(now time.Time) {
-	rate, burst := b.pace(now)
+	rate, burst := b.pace()
 	if b.filled.IsZero() {
 		b.tokens = burst
-	} else if passed := now.Sub(b.filled).Seconds(); passed > 0 {
-		b.tokens = min(b.tokens+passed*rate, burst+float64(len(b.turns.waiting)))
+	} else if passed := now.Sub(b.filled); passed > 0 {
+		b.tokens = min(b.tokens+rate*b.paced(b.filled, passed).Seconds(), burst+float64(len(b.turns.waiting)))
 	}
 	b.filled = now
 }
@@ -94,6 +106,7 @@ func (b *budget) fill(now time.Time) {
 func (b *budget) take(c call, turn Turn, now time.Time) time.Duration {
 	b.forget(now)
 	b.fill(now)
+	b.turns.expire(now)
 	held, ahead := b.turns.enter(c, turn, now)
 	wait := max(b.untilFilled(ahead+1, now), b.untilBelowCeiling(now))
 	if wait <= 0 {
@@ -107,6 +120,10 @@ func (b *budget) take(c call, turn Turn, now time.Time) time.Duration {
 	}
 	wait = max(wait, minWait<<held.overtaken)
 	held.until = now.Add(wait)
+	if held.rank == rankDeadline {
+		wait = min(wait, max(held.deadline.Sub(now)/2, minWait)) // to see whether those ahead have been lost meanwhile
+	}
+	held.told = now.Add(min(wait, maxRetryAfter))
 	return wait
 }
 
@@ -117,8 +134,16 @@ func (b *budget) untilFilled(tokens int, now time.Time) time.Duration {
 	if missing <= rounding {
 		return 0
 	}
-	rate, _ := b.pace(now)
-	return time.Duration(missing / rate * float64(time.Second))
+	rate, _ := b.pace()
+	whole := time.Duration(missing / rate * float64(time.Second))
+	part := b.part(now)
+	growing := time.Duration((1 - part) * float64(recovery))
+	if whole >= b.paced(now, growing) {
+		return whole + time.Duration((1-part)*float64(growing)/2)
+	}
+	// The part that there is, and what it grows by, make up whole: part·t + t²/2 = whole, in units of recovery.
+	units := math.Sqrt(part*part+2*whole.Seconds()/recovery.Seconds()) - part
+	return time.Duration(units * float64(recovery))
 }
 
 // untilBelowCeiling returns how long it takes until fewer than limit requests lie within 60 s.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ type keyState struct {
 	needs  map[string]float64 // what renewals take of them
 	budget *budget
 	gates  gates
-	// breakers are those of the base URLs at which calls have failed.
+	// breakers are those of the integrations whose last call has failed.
 	breakers map[string]*breaker
 }
 
@@ -86,7 +87,7 @@ func (k *keyState) idle(now time.Time) bool {
 func (k *keyState) admit(c call, turn Turn, now time.Time) (refusal Answer, refused bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if refusal, refused := k.gates.refusal(c.base, now); refused {
+	if refusal, refused := k.gates.refusal(c, now); refused {
 		return refusal, true
 	}
 	if wait := k.budget.take(c, turn, now); wait > 0 {
@@ -96,7 +97,7 @@ func (k *keyState) admit(c call, turn Turn, now time.Time) (refusal Answer, refu
 			RetryAfter: min(wait, maxRetryAfter),
 		}, true
 	}
-	k.gates.pass(c.base, now)
+	k.gates.pass(c, now)
 	return Answer{}, false
 }
 
@@ -104,18 +105,24 @@ func (k *keyState) admit(c call, turn Turn, now time.Time) (refusal Answer, refu
 func (k *keyState) settle(c call, answer Answer, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.gates.settle(c.base, answer, now)
-	if answer.Outcome == OutcomeRateLimited {
+	scope := integration(c)
+	slowed, early := k.gates.closed(wholeKey, now), k.gates.closed(scope, now)
+	k.gates.settle(c, answer, now)
+	if answer.Outcome == OutcomeRateLimited && !slowed {
 		k.budget.slowDown(now)
 	}
-	if k.gates[c.base].until.After(now) {
+	if early {
 		return // This call left before the gate was closed, and tells nothing new.
 	}
-	if k.breakers[c.base] == nil {
-		k.breakers[c.base] = &breaker{}
+	if !failed(answer.Outcome) {
+		delete(k.breakers, scope)
+		return
 	}
-	if wait := k.breakers[c.base].after(c, answer.Outcome); wait > 0 {
-		k.gates[c.base] = gate{answer: answer, until: now.Add(wait)}
+	if k.breakers[scope] == nil {
+		k.breakers[scope] = &breaker{failed: map[call]struct{}{}}
+	}
+	if wait := k.breakers[scope].trip(c); wait > 0 {
+		k.gates[scope] = gate{answer: answer, until: now.Add(wait), patience: callLife}
 	}
 }
 
@@ -124,8 +131,10 @@ func (k *keyState) settle(c call, answer Answer, now time.Time) {
 func (k *keyState) trouble(base string, now time.Time) (Answer, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if b := k.breakers[base]; b != nil && b.trips > 0 {
-		return k.gates[base].answer, true
+	for scope, b := range k.breakers {
+		if closed := k.gates[scope]; b.trips > 0 && strings.HasPrefix(scope, base+" ") && now.Sub(closed.until) < staleTrouble {
+			return closed.answer, true
+		}
 	}
 	if k.budget.part(now) < 1 {
 		return Answer{Outcome: OutcomeRateLimited, Message: "WorkOS has asked for patience"}, true

@@ -47,9 +47,10 @@ type ticket struct {
 	round    int
 	share    share
 	number   int // of arrival, which decides the rest
-	// until is when it has been told to come back, and overtaken how often it has done so for nothing.
-	until     time.Time
-	overtaken int
+	// until is when its turn should come, and overtaken how often it has not. told is when it has been told to come back: before that,
+	// if its turn may come sooner.
+	until, told time.Time
+	overtaken   int
 }
 
 func (t *ticket) compare(other *ticket) int {
@@ -125,7 +126,7 @@ func (q *turns) place(held *ticket) int {
 // forget drops those who have not come back for so long after the time that they were told.
 func (q *turns) forget(now time.Time, patience time.Duration) {
 	q.waiting = slices.DeleteFunc(q.waiting, func(held *ticket) bool {
-		late := now.Sub(held.until) > patience
+		late := now.Sub(held.told) > patience
 		if late {
 			delete(q.byCall, held.call)
 		}
@@ -134,5 +135,15 @@ func (q *turns) forget(now time.Time, patience time.Duration) {
 	clear(q.rounds)
 	for _, held := range q.waiting {
 		q.rounds[held.share] = max(q.rounds[held.share], held.round)
+	}
+}
+
+// expire takes those whose deadline has passed out of the way of those that can still be saved. They get another place when they
+// come back.
+func (q *turns) expire(now time.Time) {
+	for len(q.waiting) > 0 && q.waiting[0].rank == rankDeadline && !q.waiting[0].deadline.After(now) {
+		late := q.waiting[0]
+		q.waiting = q.waiting[1:]
+		delete(q.byCall, late.call)
 	}
 }

@@ -1,6 +1,7 @@
 package workos_test
 
 import (
+	"container/heap"
 	"fmt"
 	"net/http"
 	"slices"
@@ -157,59 +158,6 @@ func TestOvertakingIsNoHotLoop(t *testing.T) {
 	}
 }
 
-func TestWorkOSIsDownWhenFiveConnectionsInARowFail(t *testing.T) {
-	s, u := scriptedUpstream()
-	client, elsewhere := connect(t, u, "a/a", baseURL, testKey, 6000), connect(t, u, "b/b", staging, testKey, 6000)
-	s.next = always(500, "")
-	for range 20 { // one connection that never works is no outage
-		expect(t, ask(t, client, alice), workos.OutcomeUnavailable, true, 0)
-		step(s.clock, time.Second)
-	}
-	for n := range 3 {
-		expect(t, ask(t, client, user(n)), workos.OutcomeUnavailable, true, 0)
-	}
-	s.next = always(404, "") // an answer: WorkOS is there
-	ask(t, client, user(3))
-	s.next = always(502, "")
-	for n := range 5 {
-		if _, troubled := client.Trouble(); troubled {
-			t.Fatal("four are too few")
-		}
-		expect(t, ask(t, client, user(n)), workos.OutcomeUnavailable, true, 0)
-		step(s.clock, 100*time.Millisecond)
-	}
-	if trouble, troubled := client.Trouble(); !troubled || trouble.Outcome != workos.OutcomeUnavailable {
-		t.Errorf("got %+v, %v", trouble, troubled)
-	}
-	before := s.requests
-	var waits []time.Duration
-	for range 7 { // ten thousand come back whenever they are told to: one of them finds out
-		var wait time.Duration
-		for n := range 10000 {
-			answer := ask(t, client, user(n))
-			if answer.Outcome != workos.OutcomeUnavailable {
-				t.Fatalf("got %+v", answer)
-			}
-			wait = answer.RetryAfter
-		}
-		waits = append(waits, wait.Round(time.Second))
-		step(s.clock, wait)
-	}
-	if calls := s.requests - before; calls != 6 {
-		t.Errorf("%d calls to find out six times", calls)
-	}
-	if want := []time.Duration{2e9, 4e9, 8e9, 16e9, 30e9, 30e9, 30e9}; !slices.Equal(waits, want) {
-		t.Errorf("waited for %v, want %v", waits, want)
-	}
-	s.next = always(http.StatusOK, goodBody)
-	expect(t, ask(t, elsewhere, alice), workos.OutcomeToken, true, 0)
-	expect(t, ask(t, client, alice), workos.OutcomeToken, true, 0)
-	expect(t, ask(t, client, user(1)), workos.OutcomeToken, true, 0)
-	if trouble, troubled := client.Trouble(); troubled {
-		t.Errorf("got %+v", trouble)
-	}
-}
-
 // After a 429 the pace is halved, and again by the next one; it grows back within a minute.
 func TestPaceSlowsDownAndRecovers(t *testing.T) {
 	const limit = 600
@@ -250,5 +198,60 @@ func TestPaceSlowsDownAndRecovers(t *testing.T) {
 	}
 	if trouble, troubled := client.Trouble(); troubled {
 		t.Errorf("got %+v", trouble)
+	}
+}
+
+// With more renewals than can be made in time, as many as there is budget for are saved: those that are lost do not take the others
+// with them.
+func TestAnOverloadCostsNoMoreTokensThanItMust(t *testing.T) {
+	for name, test := range map[string]struct {
+		limit, renewals, minutes int
+	}{
+		"twice as many":    {60, 600, 5},
+		"a fifth too many": {60, 720, 10},
+		"just enough":      {60, 600, 10},
+		"many":             {3000, 6200, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, u := recording()
+			client := connect(t, u, "a/a", baseURL, testKey, test.limit)
+			var queue visits
+			deadlines := map[string]time.Time{}
+			for n := range test.renewals {
+				request := user(n)
+				deadlines[request.UserID] = epoch.Add(time.Duration(n+1) * time.Duration(test.minutes) * time.Minute / time.Duration(test.renewals))
+				heap.Push(&queue, visit{epoch, request})
+			}
+			saved, passes := 0, 0
+			for len(queue) > 0 {
+				next := heap.Pop(&queue).(visit)
+				if next.at.After(epoch.Add(time.Duration(test.minutes) * time.Minute)) {
+					break
+				}
+				if next.at.After(r.clock.Now()) {
+					r.clock.SetTime(next.at)
+				}
+				deadline := deadlines[next.request.UserID]
+				answer, err := client.Token(t.Context(), next.request, workos.Turn{Deadline: deadline, Share: "x"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				passes++
+				switch {
+				case !answer.Sent:
+					heap.Push(&queue, visit{r.clock.Now().Add(answer.RetryAfter), next.request})
+				case r.clock.Now().Before(deadline):
+					saved++
+				}
+			}
+			could := min(test.renewals, test.limit*test.minutes)
+			t.Logf("%d of %d saved, in %d passes", saved, could, passes)
+			if saved < could*95/100 {
+				t.Errorf("%d tokens are saved, where %d could be", saved, could)
+			}
+			if passes > 40*test.renewals {
+				t.Errorf("%d passes for %d renewals", passes, test.renewals)
+			}
+		})
 	}
 }
