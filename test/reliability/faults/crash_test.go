@@ -209,7 +209,8 @@ func (s *scene) ending(g Gomega) ending {
 	}
 	e.statusFits = s.token.Status.ExpirationTime == nil
 	if s.token.Status.ExpirationTime != nil {
-		e.statusFits = s.token.Status.ExpirationTime.UTC().Format(time.RFC3339) == expiryOf(secret)
+		expires, err := time.Parse(time.RFC3339, expiryOf(secret))
+		e.statusFits = err == nil && s.token.Status.ExpirationTime.Time.Equal(expires.Truncate(time.Second))
 	}
 	e.keys = slices.Sorted(maps.Keys(secret.Data))
 	e.annotated = slices.Sorted(maps.Keys(secret.Annotations))

@@ -39,11 +39,12 @@ func (w *world) settle() {
 	w.buryTheDead()
 	survivor := w.operators[0]
 	w.logf("all is well again, and %d goes on", survivor.id)
+	hold := survivor.longestHold()
 	if w.takesTheCeiling {
-		// The ceiling is what brings such objects back.
+		// The ceiling is what brings such objects back. What a clock had noted that was ahead counts from there.
 		survivor.run(ceiling)
 	}
-	survivor.run(survivor.longestHold())
+	survivor.run(hold)
 	survivor.run(patience)
 	for _, key := range w.server.keys(tokens) {
 		if wrong := w.wrong(w.server.token(key)); wrong != "" {
