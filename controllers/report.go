@@ -28,6 +28,9 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	due := nextTry(done)
 	r.Metrics.Observe(client.ObjectKeyFromObject(done.token), status, Renewal{due, done.cycle(), done.environmentName})
 
+	if done.withdrawing() {
+		return ctrl.Result{}, done.unfinished
+	}
 	if !sameStatus(status, done.token.Status) {
 		err := r.Client.Status().Apply(ctx, statusConfiguration(done.token, status), client.ForceOwnership)
 		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
@@ -44,6 +47,12 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	}
 	priority := urgency(done)
 	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt()), Priority: &priority}, nil
+}
+
+// withdrawing says whether a token that has to go is still there, because the Secret has just changed, or the API server has failed. The
+// status tells of it once that is done: from then on nobody looks for a Secret that the cache does not show.
+func (done outcome) withdrawing() bool {
+	return traits[done.finding.reason].withdraws && done.unfinished != nil && !isRefusal(done.unfinished)
 }
 
 // staleRetry is how soon a pass is made again that was made on an object which has changed meanwhile.

@@ -257,3 +257,24 @@ func TestASecretThatHasChangedIsNotDeleted(t *testing.T) {
 		t.Error("the Secret is still there")
 	}
 }
+
+// Somebody took our label off the Secret just before its token was withdrawn. The status said all the same that there was no grant, and
+// so nobody looked for the Secret any more, which had left the cache: the token stayed.
+func TestATokenThatCouldNotBeWithdrawnIsLookedFor(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-b", Name: "x"}
+	w.user(key)
+	o := w.operators[0]
+	o.drain()
+	w.server.edit(environments, defaultEnvironment, func(object client.Object) { object.(*v1alpha1.PipesEnvironment).Spec.Grants = nil })
+	o.view.catchUp()
+	o.turn("pipestoken", reconcile.Request{NamespacedName: key}, plan{at: 0, effect: intruded, intrude: func() {
+		w.editSecret(key, "kubectl", strangerEdits["remove our label"])
+	}})
+	o.run(time.Minute)
+	w.check()
+	if held := tokensIn(w.server.secret(key)); len(held) > 0 {
+		t.Errorf("the Secret still holds %v", held)
+	}
+}
