@@ -16,7 +16,7 @@ import (
 )
 
 // stored is a PipesToken, applied with kubectl, and the metadata of its Secret, as the API server returns them.
-func stored(t testing.TB, n int) (token *v1alpha1.PipesToken, secret *metav1.PartialObjectMetadata) {
+func stored(t *testing.T, n int) (token *v1alpha1.PipesToken, secret *metav1.PartialObjectMetadata) {
 	t.Helper()
 	token = &v1alpha1.PipesToken{
 		ObjectMeta: metav1.ObjectMeta{
@@ -148,7 +148,7 @@ func TestTheCachesAreSmall(t *testing.T) {
 	}
 }
 
-func encoded(t testing.TB, object any) []byte {
+func encoded(t *testing.T, object any) []byte {
 	t.Helper()
 	text, err := json.Marshal(object)
 	if err != nil {
