@@ -34,11 +34,11 @@ import (
 // reconciliationTimeout bounds one pass: one call to WorkOS, which has a deadline of its own, and two writes.
 const reconciliationTimeout = time.Minute
 
-// A replica that dies is missed once its Lease has run out, and tokens are not renewed before: so it is two thirds of what is usual.
-// Whoever cannot renew it for renewDeadline ends; a restart costs nothing.
+// A replica that dies is missed once its Lease has run out, and tokens are not renewed before: so it is three seconds shorter than is
+// usual. Whoever cannot renew it for renewDeadline ends: with much less than the usual ten seconds a busy node is enough for that.
 const (
-	leaseDuration = 10 * time.Second
-	renewDeadline = 7 * time.Second
+	leaseDuration = 12 * time.Second
+	renewDeadline = 9 * time.Second
 	retryPeriod   = 1500 * time.Millisecond
 )
 
