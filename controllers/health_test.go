@@ -88,14 +88,18 @@ var _ = Describe("An outage of WorkOS", func() {
 })
 
 var _ = Describe("A budget that does not suffice", func() {
-	It("is told on the PipesEnvironment before tokens expire, with both rates, until it does", func() {
-		w := newWorld()
+	var w *world
+	BeforeEach(func() {
+		w = newWorld()
 		w.stepEnvironments = true
 		w.start()
 		w.waitForEnvironment(v1alpha1.AvailableReason)
 		for n := range 12 {
 			w.synced(fmt.Sprintf("user-%d", n), func(c *workossim.Connection) { c.Lifetime = 10 * time.Minute })
 		}
+	})
+
+	It("is told on the PipesEnvironment before tokens expire, with both rates, until it does", func() {
 		allow := func(perMinute int32) {
 			environment := w.environment()
 			w.edit(environment, func() { environment.Spec.RequestsPerMinute = perMinute })
@@ -113,13 +117,6 @@ var _ = Describe("A budget that does not suffice", func() {
 	})
 
 	It("is said to suffice only by a process that has looked", func() {
-		w := newWorld()
-		w.stepEnvironments = true
-		w.start()
-		w.waitForEnvironment(v1alpha1.AvailableReason)
-		for n := range 12 {
-			w.synced(fmt.Sprintf("user-%d", n), func(c *workossim.Connection) { c.Lifetime = 10 * time.Minute })
-		}
 		environment := w.environment()
 		w.edit(environment, func() { environment.Spec.RequestsPerMinute = 1 })
 		w.waitForEnvironment(v1alpha1.AvailableReason)

@@ -20,7 +20,7 @@ const wholeKey = ""
 //   - A breaker closes one integration at that base URL.
 //
 // While a gate is closed everyone gets the answer that closed it. When its time is over one call goes ahead, and
-// the others wait until it is answered (or for probeWait): a thousand objects that were told the same instant do
+// the others wait until it is answered (or for probeWait; for a breaker's, as long as a call may take): a thousand objects that were told the same instant do
 // not all go to find out that the key is still dead.
 type gates map[string]gate
 
@@ -32,7 +32,7 @@ type gate struct {
 	patience time.Duration
 }
 
-// refusal returns the answer for a call at base, if a gate is closed for it.
+// refusal returns the answer for a call, if a gate is closed for it.
 func (g gates) refusal(c call, now time.Time) (Answer, bool) {
 	closed := g[wholeKey]
 	for _, scope := range scopes(c)[1:] {
@@ -95,6 +95,7 @@ const callLife = defaultTimeout + time.Second
 // integration is the scope of a breaker's gate: one slug at one base URL. No base URL has a space in it.
 func integration(c call) string { return c.base + " " + c.request.Slug }
 
+// scopes are those of the gates that a call has to pass.
 func scopes(c call) []string { return []string{wholeKey, c.base, integration(c)} }
 
 // closed says whether nobody may pass now but for the call that finds out.
