@@ -278,3 +278,36 @@ func TestATokenThatCouldNotBeWithdrawnIsLookedFor(t *testing.T) {
 		t.Errorf("the Secret still holds %v", held)
 	}
 }
+
+// WorkOS said that the user had not connected the integration, the token was retained, and then the PipesToken was suspended: what was
+// said stands, for as long as nobody asks again, and the token stays.
+func TestASuspendedPipesTokenKeepsWhatWorkOSSaidLast(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key)
+	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, Lifetime: 8 * time.Hour})
+	edit := func(change func(*v1alpha1.PipesToken)) {
+		w.server.edit(tokens, key, func(object client.Object) { change(object.(*v1alpha1.PipesToken)) })
+	}
+	edit(func(token *v1alpha1.PipesToken) { token.Spec.InactivePolicy = v1alpha1.InactivePolicyRetain })
+	o := w.operators[0]
+	o.run(time.Minute)
+	w.workos.SetState(workossim.ID{Slug: "github", UserID: "u1"}, workossim.NotInstalled)
+	edit(func(token *v1alpha1.PipesToken) {
+		token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"}
+	})
+	o.run(time.Minute)
+	edit(func(token *v1alpha1.PipesToken) { token.Spec.Suspend = true })
+	o.run(time.Minute)
+	w.check()
+	if ready := meta.FindStatusCondition(w.server.token(key).Status.Conditions, v1alpha1.ReadyCondition); ready.Reason != v1alpha1.NotInstalledReason {
+		t.Errorf("Ready says %s", ready.Reason)
+	}
+	if wrong := w.wrong(w.server.token(key)); wrong != "" {
+		t.Error(wrong)
+	}
+	if held := tokensIn(w.server.secret(key)); len(held) != 1 {
+		t.Errorf("the Secret holds %v", held)
+	}
+}

@@ -198,6 +198,10 @@ func (w *world) expected(token *v1alpha1.PipesToken, secret *corev1.Secret) []st
 		return []string{v1alpha1.NotGrantedReason}
 	case token.Spec.Suspend && broken(token):
 		return []string{v1alpha1.SuspendedReason, v1alpha1.SecretConflictReason, v1alpha1.InvalidTemplateReason}
+	case token.Spec.Suspend && token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain:
+		// What WorkOS said last stands beside a token that stays: nobody asks again.
+		return []string{v1alpha1.SuspendedReason, v1alpha1.SecretConflictReason, v1alpha1.TokenSyncedReason,
+			v1alpha1.NotInstalledReason, v1alpha1.NeedsReauthorizationReason, v1alpha1.InactiveReason}
 	case token.Spec.Suspend:
 		return []string{v1alpha1.SuspendedReason, v1alpha1.SecretConflictReason, v1alpha1.TokenSyncedReason}
 	case broken(token) && foreign(token, secret):
