@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +70,26 @@ var _ = SynchronizedAfterSuite(func() {}, func() {
 	}
 	expectNoCanaries(operatorNamespace)
 })
+
+// What the operator went through is gone with the cluster.
+var _ = AfterEach(func() {
+	if !CurrentSpecReport().Failed() {
+		return
+	}
+	AddReportEntry("the operator's pods", operatorState(), ReportEntryVisibilityFailureOrVerbose)
+})
+
+// operatorState is how often each container of the operator was started, why it ended, and the last that it said then.
+func operatorState() string {
+	const ended = `{range .items[*]}{.metadata.name} {.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].lastState}{"\n"}{end}`
+	state := kubectl("get", "pods", "--namespace="+operatorNamespace, "--selector="+operatorSelector, "--output=jsonpath="+ended)
+	for line := range strings.Lines(state) {
+		if name, _, restarted := strings.Cut(line, " "); restarted && strings.Contains(line, "terminated") {
+			state += kubectl("logs", "--namespace="+operatorNamespace, name, "--previous", "--tail=30")
+		}
+	}
+	return state
+}
 
 // refuseForeignCluster keeps the suite away from a cluster where somebody uses pipes-operator: it would take that away.
 func refuseForeignCluster() {
