@@ -5,19 +5,28 @@ import (
 	"unique"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	toolscache "k8s.io/client-go/tools/cache"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// trimToken keeps of a PipesToken what is used, before the cache stores it. What the operator writes of one is its status, whole; so
-// nothing is lost that is left out here.
-func trimToken(object any) (any, error) {
-	token, ok := object.(*v1alpha1.PipesToken)
-	if !ok {
-		return object, nil // a tombstone
+// trimToken keeps of a PipesToken what is used, before the cache stores it. What the operator writes of one is its status, whole, and
+// single labels; so nothing is lost that is left out here.
+func trimToken(shard Shard) toolscache.TransformFunc {
+	return func(object any) (any, error) {
+		token, ok := object.(*v1alpha1.PipesToken)
+		if !ok {
+			return object, nil // a tombstone
+		}
+		token.Labels = shard.trim(token.Labels)
+		trimTokenInPlace(token)
+		return token, nil
 	}
-	token.ManagedFields, token.Labels, token.OwnerReferences = nil, nil, nil
+}
+
+func trimTokenInPlace(token *v1alpha1.PipesToken) {
+	token.ManagedFields, token.OwnerReferences = nil, nil
 	maps.DeleteFunc(token.Annotations, func(key, _ string) bool { return key != v1alpha1.RefreshRequestedAtAnnotation })
 	if len(token.Annotations) == 0 {
 		token.Annotations = nil
@@ -28,7 +37,6 @@ func trimToken(object any) (any, error) {
 		share(&c.Type, &c.Reason, &c.Message)
 		share(&c.Status)
 	}
-	return token, nil
 }
 
 // trimSecret keeps the metadata of a Secret, of which most is the same for all.

@@ -64,7 +64,7 @@ func TestTheCachesKeepWhatIsUsed(t *testing.T) {
 	token.Annotations[v1alpha1.RefreshRequestedAtAnnotation] = "now"
 	template := healthy().template
 	whole := tokensecret.Observe(secret.DeepCopy(), token.DeepCopy(), template)
-	trimmedToken, err := trimToken(token.DeepCopy())
+	trimmedToken, err := trimToken(Shard{})(token.DeepCopy())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestTheCachesAreSmall(t *testing.T) {
 		trim  func(any) (any, error)
 		most  uint64
 	}{
-		"a PipesToken":           {tokens, func() client.Object { return &v1alpha1.PipesToken{} }, trimToken, 1400},
+		"a PipesToken":           {tokens, func() client.Object { return &v1alpha1.PipesToken{} }, trimToken(Shard{}), 1400},
 		"the metadata of Secret": {secrets, func() client.Object { return &metav1.PartialObjectMetadata{} }, trimSecret, 1500},
 	} {
 		kept := make([]any, 0, count)

@@ -33,11 +33,17 @@ type Connections struct {
 	AllowedHosts []string
 	// AllowInsecure allows http. For development only: the API key then crosses the network in the clear.
 	AllowInsecure bool
+	// Share is the part of each requestsPerMinute that this process may use; zero: all.
+	Share float64
 	// Changed is told the name of an environment whose condition has to be looked at again. Nil: nobody is.
 	Changed func(types.NamespacedName)
+	// recovered is told of an environment whose PipesTokens have to be looked at again, although no status says so.
+	recovered func(context.Context, *v1alpha1.PipesEnvironment)
 
-	mu      sync.Mutex
-	known   map[types.NamespacedName]*connectionState
+	mu    sync.Mutex
+	known map[types.NamespacedName]*connectionState
+	// unwell are the environments that could not be used when that was last told inside this process.
+	unwell  map[types.NamespacedName]bool
 	version uint64
 }
 
@@ -140,11 +146,28 @@ func (c *Connections) setTroubled(name types.NamespacedName, version uint64, sen
 	}
 }
 
+// tell has the PipesTokens of an environment looked at again once it can be used again, where the status, which tells them otherwise, is
+// written by another shard: that one may have found out earlier, before the client here had the new API key.
+func (c *Connections) tell(ctx context.Context, environment *v1alpha1.PipesEnvironment, problem finding) {
+	name := client.ObjectKeyFromObject(environment)
+	c.mu.Lock()
+	recovered := c.unwell[name] && !problem.present()
+	if c.unwell == nil {
+		c.unwell = map[types.NamespacedName]bool{}
+	}
+	c.unwell[name] = problem.present()
+	c.mu.Unlock()
+	if recovered && c.recovered != nil {
+		c.recovered(ctx, environment)
+	}
+}
+
 // forget drops the connection of an environment that is gone.
 func (c *Connections) forget(name types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.known, name)
+	delete(c.unwell, name)
 	c.Upstream.Disconnect(name.String())
 }
 
@@ -167,7 +190,7 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 		return old, nil
 	}
 	if !fresh.problem.present() {
-		client, err := c.Upstream.Connect(name.String(), environment.Spec.BaseURL, key, int(environment.Spec.RequestsPerMinute))
+		client, err := c.Upstream.Connect(name.String(), environment.Spec.BaseURL, key, c.requestsPerMinute(environment))
 		if err != nil {
 			fresh.problem = finding{v1alpha1.APIKeyInvalidReason, printable(err.Error())}
 		}
@@ -183,6 +206,15 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	}
 	c.known[name] = fresh
 	return fresh, nil
+}
+
+// requestsPerMinute is the environment's, or this shard's part of it, rounded down; at least one.
+func (c *Connections) requestsPerMinute(environment *v1alpha1.PipesEnvironment) int {
+	limit := environment.Spec.RequestsPerMinute
+	if c.Share > 0 {
+		limit = int32(float64(limit) * c.Share)
+	}
+	return int(max(limit, 1))
 }
 
 // same says whether a fresh look found nothing new.

@@ -41,7 +41,7 @@ func (h health) conditions(before []metav1.Condition) (conditions []metav1.Condi
 func (r *PipesEnvironmentReconciler) health(environment *v1alpha1.PipesEnvironment, now time.Time) health {
 	name := client.ObjectKeyFromObject(environment)
 	needed := r.Metrics.Demand(name, now)
-	r.Metrics.Budget(name, needed, environment.Spec.RequestsPerMinute)
+	r.Metrics.Budget(name, needed, r.Connections.requestsPerMinute(environment))
 	overloaded := meta.IsStatusConditionTrue(environment.Status.Conditions, v1alpha1.BudgetTooSmallCondition)
 	return r.Connections.health(name, needed, overloaded, now)
 }
@@ -64,7 +64,7 @@ func (c *Connections) health(name types.NamespacedName, perMinute float64, overl
 	const room = 0.95
 	switch together, limit := state.client.Need(perMinute); {
 	case together > float64(limit) || overloaded && together > room*float64(limit):
-		told.overload = tooMany(together, limit)
+		told.overload = c.tooMany(together, limit)
 	case now.Sub(state.since) < settling:
 		told.overload = nil
 	}
@@ -76,10 +76,14 @@ func (c *Connections) health(name types.NamespacedName, perMinute float64, overl
 	return told
 }
 
-func tooMany(needed float64, limit int) *finding {
+func (c *Connections) tooMany(needed float64, limit int) *finding {
+	whose := "this API key may make"
+	if c.Share > 0 && c.Share < 1 {
+		whose = "with this API key this shard may make"
+	}
 	return &finding{v1alpha1.RenewalsExceedBudgetReason, fmt.Sprintf(
-		"Renewals need about %s requests a minute, and this API key may make %d, so that tokens will expire before they are renewed: "+
-			"raise requestsPerMinute as far as WorkOS allows, or spread the PipesTokens over several API keys", roughly(needed), limit)}
+		"Renewals need about %s requests a minute, and %s %d, so that tokens will expire before they are renewed: "+
+			"raise requestsPerMinute as far as WorkOS allows, or spread the PipesTokens over several API keys", roughly(needed), whose, limit)}
 }
 
 // troubleOf says the same as long as the trouble lasts, whatever the last answer was.

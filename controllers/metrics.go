@@ -156,7 +156,7 @@ func (m *Metrics) Demand(environment types.NamespacedName, now time.Time) (perMi
 }
 
 // Budget shows what the renewals of an environment need, and what it allows.
-func (m *Metrics) Budget(environment types.NamespacedName, needed float64, allowed int32) {
+func (m *Metrics) Budget(environment types.NamespacedName, needed float64, allowed int) {
 	m.needed.WithLabelValues(environment.Namespace, environment.Name).Set(needed)
 	m.allowed.WithLabelValues(environment.Namespace, environment.Name).Set(float64(allowed))
 }

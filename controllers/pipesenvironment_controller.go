@@ -37,6 +37,8 @@ type PipesEnvironmentReconciler struct {
 	Metrics *Metrics
 	// Watchdog looks after the passes. Nil: nobody does.
 	Watchdog *Watchdog
+	// Shard says whose status is written here.
+	Shard Shard
 }
 
 // Reconcile makes one pass over one PipesEnvironment. It does not call WorkOS: nothing there tells whether a key is good without
@@ -57,7 +59,10 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()
-	if err := r.report(ctx, environment, environmentConditions(environment, problem, r.health(environment, now), now)); err != nil {
+	conditions := environmentConditions(environment, problem, r.health(environment, now), now)
+	if !r.Shard.has(environment) {
+		r.Connections.tell(ctx, environment, problem)
+	} else if err := r.report(ctx, environment, conditions); err != nil {
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: keyCheckInterval}, nil

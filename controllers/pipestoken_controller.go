@@ -38,6 +38,8 @@ type PipesTokenReconciler struct {
 	Metrics *Metrics
 	// Watchdog looks after the passes. Nil: nobody does.
 	Watchdog *Watchdog
+	// Shard is the part of all PipesTokens that the caches show.
+	Shard Shard
 	// DefaultEnvironment is the PipesEnvironment of PipesTokens that name none. Zero: they have none.
 	DefaultEnvironment types.NamespacedName
 	// WatchNamespaces are the namespaces that the caches show; empty: all.

@@ -34,11 +34,11 @@ const (
 	environmentIndex = "environment"
 )
 
-// CacheByObject is what the caches hold: PipesTokens that tokenSelector selects (nil: all), and the metadata of the operator's
-// own Secrets.
-func CacheByObject(tokenSelector labels.Selector) map[client.Object]cache.ByObject {
+// CacheByObject is what the caches hold: the PipesTokens of the shard, every PipesEnvironment, and the metadata of the operator's own
+// Secrets.
+func CacheByObject(shard Shard) map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
-		&v1alpha1.PipesToken{}:       {Label: tokenSelector, Transform: trimToken},
+		&v1alpha1.PipesToken{}:       {Label: shard.selector, Transform: trimToken(shard)},
 		&v1alpha1.PipesEnvironment{}: {Transform: cache.TransformStripManagedFields()},
 		secretMetadata(): {
 			Label:     labels.SelectorFromSet(labels.Set{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}),
@@ -64,19 +64,27 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	}); err != nil {
 		return fmt.Errorf("indexing PipesTokens by PipesEnvironment: %w", err)
 	}
+	recovered := make(chan event.GenericEvent)
+	r.Connections.recovered = func(ctx context.Context, environment *v1alpha1.PipesEnvironment) {
+		select {
+		case recovered <- event.GenericEvent{Object: environment}:
+		case <-ctx.Done():
+		}
+	}
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("pipestoken").
 		For(&v1alpha1.PipesToken{}, builder.WithPredicates(predicate.Or(
-			predicate.GenerationChangedPredicate{}, refreshRequestChanged()))).
+			predicate.GenerationChangedPredicate{}, refreshRequestChanged(), r.Shard.askedFor()))).
 		WatchesMetadata(&corev1.Secret{}, r.secretHandler()).
 		Watches(&v1alpha1.PipesEnvironment{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfEnvironment),
 			builder.WithPredicates(environmentMatters())).
+		WatchesRawSource(source.Channel(recovered, handler.EnqueueRequestsFromMapFunc(r.tokensOfEnvironment))).
 		WithOptions(withErrorBackoff(options))
 	if !r.IgnoreNamespaceLabels {
 		build = build.WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
-	return build.Complete(r.Watchdog.watch(r))
+	return build.Complete(r.Watchdog.watch(r.Shard.lettingGo(r.Client, &v1alpha1.PipesToken{}, r)))
 }
 
 // SetupWithManager registers the controller of PipesEnvironments.
@@ -91,10 +99,10 @@ func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options 
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pipesenvironment").
-		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, r.Shard.askedFor()))).
 		WatchesRawSource(source.Channel(changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(withErrorBackoff(options)).
-		Complete(r.Watchdog.watch(r))
+		Complete(r.Watchdog.watch(r.Shard.lettingGo(r.Client, &v1alpha1.PipesEnvironment{}, r)))
 }
 
 // maxErrorBackoff is the longest wait for another pass after one that has failed.

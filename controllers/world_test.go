@@ -262,6 +262,12 @@ type operator struct {
 // start starts the operator, as cmd/pipes-operator does, but for the clock.
 func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 	GinkgoHelper()
+	w.operator = w.startShard(controllers.Shard{}, change...)
+}
+
+// startShard starts one that looks after a part of all PipesTokens.
+func (w *world) startShard(shard controllers.Shard, change ...func(*controllers.PipesTokenReconciler)) *operator {
+	GinkgoHelper()
 	requests := &requests{}
 	config := rest.CopyConfig(apiServer)
 	config.QPS = -1
@@ -270,7 +276,7 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache: cache.Options{
-			ByObject:                    controllers.CacheByObject(nil),
+			ByObject:                    controllers.CacheByObject(shard),
 			DefaultNamespaces:           map[string]cache.Config{w.home: {}, w.tenant: {}},
 			ReaderFailOnMissingInformer: true,
 		},
@@ -293,6 +299,7 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 		Watchdog:           controllers.NewWatchdog(w.clock, workers),
 		DefaultEnvironment: types.NamespacedName{Namespace: w.home, Name: environmentID},
 		WatchNamespaces:    sets.New(w.home, w.tenant),
+		Shard:              shard,
 	}
 	for _, c := range change {
 		c(tokens)
@@ -300,6 +307,7 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 	Expect(tokens.SetupWithManager(w.ctx, manager, w.timeline.options())).To(Succeed())
 	environments := &controllers.PipesEnvironmentReconciler{
 		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
+		Shard: shard,
 	}
 	options := controller.Options{SkipNameValidation: ptr.To(true)}
 	if w.stepEnvironments {
@@ -313,8 +321,9 @@ func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 		defer GinkgoRecover()
 		Expect(manager.Start(ctx)).To(Succeed())
 	})
-	w.operator = &operator{requests: requests, watchdog: tokens.Watchdog, caches: manager.GetCache(), stop: sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })}
-	DeferCleanup(w.operator.stop)
+	started := &operator{requests: requests, watchdog: tokens.Watchdog, caches: manager.GetCache(), stop: sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })}
+	DeferCleanup(started.stop)
+	return started
 }
 
 // restart ends the operator and starts another.

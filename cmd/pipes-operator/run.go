@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -72,15 +75,15 @@ func newManager(o options) (ctrl.Manager, error) {
 	}
 	kubeconfig.UserAgent = "pipes-operator/" + version
 
-	selector, err := labels.Parse(o.watchLabelSelector)
+	shard, err := o.shard()
 	if err != nil {
-		return nil, fmt.Errorf("--watch-label-selector: %w", err)
+		return nil, err
 	}
-	manager, err := ctrl.NewManager(kubeconfig, ctrl.Options{
+	options := ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsOptions(o),
 		Cache: cache.Options{
-			ByObject:                    controllers.CacheByObject(selector),
+			ByObject:                    controllers.CacheByObject(shard),
 			DefaultNamespaces:           cacheNamespaces(o),
 			ReaderFailOnMissingInformer: true,
 		},
@@ -92,7 +95,7 @@ func newManager(o options) (ctrl.Manager, error) {
 		PprofBindAddress:              o.pprofBindAddress,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionConfig:          election,
-		LeaderElectionID:              o.leaderElectID,
+		LeaderElectionID:              o.electionID(),
 		LeaderElectionNamespace:       o.leaderElectNamespace,
 		LeaseDuration:                 ptr.To(leaseDuration),
 		RenewDeadline:                 ptr.To(renewDeadline),
@@ -102,11 +105,41 @@ func newManager(o options) (ctrl.Manager, error) {
 			ReconciliationTimeout: reconciliationTimeout,
 			EnableWarmup:          ptr.To(true),
 		},
-	})
+	}
+	if o.controllerRing != "" {
+		options.LeaderElection = true
+		if options.LeaderElectionResourceLockInterface, err = ringLease(election, o); err != nil {
+			return nil, fmt.Errorf("--controller-ring: %w", err)
+		}
+	}
+	manager, err := ctrl.NewManager(kubeconfig, options)
 	if err != nil {
 		return nil, fmt.Errorf("setting up the manager: %w", err)
 	}
 	return manager, nil
+}
+
+// ringLease is the Lease by which a sharder knows the shard: it has the name of its holder, and a label with that of the ring. A shard
+// works as long as it holds it, as a leader does.
+func ringLease(kubeconfig *rest.Config, o options) (resourcelock.Interface, error) {
+	namespace := o.leaderElectNamespace
+	if namespace == "" {
+		text, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+		if err != nil {
+			return nil, fmt.Errorf("finding the namespace of the Lease (outside of a cluster set --leader-election-namespace): %w", err)
+		}
+		namespace = strings.TrimSpace(string(text))
+	}
+	name, err := o.shardOf()
+	if err != nil {
+		return nil, err
+	}
+	leases, err := kubernetes.NewForConfig(rest.AddUserAgent(rest.CopyConfig(kubeconfig), "leader-election"))
+	if err != nil {
+		return nil, err
+	}
+	return resourcelock.NewWithLabels(resourcelock.LeasesResourceLock, namespace, name, leases.CoreV1(), leases.CoordinationV1(),
+		resourcelock.ResourceLockConfig{Identity: name}, map[string]string{controllers.RingLabel: o.controllerRing})
 }
 
 func metricsOptions(o options) metricsserver.Options {
@@ -139,6 +172,10 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options) error {
 	if err != nil {
 		return err
 	}
+	shard, err := o.shard()
+	if err != nil {
+		return err
+	}
 	clock := clock.RealClock{}
 	secrets, err := controllers.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
 	if err != nil {
@@ -153,11 +190,12 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options) error {
 		Upstream:      workos.New(workos.Options{UserAgent: "pipes-operator/" + version, Clock: clock}),
 		AllowedHosts:  o.hosts(),
 		AllowInsecure: o.allowInsecure,
+		Share:         o.upstreamShare,
 	}
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
-		Watchdog:           controllers.NewWatchdog(clock, o.maxConcurrentReconciles),
+		Watchdog: controllers.NewWatchdog(clock, o.maxConcurrentReconciles), Shard: shard,
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
 	}
 	if err := tokens.SetupWithManager(ctx, manager, controller.Options{MaxConcurrentReconciles: o.maxConcurrentReconciles}); err != nil {
@@ -166,7 +204,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options) error {
 	environments := &controllers.PipesEnvironmentReconciler{
 		Client: manager.GetClient(), Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
-		Watchdog: controllers.NewWatchdog(clock, 1),
+		Watchdog: controllers.NewWatchdog(clock, 1), Shard: shard,
 	}
 	if err := environments.SetupWithManager(manager, controller.Options{MaxConcurrentReconciles: 1}); err != nil {
 		return fmt.Errorf("setting up the controller of PipesEnvironments: %w", err)

@@ -78,7 +78,7 @@ func cached(object client.Object) client.Object {
 // transforms are what the caches of the real operator make of an object before they keep it.
 var transforms = func() map[kind]toolscache.TransformFunc {
 	all := map[kind]toolscache.TransformFunc{}
-	for object, options := range controllers.CacheByObject(nil) {
+	for object, options := range controllers.CacheByObject(controllers.Shard{}) {
 		all[kindOf(object)] = options.Transform
 	}
 	return all

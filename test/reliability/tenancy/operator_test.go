@@ -51,7 +51,7 @@ func (p *process) start() {
 	manager, err := ctrl.NewManager(actingAs(shipped.User, "system:serviceaccounts", "system:serviceaccounts:"+shipped.Namespace), ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:   cache.Options{ByObject: controllers.CacheByObject(nil), ReaderFailOnMissingInformer: true},
+		Cache:   cache.Options{ByObject: controllers.CacheByObject(controllers.Shard{}), ReaderFailOnMissingInformer: true},
 		Client:  client.Options{FieldOwner: controllers.FieldOwner, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 	})
 	Expect(err).NotTo(HaveOccurred())
