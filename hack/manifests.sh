@@ -78,21 +78,23 @@ kubernetes=$(module Dir)
 mkdir "$work/rendered"
 kustomization default network-policy prometheus
 kustomization namespaced network-policy
-for folder in default namespaced namespaced-prerequisites crd user-roles samples; do
+for folder in default namespaced namespaced-prerequisites shards ring crd user-roles samples; do
   render "$folder" "config/$folder"
 done
 for folder in default namespaced; do
   render "$folder-components" "$work/$folder-components"
 done
 
-# The CRD of ServiceMonitor is the Prometheus operator's, and not at hand.
-"$kubeconform" -strict -summary -skip monitoring.coreos.com/v1/ServiceMonitor \
+# The CRD of ServiceMonitor is the Prometheus operator's, that of ControllerRing the sharder's; neither is at hand.
+"$kubeconform" -strict -summary -skip monitoring.coreos.com/v1/ServiceMonitor,sharding.timebertt.dev/v1alpha1/ControllerRing \
   -schema-location "$work/schemas/{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json" "$work"/rendered/*.yaml || result=1
 
 score default "${open_egress[@]}"
 score default-components
 score namespaced "${open_egress[@]}"
 score namespaced-components
+score shards "${open_egress[@]}"
+score ring "${open_egress[@]}"
 score samples "${samples[@]}"
 
 exit $result

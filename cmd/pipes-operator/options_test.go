@@ -5,10 +5,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 )
@@ -40,6 +42,13 @@ func TestMistakesInFlagsAreNamed(t *testing.T) {
 		"no host at all":                      {[]string{"--allowed-upstream-hosts="}, "name at least one host"},
 		"an environment out of sight":         {[]string{"--watch-namespaces=agents", "--default-environment=pipes-system/default"}, `"pipes-system" is not among --watch-namespaces`},
 		"no worker":                           {[]string{"--max-concurrent-reconciles=0"}, "it takes at least 1"},
+		"a share that is no part":             {[]string{"--upstream-share=3"}, "3 is not a part: write 0.33 for one of three"},
+		"no share at all":                     {[]string{"--upstream-share=0"}, "is not a part"},
+		"a ring that cannot be one":           {[]string{"--controller-ring=My Ring"}, `"My Ring" is not the name of a ControllerRing`},
+		"a ring with too long a name":         {[]string{"--controller-ring=" + strings.Repeat("r", 64)}, "at most 63 characters"},
+		"a shard that cannot be one":          {[]string{"--controller-ring=r", "--shard-name=a.b"}, `--shard-name: "a.b" cannot be`},
+		"a ring and a selector":               {[]string{"--controller-ring=r", "--shard-name=a", "--watch-label-selector=a=b"}, "leave it out with --controller-ring"},
+		"a ring and a leader":                 {[]string{"--controller-ring=r", "--shard-name=a", "--leader-elect"}, "each shard of a ControllerRing has a Lease of its own"},
 		"several mistakes, all of them named": {[]string{"--max-concurrent-reconciles=0", "--default-environment=x"}, "is not of the form"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +57,42 @@ func TestMistakesInFlagsAreNamed(t *testing.T) {
 				t.Errorf("got %v, want it to say %q", err, test.says)
 			}
 		})
+	}
+}
+
+// Shards that had a Lease together would stand by for one another, and their PipesTokens would wait.
+func TestEachSelectorHasALeaseOfItsOwn(t *testing.T) {
+	of := func(arguments ...string) string {
+		t.Helper()
+		o, err := parse(t, arguments...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.electionID()
+	}
+	all, a, b := of(), of("--watch-label-selector=shard=a"), of("--watch-label-selector=shard=b")
+	if all != "pipes-operator.pipes.workos.com" || a == all || b == all || a == b {
+		t.Errorf("Leases %q, %q and %q", all, a, b)
+	}
+	if one, other := of("--watch-label-selector=x=1,y=2"), of("--watch-label-selector=y=2, x=1"); one != other {
+		t.Errorf("written in another order, the selector has %q and not %q", other, one)
+	}
+	if named := of("--watch-label-selector=shard=a", "--leader-election-id=mine"); named != "mine" {
+		t.Errorf("the Lease that was named is %q", named)
+	}
+	if problems := validation.IsDNS1123Subdomain(a); len(problems) > 0 {
+		t.Errorf("%q: %v", a, problems)
+	}
+}
+
+func TestAShardOfARingIsNamedAfterItsPod(t *testing.T) {
+	o, err := parse(t, "--controller-ring=pipes-operator")
+	host, errHost := os.Hostname()
+	if err != nil || errHost != nil {
+		t.Fatal(err, errHost)
+	}
+	if name, err := o.shardOf(); err != nil || name != host {
+		t.Errorf("the shard is %q, %v; want %q", name, err, host)
 	}
 }
 
