@@ -79,7 +79,7 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 	// A clock of WorkOS that is behind has it return the expired token once more, before there is another.
 	due := decided.cause == renewalIsDue || seen.standing.reason == v1alpha1.TokenExpiredReason
 	if due && done.answer.Outcome == workos.OutcomeToken {
-		done.habit = r.habits.learn(seen, done.answer.Token)
+		done.attempt.habit, done.others = r.habits.learn(seen, done.answer.Token)
 	}
 	judged := judge(done.observation, done.answer)
 	done.finding = judged.finding

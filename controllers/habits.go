@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -11,12 +10,12 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// habits keeps what has been learned of how early WorkOS hands out the next token, for each slug of each environment. Each Secret
-// says what was known when it was written; so a process that has just started goes on with that, and the time of a renewal does not
-// depend on who computes it.
+// habits keeps what this process has learned, for each slug of each environment, of how early WorkOS hands out the next token. When to
+// renew a token follows from what its own connection has shown; but where that has refused already, and nothing more is known of it, the
+// others are a guide to when to ask again.
 type habits struct {
 	mu      sync.Mutex
-	entries map[habitKey]habitEntry
+	entries map[habitKey]renewal.Habit
 }
 
 type habitKey struct {
@@ -24,47 +23,40 @@ type habitKey struct {
 	slug        string
 }
 
-type habitEntry struct {
-	habit renewal.Habit
-	// told is when the Secret was written that the habit was read from; zero once this process has learned something itself.
-	told time.Time
-}
-
 func habitOf(seen observation) habitKey {
 	return habitKey{environment: seen.environmentName, slug: seen.token.Spec.Slug}
 }
 
-// recall returns what is known, to which facts may add what was known when they were written.
-func (h *habits) recall(key habitKey, facts tokensecret.Facts) renewal.Habit {
+func (h *habits) of(key habitKey) renewal.Habit {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	entry, known := h.entries[key]
-	if facts.UpstreamLead == nil || known && !facts.ObtainedAt.After(entry.told) || known && entry.told.IsZero() {
-		return entry.habit
-	}
-	entry = habitEntry{habit: renewal.Habit{Known: true, Granted: *facts.UpstreamLead}, told: facts.ObtainedAt}
-	h.put(key, entry)
-	return entry.habit
+	return h.entries[key]
 }
 
-// learn notes what WorkOS answered when the renewal of what was seen was due.
-func (h *habits) learn(seen observation, token workos.Token) renewal.Habit {
+// learn notes what WorkOS answered when the renewal of what was seen was due, and returns what is known of that connection, and of the
+// slug, from then on.
+func (h *habits) learn(seen observation, token workos.Token) (own, others renewal.Habit) {
 	key, facts := habitOf(seen), seen.secret.Facts
-	renewed := facts.TokenHash != tokensecret.HashToken(string(seen.token.UID), token.Value)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	habit := h.entries[key].habit
-	if !facts.ExpiresAt.IsZero() {
-		habit = habit.After(facts.ExpiresAt.Sub(seen.now), renewed)
-		h.put(key, habitEntry{habit: habit})
+	own, others = seen.attempt.habit, h.entries[key]
+	if facts.ExpiresAt.IsZero() {
+		return own, others
 	}
-	return habit
+	left := facts.ExpiresAt.Sub(seen.now)
+	renewed := facts.TokenHash != tokensecret.HashToken(string(seen.token.UID), token.Value)
+	own, others = own.Own(left, renewed, others), others.After(left, renewed)
+	if h.entries == nil {
+		h.entries = map[habitKey]renewal.Habit{}
+	}
+	h.entries[key] = others
+	return own, others
 }
 
-// put is called with the lock held.
-func (h *habits) put(key habitKey, entry habitEntry) {
-	if h.entries == nil {
-		h.entries = map[habitKey]habitEntry{}
+// writtenHabit is what was known when the Secret was written.
+func writtenHabit(facts tokensecret.Facts) renewal.Habit {
+	if facts.UpstreamLead == nil {
+		return renewal.Habit{}
 	}
-	h.entries[key] = entry
+	return renewal.Habit{Granted: *facts.UpstreamLead, Known: true, Trust: renewal.MaxTrust}
 }

@@ -4,52 +4,63 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/pipes-operator/pipes-operator/internal/redact"
+	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// A process that has just started knows of a slug what the youngest Secret says, until it has learned something itself.
-func TestHabitsAreRecalledFromSecrets(t *testing.T) {
-	lead := func(obtained time.Duration, lead *time.Duration) tokensecret.Facts {
-		return tokensecret.Facts{ObtainedAt: noon.Add(obtained), ExpiresAt: noon.Add(obtained + time.Hour), UpstreamLead: lead}
-	}
-	github := habitKey{environment: types.NamespacedName{Namespace: "pipes-system", Name: "default"}, slug: "github"}
-	slack := habitKey{environment: github.environment, slug: "slack"}
+// What WorkOS answers one PipesToken says something of its own connection, and of those with the same slug and environment; of no others.
+func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 	h := &habits{}
-	for i, step := range []struct {
-		key   habitKey
-		facts tokensecret.Facts
-		want  *time.Duration
-	}{
-		{github, lead(0, nil), nil},
-		{github, lead(time.Minute, ptr.To(60*time.Second)), ptr.To(60 * time.Second)},
-		{slack, lead(0, nil), nil},
-		{github, lead(0, ptr.To(10*time.Second)), ptr.To(60 * time.Second)},
-		{github, lead(2*time.Minute, ptr.To(50*time.Second)), ptr.To(50 * time.Second)},
-		{github, lead(3*time.Minute, nil), ptr.To(50 * time.Second)},
-	} {
-		known, ok := h.recall(step.key, step.facts).Lead()
-		if ok != (step.want != nil) || ok && known != *step.want {
-			t.Errorf("step %d: got %v, %v", i, known, ok)
-		}
+	same, another := redact.NewString("the same"), redact.NewString("another")
+	seen := healthy()
+	seen.secret.Facts.TokenHash = tokensecret.HashToken(string(seen.token.UID), same)
+	answered := func(left time.Duration, value redact.String) (own, others renewal.Habit) {
+		seen.now = seen.secret.Facts.ExpiresAt.Add(-left)
+		own, others = h.learn(seen, workos.Token{Value: value})
+		seen.attempt.habit = own
+		return own, others
+	}
+	if own, _ := answered(40*time.Second, same); own.Known {
+		t.Errorf("a refusal alone tells %+v", own)
+	}
+	for range 2 {
+		answered(20*time.Second, another)
+	}
+	if lead, known := seen.attempt.habit.Lead(); !known || lead != 20*time.Second {
+		t.Errorf("this connection: %v, %v, want 20s", lead, known)
+	}
+	if lead, known := h.of(habitOf(seen)).Lead(); !known || lead != 20*time.Second {
+		t.Errorf("its slug: %v, %v, want 20s", lead, known)
 	}
 
-	seen := healthy()
-	seen.now = seen.secret.Facts.ExpiresAt.Add(-40 * time.Second)
-	same := redact.NewString("the same")
-	seen.secret.Facts.TokenHash = tokensecret.HashToken("uid", same)
-	if _, known := h.learn(seen, workos.Token{Value: same}).Lead(); known {
-		t.Error("a refusal at 40 s leaves 50 s known to work")
+	neighbour := healthy()
+	neighbour.environmentName = seen.environmentName
+	if lead, known := h.of(habitOf(neighbour)).Lead(); !known || lead != 20*time.Second {
+		t.Errorf("another connection of the slug: %v, %v, want 20s", lead, known)
 	}
-	if _, known := h.recall(github, lead(10*time.Minute, ptr.To(50*time.Second))).Lead(); known {
-		t.Error("a Secret outweighs what this process has learned since")
+	neighbour.token.Spec.Slug = "slack"
+	if known := h.of(habitOf(neighbour)); known != (renewal.Habit{}) {
+		t.Errorf("another slug: %+v", known)
 	}
-	seen.now = seen.now.Add(20 * time.Second)
-	if known, ok := h.learn(seen, workos.Token{Value: redact.NewString("another")}).Lead(); !ok || known != 20*time.Second {
-		t.Errorf("got %v, %v, want 20s", known, ok)
+	neighbour.token.Spec.Slug, neighbour.environmentName.Name = seen.token.Spec.Slug, "another"
+	if known := h.of(habitOf(neighbour)); known != (renewal.Habit{}) {
+		t.Errorf("another environment: %+v", known)
+	}
+}
+
+// A process that has just started goes on with what stands beside the token.
+func TestHabitIsRecalledFromTheSecret(t *testing.T) {
+	r, seen := &PipesTokenReconciler{}, healthy()
+	seen.secret.Facts.UpstreamLead = ptr.To(50 * time.Second)
+	if lead, known := r.recall(seen).habit.Lead(); !known || lead != 50*time.Second {
+		t.Errorf("got %v, %v, want 50s", lead, known)
+	}
+	seen.token.UID, seen.secret.Facts.UpstreamLead = "another", nil
+	if habit := r.recall(seen).habit; habit != (renewal.Habit{}) {
+		t.Errorf("got %+v of a Secret that tells nothing", habit)
 	}
 }

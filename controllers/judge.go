@@ -52,7 +52,7 @@ func judgeToken(seen observation, token workos.Token) verdict {
 		Scopes:        token.Scopes,
 		MissingScopes: token.MissingScopes,
 	}
-	if lead, known := seen.habit.Lead(); known {
+	if lead, known := seen.attempt.habit.Lead(); known {
 		facts.UpstreamLead = &lead
 	}
 	if !token.ExpiresAt.IsZero() {

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/renewal"
 )
 
 // attempt is what this process remembers of its last try for one object: a call to WorkOS, or a look at a name that was taken.
@@ -35,6 +36,8 @@ type attempt struct {
 	// was sent or written, has to wait for notBefore like everything else.
 	request      string
 	requestWaits bool
+	// habit is what this connection has shown of how early WorkOS hands out the next token.
+	habit renewal.Habit
 	// client is the version of the environment's client that the last try used.
 	client uint64
 	// taken: the last look found the Secret to be somebody else's.

@@ -33,8 +33,8 @@ type observation struct {
 	client  uint64
 	granted bool
 
-	// habit is what has been learned of how early WorkOS hands out the next token for this slug.
-	habit renewal.Habit
+	// others is what has been learned from all PipesTokens of this slug of how early WorkOS hands out the next token.
+	others renewal.Habit
 
 	secret tokensecret.Secret
 	// unseen: the Secret is known from our own write alone; the cache does not show it.
@@ -70,7 +70,7 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 	}
 	seen.unseen = cached == nil && known != nil
 	seen.secret = tokensecret.Observe(known, token, seen.template)
-	seen.habit = r.habits.recall(habitOf(seen), seen.secret.Facts)
+	seen.others = r.habits.of(habitOf(seen))
 	seen = seen.remembering(r.recall(seen))
 	freed := r.memory.wasFreed(token)
 	if known == nil && readyReason(token) == v1alpha1.SecretConflictReason {
@@ -144,7 +144,7 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 		return known.asOf(seen.now)
 	}
 	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.now)
-	assumed := attempt{noted: seen.now, client: seen.client, found: foundBefore(seen.token), hearsay: true}
+	assumed := attempt{noted: seen.now, client: seen.client, found: foundBefore(seen.token), hearsay: true, habit: writtenHabit(seen.secret.Facts)}
 	switch {
 	case assumed.found.present() && traits[assumed.found.reason].pace == backOff:
 		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.Backoff(1, seed))

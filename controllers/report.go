@@ -132,7 +132,7 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 		return 0, 0, latest(poll, patience)
 	case !expires.IsZero() && !done.now.Before(done.nextDue()):
 		// Renewal was due, and WorkOS returned the token that is there already.
-		return 0, 0, renewal.Probe(renewalToken(done.observation), done.now, 0, done.habit)
+		return 0, 0, renewal.Probe(renewalToken(done.observation), done.now, 0, done.attempt.habit, done.others)
 	case done.repaired:
 		// Whoever did that may do it again and again; each time costs a call.
 		repairs = done.attempt.repairs + 1

@@ -114,6 +114,7 @@ func (c *SecretClient) metadata(ctx context.Context, request *rest.Request, body
 	if err := json.Unmarshal(raw, meta); err != nil {
 		return nil, fmt.Errorf("decoding the metadata of a Secret: %w", err)
 	}
+	meta.ManagedFields = tokensecret.TrimManagedFields(meta.ManagedFields) // as the cache will have them
 	return meta, nil
 }
 

@@ -112,4 +112,4 @@ done
 say "running the suite"
 "$go" build -o bin/ginkgo github.com/onsi/ginkgo/v2/ginkgo
 export E2E_KUBECTL=$kubectl E2E_DIST=$dist E2E_REPOSITORY=$PWD
-run bin/ginkgo run --tags=e2e --procs="${PROCS:-6}" --randomize-all --timeout=45m --poll-progress-after=15m ${E2E_FLAGS:-} ./test/e2e
+run bin/ginkgo run --tags=e2e --procs="${PROCS:-4}" --randomize-all --timeout=45m --poll-progress-after=15m ${E2E_FLAGS:-} ./test/e2e

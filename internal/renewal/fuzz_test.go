@@ -99,7 +99,7 @@ func FuzzRetry(f *testing.F) {
 		now := time.Unix(seconds, fraction)
 		for _, scale := range scales {
 			expires := time.Unix(seconds+left*scale, 0)
-			probe := renewal.Probe(renewal.Token{Expires: expires, Seed: seed}, now, failures, renewal.Habit{})
+			probe := renewal.Probe(renewal.Token{Expires: expires, Seed: seed}, now, failures, renewal.Habit{}, renewal.Habit{})
 			retry := renewal.Retry(now, expires, failures, time.Duration(retryAfter), seed)
 			if isOfThisEra(now, expires) {
 				expectProbe(t, now, expires, probe)

@@ -11,17 +11,35 @@ type Habit struct {
 	Known   bool
 	// Refused is the least that a token had left when it was returned once more. Zero: none was.
 	Refused time.Duration
+	// Trust grows with each renewal that fits what is known, and falls by much more with each answer that does not: one bad hour, or a
+	// connection that is unlike others, must not teach to ask so late that a token expires.
+	Trust int
 }
+
+const (
+	// trusted is the Trust that it takes to ask later than the policy would.
+	trusted = 2
+	// contradiction is what a contradiction costs. An upstream that changes once, after a while, is followed at once; one that
+	// contradicts itself in more than one answer of nine is trusted no more.
+	contradiction        = 8
+	leastTrust, MaxTrust = -64, 2 * contradiction
+)
 
 // Lead is how early to ask, and whether that is known.
 func (h Habit) Lead() (lead time.Duration, known bool) {
-	return h.Granted, h.Known
+	return h.Granted, h.Known && h.Trust >= trusted
 }
 
 // After is the habit after one more answer: whether a token with so much left was renewed. An answer that contradicts what was
 // known outweighs it: upstreams change.
 func (h Habit) After(left time.Duration, renewed bool) Habit {
 	left = max(left, 0)
+	switch {
+	case renewed && h.Refused > 0 && left >= h.Refused, !renewed && left > 0 && h.Known && left <= h.Granted:
+		h.Trust = max(h.Trust-contradiction, leastTrust)
+	case renewed && (h.Known || h.closeTo(left)):
+		h.Trust = min(h.Trust+1, MaxTrust)
+	}
 	switch {
 	case renewed && (h.Known || h.closeTo(left)):
 		h.Granted, h.Known = max(h.Granted, left), true
@@ -38,6 +56,18 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 		}
 	}
 	return h
+}
+
+// Own is the habit of one connection after one more answer, where others are a guide to when to ask again after a refusal (Probe): that
+// nobody asked in between is then no reason not to learn from a renewal at the time that they are known for; and as they all say the same,
+// one such renewal is enough.
+func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
+	lead, known := others.Lead()
+	if guided := known && max(left, 0) <= lead && left >= lead-lead/jitterShare-time.Second; renewed && !h.Known && h.Refused > left && guided {
+		h.Granted, h.Known, h.Trust = max(left, 0), true, min(h.Trust+trusted, MaxTrust)
+		return h
+	}
+	return h.After(left, renewed)
 }
 
 // closeTo says whether a refusal came so shortly before that a renewal with so much left tells since when there has been another

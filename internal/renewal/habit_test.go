@@ -38,11 +38,44 @@ func TestHabit(t *testing.T) {
 			for _, a := range test.asked {
 				habit = habit.After(a.left, a.renewed)
 			}
-			lead, known := habit.Lead()
-			if known != (test.lead != unknown) || known && lead != test.lead {
-				t.Errorf("got %v, %v, want %v", lead, known, test.lead)
+			if habit.Known != (test.lead != unknown) || habit.Known && habit.Granted != test.lead {
+				t.Errorf("got %v, %v, want %v", habit.Granted, habit.Known, test.lead)
 			}
 		})
+	}
+}
+
+// One renewal says little; from two on that agree it is known. A contradiction after many is followed at once, and after many contradictions
+// it takes many renewals to be known again.
+func TestHabitIsTrusted(t *testing.T) {
+	once := renewal.Habit{}.After(110*time.Second, false).After(55*time.Second, true)
+	if lead, known := once.Lead(); known {
+		t.Errorf("after one renewal: %v", lead)
+	}
+	many := once
+	for range 50 {
+		many = many.After(55*time.Second, true)
+	}
+	if lead, known := many.Lead(); !known || lead != 55*time.Second {
+		t.Errorf("after many: %v, %v", lead, known)
+	}
+	changed := many.After(50*time.Second, false).After(25*time.Second, true)
+	if lead, known := changed.Lead(); !known || lead != 25*time.Second {
+		t.Errorf("after a change: %v, %v", lead, known)
+	}
+	torn := many
+	for range 20 {
+		torn = torn.After(50*time.Second, false).After(25*time.Second, true).After(60*time.Second, true)
+	}
+	renewals := 0
+	for ; renewals < 1000; renewals++ {
+		if _, known := torn.Lead(); known {
+			break
+		}
+		torn = torn.After(55*time.Second, true)
+	}
+	if renewals < 50 || renewals > 100 {
+		t.Errorf("known again after %d renewals", renewals)
 	}
 }
 
@@ -103,10 +136,71 @@ func TestLoopLearnsAnew(t *testing.T) {
 
 // Where WorkOS hands out the next token later than the policy would ask, several objects share what one of them has learned.
 func TestWhatOneHasLearnedOthersNeedNot(t *testing.T) {
-	habit := renewal.Habit{}.After(110*time.Second, false).After(55*time.Second, true)
+	habit := renewal.Habit{}.After(110*time.Second, false).After(55*time.Second, true).After(54*time.Second, true)
 	token := renewal.Token{Obtained: start, Expires: start.Add(time.Hour), Seed: "another"}
 	now := token.Expires.Add(-115 * time.Second)
-	if wait := renewal.Probe(token, now, 0, habit).Sub(now); wait < 60*time.Second || wait > 71*time.Second {
+	if wait := renewal.Probe(token, now, 0, renewal.Habit{}, habit).Sub(now); wait < 60*time.Second || wait > 71*time.Second {
 		t.Errorf("after a refusal with 115 s left, asks again after %v; 55 s are known to work", wait)
+	}
+}
+
+// Where the connections of a slug differ, what one has taught must not make another one's token wait until it expires.
+func TestConnectionsThatDifferAreNotTakenForOneAnother(t *testing.T) {
+	const early, enough = 75 * time.Second, 20 * time.Second
+	for name, leads := range map[string][]time.Duration{
+		"half of them late":      {0, early},
+		"one of four late":       {0, early, 80 * time.Second, 85 * time.Second},
+		"of all kinds":           {0, 10 * time.Second, 40 * time.Second, early},
+		"three of four late":     {0, 0, 0, early},
+		"nine of ten late or so": {0, 0, 0, 0, 5 * time.Second, 0, 0, 0, 0, early},
+	} {
+		t.Run(name, func(t *testing.T) {
+			connections := make([]*upstream, len(leads))
+			loops, next := make([]*loop, len(leads)), make([]time.Time, len(leads))
+			for i, lead := range leads {
+				connections[i] = &upstream{lifetime: 90 * time.Second, lead: lead}
+				loops[i], next[i] = &loop{seed: fmt.Sprint("uid", i)}, start.Add(time.Duration(i)*17*time.Second)
+			}
+			habit, renewals, late := renewal.Habit{}, 0, 0
+			for range 4000 {
+				i := 0
+				for j := range next {
+					if next[j].Before(next[i]) {
+						i = j
+					}
+				}
+				l, now := loops[i], next[i]
+				if l.tokens > 0 && leads[i] == early {
+					renewals++
+					if l.current.Expires.Sub(now) < enough {
+						late++
+					}
+				}
+				l.others = habit
+				next[i], _, _ = l.answer(connections[i], now, false)
+				habit = l.others
+			}
+			if late > renewals/100 {
+				t.Errorf("%d of %d tokens that could have been replaced %v before they expired had less than %v left", late, renewals, early, enough)
+			} else {
+				t.Logf("%d of %d", late, renewals)
+			}
+		})
+	}
+}
+
+// What others have taught saves a connection the probes between, and it learns from its own renewal all the same.
+func TestAConnectionLearnsWhereOthersHaveGuidedIt(t *testing.T) {
+	others := renewal.Habit{Known: true, Trust: renewal.MaxTrust}
+	own := renewal.Habit{}.Own(2*time.Minute, false, others).Own(-300*time.Millisecond, true, others)
+	if lead, known := own.Lead(); !known || lead != 0 {
+		t.Errorf("got %v, %v, want 0", lead, known)
+	}
+	lost := renewal.Habit{}
+	for range 2 {
+		lost = lost.Own(2*time.Minute, false, renewal.Habit{}).Own(0, true, renewal.Habit{})
+	}
+	if lead, known := lost.Lead(); known {
+		t.Errorf("nobody had asked for two minutes, and %v is taken for known", lead)
 	}
 }

@@ -31,6 +31,7 @@ type loop struct {
 	seed     string
 	current  renewal.Token
 	habit    renewal.Habit
+	others   renewal.Habit
 	failures int
 	calls    []call
 	tokens   int
@@ -70,7 +71,8 @@ func (l *loop) answer(u *upstream, now time.Time, failed bool) (next time.Time, 
 	}
 	expires := u.token(now)
 	if l.tokens > 0 && l.failures == 0 {
-		l.habit = l.habit.After(l.current.Expires.Sub(now), !expires.Equal(l.current.Expires))
+		left, renewed := l.current.Expires.Sub(now), !expires.Equal(l.current.Expires)
+		l.habit, l.others = l.habit.Own(left, renewed, l.others), l.others.After(left, renewed)
 	}
 	switch {
 	case !expires.After(now): // expired on arrival
@@ -78,7 +80,7 @@ func (l *loop) answer(u *upstream, now time.Time, failed bool) (next time.Time, 
 		return renewal.Retry(now, l.current.Expires, l.failures, 0, l.seed), true, false
 	case expires.Equal(l.current.Expires):
 		l.failures = 0
-		return renewal.Probe(l.current, now, 0, l.habit), false, true
+		return renewal.Probe(l.current, now, 0, l.habit, l.others), false, true
 	}
 	l.failures = 0
 	l.tokens++

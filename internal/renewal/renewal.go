@@ -88,14 +88,18 @@ func lead(lifetime, renewBefore time.Duration) time.Duration {
 }
 
 // Probe is when to ask again after WorkOS, asked at now, returned the token that is already there. failures counts such
-// answers since the token expired, this one included.
-func Probe(t Token, now time.Time, failures int, habit Habit) time.Time {
+// answers since the token expired, this one included. own is what this connection has shown, others all those like it.
+func Probe(t Token, now time.Time, failures int, own, others Habit) time.Time {
 	left := t.Expires.Sub(now)
 	if left <= 0 {
 		return now.Add(Backoff(failures, t.Seed))
 	}
-	if habit.Known && habit.Granted < left-minProbe {
-		return t.before(habit.Granted)
+	lead, known := own.Granted, own.Known
+	if !known {
+		lead, known = others.Lead()
+	}
+	if known && lead < left-minProbe {
+		return t.before(lead)
 	}
 	probe := now.Add(max(left/2, minProbe)).Truncate(time.Second)
 	if t.Expires.Sub(probe) < MinInterval {

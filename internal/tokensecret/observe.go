@@ -86,10 +86,11 @@ func labelledFor(meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken)
 // hasData says whether anybody owns a key of the data other than those that a cleared Secret keeps.
 func hasData(meta *metav1.PartialObjectMetadata, kept map[string][]byte) bool {
 	ours, others := ownership(meta.ManagedFields)
-	ours.Data.add(others.Data)
-	for key := range ours.Data {
-		if _, keep := kept[key]; key != self && !keep {
-			return true
+	for _, keys := range []keySet{ours.Data, others.Data} {
+		for key := range keys {
+			if _, keep := kept[key]; key != self && !keep {
+				return true
+			}
 		}
 	}
 	return false
@@ -174,8 +175,13 @@ func (f *fieldSet) add(other fieldSet) {
 }
 
 // ownership sums up which fields we own and which anybody else does. An entry that cannot be read owns nothing, so that a
-// Secret whose entries are broken counts as altered and is written anew.
+// Secret whose entries are broken counts as altered and is written anew. Nobody may change what it returns.
 func ownership(entries []metav1.ManagedFieldsEntry) (ours, others fieldSet) {
+	if len(entries) == 1 {
+		if known, ok := trimmed.fieldsOf(entries[0]); ok {
+			return known, fieldSet{}
+		}
+	}
 	for _, entry := range entries {
 		var fields fieldSet
 		if entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {

@@ -36,7 +36,25 @@ var trimmed trimmedEntries
 
 type trimmedEntries struct {
 	mu    sync.Mutex
-	known map[string][]metav1.ManagedFieldsEntry
+	known map[string]trimmedEntry // by the text of the fields
+}
+
+type trimmedEntry struct {
+	entries []metav1.ManagedFieldsEntry
+	// fields are what the text says. Nobody may change them.
+	fields fieldSet
+}
+
+// fieldsOf returns what an entry of ours says, if it is one that Secrets share: to read it takes longer than all else that is looked
+// at in a Secret.
+func (t *trimmedEntries) fieldsOf(entry metav1.ManagedFieldsEntry) (fieldSet, bool) {
+	if entry.Manager != FieldManager || entry.FieldsV1 == nil {
+		return fieldSet{}, false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, ok := t.known[string(entry.FieldsV1.GetRawBytes())]
+	return known.fields, ok
 }
 
 // of returns what there is for the text, which is that of entry.
@@ -44,15 +62,19 @@ func (t *trimmedEntries) of(text string, entry metav1.ManagedFieldsEntry) []meta
 	const most = 1024 // templates in use: with more, some are there several times
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if shared, ok := t.known[text]; ok && shared[0].Operation == entry.Operation && shared[0].APIVersion == entry.APIVersion {
-		return shared
+	if shared, ok := t.known[text]; ok && shared.entries[0].Operation == entry.Operation && shared.entries[0].APIVersion == entry.APIVersion {
+		return shared.entries
 	}
-	if t.known == nil || len(t.known) >= most {
-		t.known = map[string][]metav1.ManagedFieldsEntry{}
-	}
-	t.known[text] = []metav1.ManagedFieldsEntry{{
+	fresh := trimmedEntry{entries: []metav1.ManagedFieldsEntry{{
 		Manager: entry.Manager, Operation: entry.Operation, APIVersion: entry.APIVersion,
 		FieldsType: entry.FieldsType, FieldsV1: metav1.NewFieldsV1(text),
-	}}
-	return t.known[text]
+	}}}
+	if json.Unmarshal([]byte(text), &fresh.fields) != nil {
+		return []metav1.ManagedFieldsEntry{entry} // It owns nothing; see ownership.
+	}
+	if t.known == nil || len(t.known) >= most {
+		t.known = map[string]trimmedEntry{}
+	}
+	t.known[text] = fresh
+	return fresh.entries
 }
