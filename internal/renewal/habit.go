@@ -22,8 +22,11 @@ const (
 	// contradiction is what a contradiction costs. An upstream that changes once, after a while, is followed at once; one that
 	// contradicts itself in more than one answer of nine is trusted no more.
 	contradiction        = 8
-	leastTrust, MaxTrust = -64, 2 * contradiction
+	leastTrust    = -64
 )
+
+// MaxTrust is the Trust of what has been confirmed many times: a single contradiction leaves it known.
+const MaxTrust = 2 * contradiction
 
 // Lead is how early to ask, and whether that is known.
 func (h Habit) Lead() (lead time.Duration, known bool) {
