@@ -21,7 +21,7 @@ const (
 	trusted = 2
 	// contradiction is what a contradiction costs. An upstream that changes once, after a while, is followed at once; one that
 	// contradicts itself in more than one answer of nine is trusted no more.
-	contradiction        = 8
+	contradiction = 8
 	leastTrust    = -64
 )
 
