@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -30,7 +31,7 @@ import (
 
 // Indexes of PipesTokens in the cache.
 const (
-	secretNameIndex  = "secretName"
+	secretNameIndex  = "secretName" // of those whose Secret has another name than they
 	environmentIndex = "environment"
 )
 
@@ -54,9 +55,7 @@ const FieldOwner = tokensecret.FieldManager
 // SetupWithManager registers the controller of PipesTokens, its indexes and its watches.
 func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
 	indexer := mgr.GetFieldIndexer()
-	if err := indexer.IndexField(ctx, &v1alpha1.PipesToken{}, secretNameIndex, func(o client.Object) []string {
-		return []string{o.(*v1alpha1.PipesToken).TargetSecretName()}
-	}); err != nil {
+	if err := indexer.IndexField(ctx, &v1alpha1.PipesToken{}, secretNameIndex, otherSecretName); err != nil {
 		return fmt.Errorf("indexing PipesTokens by Secret: %w", err)
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.PipesToken{}, environmentIndex, func(o client.Object) []string {
@@ -142,8 +141,27 @@ func (r *PipesTokenReconciler) secretHandler() handler.EventHandler {
 	}
 }
 
+// otherSecretName is the name of the Secret, where that is not the PipesToken's own: most need no index, which would take half a
+// kilobyte for each.
+func otherSecretName(object client.Object) []string {
+	if name := object.(*v1alpha1.PipesToken).TargetSecretName(); name != object.GetName() {
+		return []string{name}
+	}
+	return nil
+}
+
+// tokensOfSecret are the PipesToken of the same name, if there is one, and those that name the Secret.
 func (r *PipesTokenReconciler) tokensOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
-	return r.find(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{secretNameIndex: secret.GetName()})
+	requests := r.find(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{secretNameIndex: secret.GetName()})
+	token := &v1alpha1.PipesToken{}
+	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(secret), token, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		log.FromContext(ctx).Error(err, "Cannot read a PipesToken, so a change of its Secret may be noticed late", "name", secret.GetName())
+	case len(otherSecretName(token)) == 0:
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(token)})
+	}
+	return requests
 }
 
 func (r *PipesTokenReconciler) tokensOfEnvironment(ctx context.Context, environment client.Object) []reconcile.Request {
