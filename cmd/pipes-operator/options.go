@@ -142,7 +142,7 @@ func (o *options) validate(arguments []string) error {
 }
 
 func (o *options) validateShard() (errs []error) {
-	if o.upstreamShare <= 0 || o.upstreamShare > 1 {
+	if isPart := o.upstreamShare > 0 && o.upstreamShare <= 1; !isPart { // nor is NaN
 		errs = append(errs, fmt.Errorf("--upstream-share: %v is not a part: write 0.33 for one of three shards", o.upstreamShare))
 	}
 	if o.controllerRing == "" {

@@ -43,6 +43,7 @@ func TestMistakesInFlagsAreNamed(t *testing.T) {
 		"an environment out of sight":         {[]string{"--watch-namespaces=agents", "--default-environment=pipes-system/default"}, `"pipes-system" is not among --watch-namespaces`},
 		"no worker":                           {[]string{"--max-concurrent-reconciles=0"}, "it takes at least 1"},
 		"a share that is no part":             {[]string{"--upstream-share=3"}, "3 is not a part: write 0.33 for one of three"},
+		"a share that is no number":           {[]string{"--upstream-share=NaN"}, "NaN is not a part"},
 		"no share at all":                     {[]string{"--upstream-share=0"}, "is not a part"},
 		"a ring that cannot be one":           {[]string{"--controller-ring=My Ring"}, `"My Ring" is not the name of a ControllerRing`},
 		"a ring with too long a name":         {[]string{"--controller-ring=" + strings.Repeat("r", 64)}, "at most 63 characters"},
