@@ -31,8 +31,12 @@ func (p *pass) look(o *operator) {
 	}
 	p.uid, p.policy, p.id = token.UID, string(token.Spec.InactivePolicy), idOf(token)
 	environment, _ := o.view.objects[environments][environmentOf(token)].(*v1alpha1.PipesEnvironment)
-	namespace := o.view.objects[namespaces][types.NamespacedName{Name: token.Namespace}]
-	p.granted = environment == nil || grants(environment, token, namespace.GetLabels())
+	var labels map[string]string
+	// An old cache may not have it.
+	if namespace := o.view.objects[namespaces][types.NamespacedName{Name: token.Namespace}]; namespace != nil {
+		labels = namespace.GetLabels()
+	}
+	p.granted = environment == nil || grants(environment, token, labels)
 }
 
 func environmentOf(token *v1alpha1.PipesToken) types.NamespacedName {
