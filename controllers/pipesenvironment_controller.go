@@ -59,10 +59,10 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()
-	conditions := environmentConditions(environment, problem, r.health(environment, now), now)
+	told := r.health(environment, now)
 	if !r.Shard.has(environment) {
 		r.Connections.tell(ctx, environment, problem)
-	} else if err := r.report(ctx, environment, conditions); err != nil {
+	} else if err := r.report(ctx, environment, environmentConditions(environment, problem, told, now)); err != nil {
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: keyCheckInterval}, nil

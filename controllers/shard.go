@@ -3,8 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -77,10 +75,11 @@ func (s Shard) trim(given map[string]string) map[string]string {
 	if s.ring == "" {
 		return nil
 	}
-	kept := maps.Clone(given)
-	maps.DeleteFunc(kept, func(key, _ string) bool { return !slices.Contains(s.ringLabels(), key) })
-	if len(kept) == 0 {
-		return nil
+	kept := map[string]string{}
+	for _, label := range s.ringLabels() {
+		if value, ok := given[label]; ok {
+			kept[label] = value
+		}
 	}
 	return kept
 }
@@ -97,10 +96,10 @@ func (s Shard) lettingGo(api client.Client, blank client.Object, next reconcile.
 	}
 	return reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 		object := blank.DeepCopyObject().(client.Object)
-		if err := api.Get(ctx, request.NamespacedName, object); err != nil || !s.isAskedFor(object) {
+		if err := api.Get(ctx, request.NamespacedName, object, client.UnsafeDisableDeepCopy); err != nil || !s.isAskedFor(object) {
 			return next.Reconcile(ctx, request) // which knows what to do about an error
 		}
-		if err := s.letGo(ctx, api, object); err != nil {
+		if err := s.letGo(ctx, api, object.DeepCopyObject().(client.Object)); err != nil {
 			return reconcile.Result{}, fmt.Errorf("letting another shard have it: %w", err)
 		}
 		return reconcile.Result{}, nil
@@ -108,7 +107,8 @@ func (s Shard) lettingGo(api client.Client, blank client.Object, next reconcile.
 }
 
 // letGo takes the labels off an object as it was seen, which tells the sharder that it may assign it anew. An object that has changed
-// since may be somebody else's already.
+// since may be somebody else's already. The patch names the labels: one that is worked out from the object would take all others off
+// too, which the cache does not keep.
 func (s Shard) letGo(ctx context.Context, api client.Client, object client.Object) error {
 	gone := map[string]any{}
 	for _, label := range s.ringLabels() {

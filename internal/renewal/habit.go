@@ -37,14 +37,15 @@ func (h Habit) Lead() (lead time.Duration, known bool) {
 // known outweighs it: upstreams change.
 func (h Habit) After(left time.Duration, renewed bool) Habit {
 	left = max(left, 0)
-	switch {
-	case renewed && h.Refused > 0 && left >= h.Refused, !renewed && left > 0 && h.Known && left <= h.Granted:
+	contradicted := renewed && h.Refused > 0 && left >= h.Refused || !renewed && left > 0 && h.Known && left <= h.Granted
+	if contradicted {
 		h.Trust = max(h.Trust-contradiction, leastTrust)
-	case renewed && (h.Known || h.closeTo(left)):
-		h.Trust = min(h.Trust+1, MaxTrust)
 	}
 	switch {
 	case renewed && (h.Known || h.closeTo(left)):
+		if !contradicted {
+			h.Trust = min(h.Trust+1, MaxTrust)
+		}
 		h.Granted, h.Known = max(h.Granted, left), true
 		if h.Refused <= h.Granted {
 			h.Refused = 0

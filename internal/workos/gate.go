@@ -20,8 +20,8 @@ const wholeKey = ""
 //   - A breaker closes one integration at that base URL.
 //
 // While a gate is closed everyone gets the answer that closed it. When its time is over one call goes ahead, and
-// the others wait until it is answered (or for probeWait; for a breaker's, as long as a call may take): a thousand objects that were told the same instant do
-// not all go to find out that the key is still dead.
+// the others wait until it is answered (or for probeWait; for a breaker's, as long as a call may take): a thousand objects
+// that were told the same instant do not all go to find out that the key is still dead.
 type gates map[string]gate
 
 type gate struct {

@@ -35,8 +35,8 @@ func rotation(ctx context.Context, s *stage, floor floorFigures) (result, error)
 	if err != nil {
 		return result{}, err
 	}
-	seenRotations := rotationsBetween(before.at, after.at, calls, s.watch.snapshot())
-	last := rotationsBetween(learned.at, after.at, calls, s.watch.snapshot())
+	held := s.watch.snapshot()
+	seenRotations, last := rotationsBetween(before.at, after.at, calls, held), rotationsBetween(learned.at, after.at, calls, held)
 	r := result{Per: "rotation", Title: fmt.Sprintf("Rotation: %d lifetimes of %s (LEAD=%s)", s.Lifetimes, s.Lifetime, s.Lead)}
 	r.Figures = append(rotationFigures(before, after, seenRotations), s.rotationCosts(before, after, seenRotations, used, floor)...)
 	r.Figures = append(r.Figures, against("CPU s per 1,000 rotations, from the last lifetime on: nothing has to be learned any more",

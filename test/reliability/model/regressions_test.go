@@ -19,15 +19,29 @@ import (
 
 // What the model has found, by its shortest story.
 
-// user creates a PipesToken for a connection whose tokens live for half a minute.
-func (w *world) user(key types.NamespacedName) {
+// user creates a PipesToken for a connection whose tokens live for half a minute, unless it is changed.
+func (w *world) user(key types.NamespacedName, change ...func(*workossim.Connection)) {
 	w.server.put(tokens, &v1alpha1.PipesToken{
 		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name},
 		Spec:       v1alpha1.PipesTokenSpec{Slug: "github", UserID: "u1", InactivePolicy: v1alpha1.InactivePolicyClear},
 	})
 	connection := workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, State: workossim.Connected, Lifetime: 30 * time.Second}
+	for _, c := range change {
+		c(&connection)
+	}
 	w.workos.Put(connection)
 	w.connections[connection.ID] = connection
+}
+
+func workingDay(c *workossim.Connection) { c.Lifetime = 8 * time.Hour }
+
+func alwaysFresh(c *workossim.Connection) { c.AlwaysFresh = true }
+
+// requestRefresh asks for a refresh of a PipesToken, as a person does.
+func (w *world) requestRefresh(key types.NamespacedName, value string) {
+	w.server.edit(tokens, key, func(object client.Object) {
+		object.SetAnnotations(map[string]string{v1alpha1.RefreshRequestedAtAnnotation: value})
+	})
 }
 
 // With its clock hours ahead, a node took a good token for an expired one, and noted when to try again by that clock. Set right,
@@ -91,9 +105,7 @@ func TestAStatusTakesNoTokenAway(t *testing.T) {
 	first, second := w.operators[0], newOperator(w, len(w.server.history))
 	w.operators = append(w.operators, second)
 	second.drain()
-	w.server.edit(tokens, key, func(object client.Object) {
-		object.SetAnnotations(map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"})
-	})
+	w.requestRefresh(key, "now")
 	first.drain()
 	second.drain()
 	w.check()
@@ -107,8 +119,7 @@ func TestATemplateThatChangedBeforeACrashIsAppliedSoon(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
 	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key)
-	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, Lifetime: 8 * time.Hour})
+	w.user(key, workingDay)
 	w.operators[0].drain()
 	w.operators[0].dead = true
 	w.server.edit(tokens, key, func(object client.Object) { object.(*v1alpha1.PipesToken).Spec.SecretTemplate = templates[2] })
@@ -125,24 +136,18 @@ func TestAFormerLeaderLeavesTheStatusOfALaterTokenAlone(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
 	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key)
-	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, AlwaysFresh: true, Lifetime: 8 * time.Hour})
-	ask := func(value string) {
-		w.server.edit(tokens, key, func(object client.Object) {
-			object.SetAnnotations(map[string]string{v1alpha1.RefreshRequestedAtAnnotation: value})
-		})
-	}
+	w.user(key, workingDay, alwaysFresh)
 	former := w.operators[0]
 	former.drain()
 
 	w.clock.SetTime(start.Add(time.Minute))
 	w.workos.Inject(workossim.Fault{Kind: workossim.FaultRateLimited, RetryAfter: "30", Times: 1})
-	ask("first")
+	w.requestRefresh(key, "first")
 	former.drain()
 	leader := newOperator(w, len(w.server.history))
 	w.operators = append(w.operators, leader)
 	w.clock.SetTime(start.Add(time.Minute + 10*time.Second))
-	ask("second")
+	w.requestRefresh(key, "second")
 	leader.drain()
 	wanted := w.server.token(key).Status
 	if wanted.LastHandledRefreshRequest != "second" || !wanted.LastRefreshTime.Time.Equal(w.clock.Now()) {
@@ -239,9 +244,7 @@ func TestASecretThatHasChangedIsNotDeleted(t *testing.T) {
 	o := w.operators[0]
 	o.drain()
 	w.workos.SetState(workossim.ID{Slug: "github", UserID: "u1"}, workossim.NotInstalled)
-	w.server.edit(tokens, key, func(object client.Object) {
-		object.SetAnnotations(map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"})
-	})
+	w.requestRefresh(key, "now")
 	o.view.catchUp()
 	const deletion = 1 // the request after the call of WorkOS
 	o.turn("pipestoken", reconcile.Request{NamespacedName: key}, plan{at: deletion, effect: intruded, intrude: func() {
@@ -285,8 +288,7 @@ func TestASuspendedPipesTokenKeepsWhatWorkOSSaidLast(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
 	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key)
-	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, Lifetime: 8 * time.Hour})
+	w.user(key, workingDay)
 	edit := func(change func(*v1alpha1.PipesToken)) {
 		w.server.edit(tokens, key, func(object client.Object) { change(object.(*v1alpha1.PipesToken)) })
 	}
@@ -294,9 +296,7 @@ func TestASuspendedPipesTokenKeepsWhatWorkOSSaidLast(t *testing.T) {
 	o := w.operators[0]
 	o.run(time.Minute)
 	w.workos.SetState(workossim.ID{Slug: "github", UserID: "u1"}, workossim.NotInstalled)
-	edit(func(token *v1alpha1.PipesToken) {
-		token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"}
-	})
+	w.requestRefresh(key, "now")
 	o.run(time.Minute)
 	edit(func(token *v1alpha1.PipesToken) { token.Spec.Suspend = true })
 	o.run(time.Minute)
