@@ -32,11 +32,20 @@ func trimTokenInPlace(token *v1alpha1.PipesToken) {
 		token.Annotations = nil
 	}
 	share(&token.Namespace, &token.Spec.Slug, &token.Spec.OrganizationID)
+	token.Status.Conditions = exact(token.Status.Conditions)
 	for i := range token.Status.Conditions {
 		c := &token.Status.Conditions[i]
 		share(&c.Type, &c.Reason, &c.Message)
 		share(&c.Status)
 	}
+}
+
+// exact is a copy of all without room for more, which decoding leaves.
+func exact[T any](all []T) []T {
+	if len(all) == cap(all) {
+		return all
+	}
+	return append(make([]T, 0, len(all)), all...)
 }
 
 // trimSecret keeps the metadata of a Secret, of which most is the same for all.

@@ -1,35 +1,27 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
-
-	"github.com/pipes-operator/pipes-operator/controllers"
 )
 
 // options are the operator's flags.
 type options struct {
+	shardOptions
+
 	defaultEnvironment   string
 	allowedUpstreamHosts string
 	allowInsecure        bool
 
 	watchNamespaces       string
-	watchLabelSelector    string
 	ignoreNamespaceLabels bool
-
-	controllerRing string
-	shardName      string
-	upstreamShare  float64
 
 	maxConcurrentReconciles int
 	kubeAPIQPS              float64
@@ -52,7 +44,7 @@ func defaultOptions() options {
 		maxConcurrentReconciles: 10,
 		kubeAPIQPS:              50,
 		kubeAPIBurst:            100,
-		upstreamShare:           1,
+		shardOptions:            shardOptions{upstreamShare: 1},
 		metricsBindAddress:      ":8443",
 		metricsSecure:           true,
 		perObjectMetrics:        true,
@@ -71,16 +63,10 @@ func (o *options) bind(flags *flag.FlagSet) {
 
 	flags.StringVar(&o.watchNamespaces, "watch-namespaces", o.watchNamespaces,
 		"Namespaces, separated by commas, to watch. Empty: all. The namespaces of the PipesEnvironments have to be among them.")
-	flags.StringVar(&o.watchLabelSelector, "watch-label-selector", o.watchLabelSelector,
-		"Only look after PipesTokens with these labels, and only write the status of PipesEnvironments with them. Empty: all.")
 	flags.BoolVar(&o.ignoreNamespaceLabels, "ignore-namespace-labels", o.ignoreNamespaceLabels,
 		"Do not read the labels of namespaces, for an operator without the right to: grants that select namespaces by label then fit nobody.")
 
-	flags.StringVar(&o.controllerRing, "controller-ring", o.controllerRing,
-		"The ControllerRing (sharding.timebertt.dev) whose sharder assigns PipesTokens and PipesEnvironments to this process. Empty: none does.")
-	flags.StringVar(&o.shardName, "shard-name", o.shardName, "The name of this process in the ControllerRing, and of its Lease. Empty: that of its pod, or host.")
-	flags.Float64Var(&o.upstreamShare, "upstream-share", o.upstreamShare,
-		"The part of each requestsPerMinute that this shard may use: 0.33 for one of three. All shards together must not have more than 1.")
+	o.shardOptions.bind(flags)
 
 	flags.IntVar(&o.maxConcurrentReconciles, "max-concurrent-reconciles", o.maxConcurrentReconciles,
 		"How many PipesTokens to work on at once.")
@@ -123,10 +109,10 @@ func (o *options) validate(arguments []string) error {
 			errs = append(errs, fmt.Errorf("--watch-namespaces: %q is not the name of a namespace: %s", namespace, problems[0]))
 		}
 	}
-	if _, err := o.shard(); err != nil {
-		errs = append(errs, err)
+	errs = append(errs, o.shardOptions.validate()...)
+	if o.controllerRing != "" && (o.leaderElect || o.leaderElectID != "") {
+		errs = append(errs, errors.New("--leader-elect, --leader-election-id: each shard of a ControllerRing has a Lease of its own: leave them out with --controller-ring"))
 	}
-	errs = append(errs, o.validateShard()...)
 	for _, host := range o.hosts() {
 		if strings.ContainsAny(host, "/@ ?#") {
 			errs = append(errs, fmt.Errorf("--allowed-upstream-hosts: %q is not a host: write api.workos.com, or host:port", host))
@@ -141,72 +127,8 @@ func (o *options) validate(arguments []string) error {
 	return errors.Join(errs...)
 }
 
-func (o *options) validateShard() (errs []error) {
-	if isPart := o.upstreamShare > 0 && o.upstreamShare <= 1; !isPart { // nor is NaN
-		errs = append(errs, fmt.Errorf("--upstream-share: %v is not a part: write 0.33 for one of three shards", o.upstreamShare))
-	}
-	if o.controllerRing == "" {
-		return errs
-	}
-	if problems := validation.IsDNS1123Subdomain(o.controllerRing); len(problems) > 0 || len(o.controllerRing) > validation.LabelValueMaxLength {
-		errs = append(errs, fmt.Errorf("--controller-ring: %q is not the name of a ControllerRing: at most %d characters, such as pipes-operator",
-			o.controllerRing, validation.LabelValueMaxLength))
-	}
-	if name, err := o.shardOf(); err != nil {
-		errs = append(errs, err)
-	} else if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
-		errs = append(errs, fmt.Errorf("--shard-name: %q cannot be the name of a Lease and the value of a label: %s", name, problems[0]))
-	}
-	if o.watchLabelSelector != "" {
-		errs = append(errs, errors.New("--watch-label-selector: the ControllerRing says which PipesTokens are this shard's: leave it out with --controller-ring"))
-	}
-	if o.leaderElect || o.leaderElectID != "" {
-		errs = append(errs, errors.New("--leader-elect, --leader-election-id: each shard of a ControllerRing has a Lease of its own: leave them out with --controller-ring"))
-	}
-	return errs
-}
-
-// shard is the part of all PipesTokens that this process looks after.
-func (o *options) shard() (controllers.Shard, error) {
-	if o.controllerRing != "" {
-		name, err := o.shardOf()
-		return controllers.RingShard(o.controllerRing, name), err
-	}
-	selector, err := labels.Parse(o.watchLabelSelector)
-	if err != nil {
-		return controllers.Shard{}, fmt.Errorf("--watch-label-selector: %w", err)
-	}
-	return controllers.SelectedShard(selector), nil
-}
-
-const defaultElectionID = "pipes-operator.pipes.workos.com"
-
-// electionID is the name of the Lease. Shards must not have one together: all but one would stand by. So a selector, however it is
-// written, has a Lease of its own.
-func (o *options) electionID() string {
-	selector, err := labels.Parse(o.watchLabelSelector)
-	switch {
-	case o.leaderElectID != "":
-		return o.leaderElectID
-	case err != nil || selector.Empty():
-		return defaultElectionID
-	default:
-		sum := sha256.Sum256([]byte(selector.String()))
-		return hex.EncodeToString(sum[:5]) + "." + defaultElectionID
-	}
-}
-
-// shardOf is the name of this shard in its ring. In a pod the host has the pod's name.
-func (o *options) shardOf() (string, error) {
-	if o.shardName != "" {
-		return o.shardName, nil
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "", fmt.Errorf("--shard-name: set it, because the name of the host is not to be had: %w", err)
-	}
-	return name, nil
-}
+// electionID is the name of the Lease of the leader election.
+func (o *options) electionID() string { return cmp.Or(o.leaderElectID, o.shardOptions.electionID()) }
 
 // environment is the default environment; the zero name when there is none.
 func (o *options) environment() (types.NamespacedName, error) {

@@ -92,7 +92,7 @@ func TestAShardOfARingIsNamedAfterItsPod(t *testing.T) {
 	if err != nil || errHost != nil {
 		t.Fatal(err, errHost)
 	}
-	if name, err := o.shardOf(); err != nil || name != host {
+	if name, err := o.nameInRing(); err != nil || name != host {
 		t.Errorf("the shard is %q, %v; want %q", name, err, host)
 	}
 }

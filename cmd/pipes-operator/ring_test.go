@@ -34,7 +34,7 @@ func TestTheLeaseOfAShardTellsTheSharderWhatItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lock, err := ringLease(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, o)
+	lock, err := o.ringLease(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, o.leaderElectNamespace)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,16 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -47,22 +43,22 @@ const (
 
 // run runs the operator until ctx ends.
 func run(ctx context.Context, o options) error {
-	manager, err := newManager(o)
+	shard, err := o.shard()
 	if err != nil {
 		return err
 	}
-	if err := setUp(ctx, manager, o); err != nil {
+	manager, err := newManager(o, shard)
+	if err != nil {
+		return err
+	}
+	if err := setUp(ctx, manager, o, shard); err != nil {
 		return err
 	}
 	ctrl.Log.Info("Starting pipes-operator", "version", version)
 	return manager.Start(ctx)
 }
 
-func newManager(o options) (ctrl.Manager, error) {
-	scheme := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
-	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-
+func newManager(o options, shard controllers.Shard) (ctrl.Manager, error) {
 	kubeconfig, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding a Kubernetes API (set KUBECONFIG, or run in a cluster): %w", err)
@@ -75,11 +71,26 @@ func newManager(o options) (ctrl.Manager, error) {
 	}
 	kubeconfig.UserAgent = "pipes-operator/" + version
 
-	shard, err := o.shard()
-	if err != nil {
-		return nil, err
+	options := managerOptions(o, shard)
+	options.LeaderElectionConfig = election
+	if o.controllerRing != "" {
+		options.LeaderElection = true
+		if options.LeaderElectionResourceLockInterface, err = o.ringLease(election, o.leaderElectNamespace); err != nil {
+			return nil, fmt.Errorf("--controller-ring: %w", err)
+		}
 	}
-	options := ctrl.Options{
+	manager, err := ctrl.NewManager(kubeconfig, options)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the manager: %w", err)
+	}
+	return manager, nil
+}
+
+func managerOptions(o options, shard controllers.Shard) ctrl.Options {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsOptions(o),
 		Cache: cache.Options{
@@ -94,7 +105,6 @@ func newManager(o options) (ctrl.Manager, error) {
 		HealthProbeBindAddress:        o.healthProbeBindAddress,
 		PprofBindAddress:              o.pprofBindAddress,
 		LeaderElection:                o.leaderElect,
-		LeaderElectionConfig:          election,
 		LeaderElectionID:              o.electionID(),
 		LeaderElectionNamespace:       o.leaderElectNamespace,
 		LeaseDuration:                 ptr.To(leaseDuration),
@@ -106,40 +116,6 @@ func newManager(o options) (ctrl.Manager, error) {
 			EnableWarmup:          ptr.To(true),
 		},
 	}
-	if o.controllerRing != "" {
-		options.LeaderElection = true
-		if options.LeaderElectionResourceLockInterface, err = ringLease(election, o); err != nil {
-			return nil, fmt.Errorf("--controller-ring: %w", err)
-		}
-	}
-	manager, err := ctrl.NewManager(kubeconfig, options)
-	if err != nil {
-		return nil, fmt.Errorf("setting up the manager: %w", err)
-	}
-	return manager, nil
-}
-
-// ringLease is the Lease by which a sharder knows the shard: it has the name of its holder, and a label with that of the ring. A shard
-// works as long as it holds it, as a leader does.
-func ringLease(kubeconfig *rest.Config, o options) (resourcelock.Interface, error) {
-	namespace := o.leaderElectNamespace
-	if namespace == "" {
-		text, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-		if err != nil {
-			return nil, fmt.Errorf("finding the namespace of the Lease (outside of a cluster set --leader-election-namespace): %w", err)
-		}
-		namespace = strings.TrimSpace(string(text))
-	}
-	name, err := o.shardOf()
-	if err != nil {
-		return nil, err
-	}
-	leases, err := kubernetes.NewForConfig(rest.AddUserAgent(rest.CopyConfig(kubeconfig), "leader-election"))
-	if err != nil {
-		return nil, err
-	}
-	return resourcelock.NewWithLabels(resourcelock.LeasesResourceLock, namespace, name, leases.CoreV1(), leases.CoordinationV1(),
-		resourcelock.ResourceLockConfig{Identity: name}, map[string]string{controllers.RingLabel: o.controllerRing})
 }
 
 func metricsOptions(o options) metricsserver.Options {
@@ -167,12 +143,8 @@ func cacheNamespaces(o options) map[string]cache.Config {
 }
 
 // setUp wires controllers and probes to the manager.
-func setUp(ctx context.Context, manager ctrl.Manager, o options) error {
+func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controllers.Shard) error {
 	environment, err := o.environment()
-	if err != nil {
-		return err
-	}
-	shard, err := o.shard()
 	if err != nil {
 		return err
 	}
