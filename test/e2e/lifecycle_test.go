@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -108,7 +106,8 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 		}
 
 		By("installing it as the owner")
-		deploy := namespacedOverlay(namespace)
+		// As docs/security.md says.
+		deploy := overlayOf(filepath.Join(with.Repository, "config", "namespaced"), "namespace: "+namespace)
 		kubectl("apply", "--kustomize="+deploy, "--as="+owner, "--warnings-as-errors")
 		rolledOut(namespace)
 		_, err := tryKubectl(namespacedEnvironment(namespace), "apply", "--filename=-", "--as="+owner)
@@ -178,23 +177,6 @@ func secretVersions(namespace string) string {
 	GinkgoHelper()
 	return kubectl("get", "secrets", "--namespace="+namespace, "--sort-by=.metadata.name",
 		`--output=jsonpath={range .items[*]}{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}`)
-}
-
-// namespacedOverlay is what docs/security.md says that the owner of a namespace writes, with the flags of the suite.
-func namespacedOverlay(namespace string) string {
-	GinkgoHelper()
-	folder, err := os.MkdirTemp(with.Dist, "deploy-")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(os.RemoveAll, folder)
-	base, err := filepath.Rel(folder, filepath.Join(with.Repository, "config", "namespaced"))
-	Expect(err).NotTo(HaveOccurred())
-	text := strings.Replace(fmt.Sprintf(overlay, with.Simulator), "[install.yaml]", "["+base+"]", 1) + `
-namespace: ` + namespace + `
-images:
-- {name: pipes-operator, newTag: e2e}
-`
-	Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600)).To(Succeed())
-	return folder
 }
 
 // namespacedEnvironment is the PipesEnvironment of a namespaced install, which needs no grants.

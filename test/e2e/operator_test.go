@@ -78,6 +78,20 @@ func applyInstaller(name string) {
 	kubectl("apply", "--kustomize="+folder, "--warnings-as-errors")
 }
 
+// overlayOf is a user's own kustomization of a folder in config, with the flags of the suite, and more of its own.
+func overlayOf(base, more string) (folder string) {
+	GinkgoHelper()
+	folder, err := os.MkdirTemp(with.Dist, "deploy-")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(os.RemoveAll, folder)
+	base, err = filepath.Rel(folder, base)
+	Expect(err).NotTo(HaveOccurred())
+	text := strings.Replace(fmt.Sprintf(overlay, with.Simulator), "[install.yaml]", "["+base+"]", 1) +
+		"images:\n- {name: pipes-operator, newTag: e2e}\n" + more + "\n"
+	Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600)).To(Succeed())
+	return folder
+}
+
 // rolledOut waits until all replicas in a namespace are of the newest kind, and ready.
 func rolledOut(namespace string) {
 	GinkgoHelper()
