@@ -32,6 +32,9 @@ func trimTokenInPlace(token *v1alpha1.PipesToken) {
 		token.Annotations = nil
 	}
 	share(&token.Namespace, &token.Spec.Slug, &token.Spec.OrganizationID)
+	for i := range token.Status.Scopes {
+		share(&token.Status.Scopes[i])
+	}
 	token.Status.Conditions = exact(token.Status.Conditions)
 	for i := range token.Status.Conditions {
 		c := &token.Status.Conditions[i]

@@ -29,7 +29,7 @@ func stored(t *testing.T, n int) (token *v1alpha1.PipesToken, secret *metav1.Par
 	}
 	seen := healthy()
 	seen.token = token
-	seen.attempt.connected = connectedToken()
+	seen.attempt.connected = connectedByToken
 	token.Status = statusOf(outcome{observation: seen})
 	created := tokensecret.New(token, tokensecret.Content{Facts: seen.secret.Facts})
 	secret = &metav1.PartialObjectMetadata{ObjectMeta: created.ObjectMeta}

@@ -165,7 +165,7 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 func (seen observation) remembering(last attempt) observation {
 	seen.attempt = last
 	if seen.overtaken() {
-		seen.attempt.found, seen.attempt.connected = finding{}, connectedToken()
+		seen.attempt.found, seen.attempt.connected = finding{}, connectedByToken
 	}
 	if !seen.doubtful() {
 		seen.standing = seen.attempt.found

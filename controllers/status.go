@@ -104,7 +104,7 @@ func readiness(done outcome) (ready metav1.Condition, beside *metav1.Condition) 
 func connectedCondition(done outcome) *metav1.Condition {
 	switch done.answer.Outcome {
 	case workos.OutcomeToken:
-		return connectedToken()
+		return connectedByToken
 	case workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive:
 		connected := condition(v1alpha1.ConnectedCondition, metav1.ConditionFalse, done.finding.reason, done.finding.message)
 		return &connected
@@ -113,18 +113,20 @@ func connectedCondition(done outcome) *metav1.Condition {
 		return done.attempt.connected
 	}
 	if known := meta.FindStatusCondition(done.token.Status.Conditions, v1alpha1.ConnectedCondition); known != nil {
-		return known
+		connected := *known // which is remembered, and not all that it stands among
+		return &connected
 	}
 	if done.secret.State == tokensecret.Intact {
 		// The status was not written, or has been lost; but nobody else than WorkOS can have returned that token.
-		return connectedToken()
+		return connectedByToken
 	}
 	return nil
 }
 
-func connectedToken() *metav1.Condition {
-	connected := condition(v1alpha1.ConnectedCondition, metav1.ConditionTrue, v1alpha1.ConnectedReason, "WorkOS returned a token for this user")
-	return &connected
+// connectedByToken is the same for all, and remembered of most; so it is there once. Nobody may change it.
+var connectedByToken = &metav1.Condition{
+	Type: v1alpha1.ConnectedCondition, Status: metav1.ConditionTrue, Reason: v1alpha1.ConnectedReason,
+	Message: "WorkOS returned a token for this user",
 }
 
 func scopesGranted(facts tokensecret.Facts) metav1.Condition {
