@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 )
@@ -22,7 +21,7 @@ type machine struct {
 func thisMachine() machine {
 	return machine{
 		CPU: valueIn("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Memory: inGibibytes(valueIn("/proc/meminfo", "MemTotal")),
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Commit: commit(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Commit: version,
 	}
 }
 
@@ -47,20 +46,4 @@ func inGibibytes(memory string) string {
 		return memory
 	}
 	return fmt.Sprintf("%.1f GiB", float64(kilobytes)/(1<<20))
-}
-
-// commit is the one that this program was built from; go build notes it, if it runs in a clone of the repository.
-func commit() string {
-	revision, dirty := "unknown", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, setting := range info.Settings {
-			switch {
-			case setting.Key == "vcs.revision":
-				revision = setting.Value[:min(12, len(setting.Value))]
-			case setting.Key == "vcs.modified" && setting.Value == "true":
-				dirty = "-dirty"
-			}
-		}
-	}
-	return revision + dirty
 }

@@ -26,6 +26,9 @@ const (
 	exitUsage  = 2
 )
 
+// version is that of all that is measured, as git describes it. It is set when the programs are built.
+var version = "dev"
+
 func main() {
 	// The kernel ends what was started by a thread that ends: all is started by this one, which lasts. See process.Start.
 	runtime.LockOSThread()

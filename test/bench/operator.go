@@ -21,7 +21,7 @@ type operator struct {
 }
 
 // operatorSettings is what about the operator is not as config/default has it, for whoever reads the figures.
-const operatorSettings = "the operator runs with --kube-api-qps=-1, --metrics-per-object=false and without GOMEMLIMIT; " +
+const operatorSettings = "the operator runs with --kube-api-qps=-1, --metrics-per-object=false and without GOMEMLIMIT (GOGC is its own unless it is set); " +
 	"WorkOS is reached over HTTP/1.1 without TLS"
 
 // launch starts a replica of the operator.
