@@ -123,8 +123,8 @@ func TestTheCachesAreSmall(t *testing.T) {
 		trim  func(any) (any, error)
 		most  uint64
 	}{
-		"a PipesToken":           {tokens, func() client.Object { return &v1alpha1.PipesToken{} }, trimToken(Shard{}), 1100},
-		"the metadata of Secret": {secrets, func() client.Object { return &metav1.PartialObjectMetadata{} }, trimSecret, 1250},
+		"a PipesToken":           {tokens, func() client.Object { return &v1alpha1.PipesToken{} }, trimToken(Shard{}), 1180},
+		"the metadata of Secret": {secrets, func() client.Object { return &metav1.PartialObjectMetadata{} }, trimSecret, 1350},
 	} {
 		kept := make([]any, 0, count)
 		before := heapInUse()
