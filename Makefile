@@ -213,6 +213,10 @@ bench: ## Measure what the operator costs, beside what is needed at least. N=100
 		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/bench/bench --n=$(N) --lifetime=$(LIFETIME) --lead=$(LEAD) --latency=$(LATENCY) \
 			--workers=$(WORKERS) --lifetimes=$(LIFETIMES) --budget=$(BUDGET) $(if $(SCENARIOS),--scenarios=$(SCENARIOS)) --out="$(OUT)"
 
+.PHONY: bench-medians
+bench-medians: ## Make one page of the results of several runs of bench. RESULTS="a/results.json b/results.json c/results.json".
+	@$(GO) run ./test/bench medians $(RESULTS)
+
 ##@ Build
 
 .PHONY: build

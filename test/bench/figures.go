@@ -16,6 +16,15 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(n))
 }
 
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *number) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		*n = number(unknown)
+		return nil
+	}
+	return json.Unmarshal(text, (*float64)(n))
+}
+
 // unknown stands for a figure that there is none of.
 var unknown = math.NaN()
 
@@ -26,26 +35,27 @@ type figure struct {
 	Seen number `json:"seen"`
 	// Floor is the same of the floor; unknown where there is none.
 	Floor number `json:"floor"`
-	// Target is what the issue asks for; empty where it asks for nothing.
+	// Ratio is that of the two; unknown where there is no floor.
+	Ratio number `json:"ratio"`
+	// Target is what is aimed at; empty where nothing is.
 	Target string `json:"target,omitempty"`
+	// Span is from the least to the most that was seen, where Seen is a median; empty where they are the same.
+	Span string `json:"span,omitempty"`
 }
 
 // seen is a figure that has no floor.
 func seen(name string, value float64, target string) figure {
-	return figure{Name: name, Seen: number(value), Floor: number(unknown), Target: target}
+	return figure{Name: name, Seen: number(value), Floor: number(unknown), Ratio: number(unknown), Target: target}
 }
 
 // against is a figure beside the floor's.
 func against(name string, value, floor float64, target string) figure {
-	return figure{Name: name, Seen: number(value), Floor: number(floor), Target: target}
-}
-
-// ratio is that to the floor; unknown where there is none.
-func (f figure) ratio() float64 {
-	if f.Floor == 0 {
-		return unknown
+	f := seen(name, value, target)
+	f.Floor = number(floor)
+	if floor != 0 {
+		f.Ratio = number(value / floor)
 	}
-	return float64(f.Seen / f.Floor)
+	return f
 }
 
 // requestRow is one row of the table of requests to the API server.

@@ -46,6 +46,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == floorCommand {
 		return report(stderr, runFloor(ctx, args[1:]))
 	}
+	if len(args) > 0 && args[0] == mediansCommand {
+		return report(stderr, runMedians(args[1:], stdout))
+	}
 	p, err := parseParameters(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -48,23 +47,29 @@ func (l lead) String() string {
 	return l.duration.String()
 }
 
-// MarshalJSON implements json.Marshaler.
-func (l lead) MarshalJSON() ([]byte, error) { return json.Marshal(l.String()) }
+// MarshalText implements encoding.TextMarshaler.
+func (l lead) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// set reads a flag.
-func (l *lead) set(text string) (err error) {
-	l.always, l.Duration = text == "always", 0
-	if !l.always {
-		l.Duration, err = time.ParseDuration(text)
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *lead) UnmarshalText(text []byte) error {
+	if l.always = string(text) == "always"; l.always {
+		l.Duration = 0
+		return nil
 	}
-	return err
+	return l.duration.UnmarshalText(text)
 }
 
 // duration is one that JSON shows as text.
 type duration struct{ time.Duration }
 
-// MarshalJSON implements json.Marshaler.
-func (d duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+// MarshalText implements encoding.TextMarshaler.
+func (d duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *duration) UnmarshalText(text []byte) (err error) {
+	d.Duration, err = time.ParseDuration(string(text))
+	return err
+}
 
 func parseParameters(args []string, stdout io.Writer) (parameters, error) {
 	p := parameters{assets: os.Getenv("KUBEBUILDER_ASSETS")}
@@ -73,7 +78,8 @@ func parseParameters(args []string, stdout io.Writer) (parameters, error) {
 	flags.IntVar(&p.Objects, "n", 1000, "How many PipesTokens there are.")
 	flags.DurationVar(&p.Lifetime.Duration, "lifetime", 10*time.Minute, "How long each token lives.")
 	p.Lead.Duration = time.Minute
-	flags.Func("lead", "How long before the expiry of a token the upstream hands out the next one; always: with every call. (default 1m0s)", p.Lead.set)
+	flags.Func("lead", "How long before the expiry of a token the upstream hands out the next one; always: with every call. (default 1m0s)",
+		func(text string) error { return p.Lead.UnmarshalText([]byte(text)) })
 	flags.DurationVar(&p.Latency.Duration, "latency", 0, "How long the upstream takes to answer.")
 	flags.IntVar(&p.Workers, "workers", 10, "The operator's --max-concurrent-reconciles; the floor works on as many objects at once.")
 	flags.IntVar(&p.Lifetimes, "lifetimes", 2, "For how many lifetimes rotation is watched.")

@@ -16,14 +16,16 @@ type findings struct {
 	Machine    machine    `json:"machine"`
 	Settings   []string   `json:"settings"`
 	Parameters parameters `json:"parameters"`
-	Scenarios  []result   `json:"scenarios"`
+	// Runs is how many there were; the figures are medians where it is more than one.
+	Runs      int      `json:"runs"`
+	Scenarios []result `json:"scenarios"`
 }
 
 // publish writes the results, and shows the tables.
 func (b *bench) publish(results []result) error {
 	f := findings{
 		Time: b.began.UTC().Truncate(time.Second), Machine: thisMachine(), Settings: []string{planeSettings, operatorSettings},
-		Parameters: b.parameters, Scenarios: results,
+		Parameters: b.parameters, Runs: 1, Scenarios: results,
 	}
 	encoded, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
@@ -48,11 +50,12 @@ func (b *bench) publish(results []result) error {
 // markdown is the page of the results.
 func (f findings) markdown() string {
 	text := &strings.Builder{}
-	p, m := f.Parameters, f.Machine
-	_, _ = fmt.Fprintf(text, "# What pipes-operator costs\n\nSeen on %s, of commit `%s`, on %d × %s with %s (%s, %s), by:\n\n",
-		f.Time.Format(time.DateOnly), m.Commit, m.Cores, m.CPU, m.Memory, m.Platform, m.Go)
-	_, _ = fmt.Fprintf(text, "    make bench N=%d LIFETIME=%s LEAD=%s LATENCY=%s WORKERS=%d LIFETIMES=%d BUDGET=%d SCENARIOS=%s\n\n",
-		p.Objects, p.Lifetime, p.Lead, p.Latency, p.Workers, p.Lifetimes, p.Budget, strings.Join(p.Scenarios, ","))
+	m := f.Machine
+	_, _ = fmt.Fprintf(text, "# What pipes-operator costs\n\nSeen on %s, of commit `%s`, on %d × %s with %s (%s, %s), by:\n\n    %s\n\n",
+		f.Time.Format(time.DateOnly), m.Commit, m.Cores, m.CPU, m.Memory, m.Platform, m.Go, f.Parameters.command())
+	if f.Runs > 1 {
+		_, _ = fmt.Fprintf(text, "The figures are medians of %d runs; in brackets, the least and the most.\n\n", f.Runs)
+	}
 	_, _ = fmt.Fprintf(text, "The floor makes the same calls and writes with no controller, no cache and no watch. Of the set-up: %s.\n",
 		strings.Join(f.Settings, "; "))
 	for _, r := range f.Scenarios {
@@ -71,9 +74,16 @@ func (f findings) markdown() string {
 func (r result) figureTable() string {
 	rows := [][]string{{"figure", "seen", "floor", "ratio", "target"}}
 	for _, f := range r.Figures {
-		rows = append(rows, []string{f.Name, f.Seen.String(), f.Floor.String(), number(f.ratio()).String(), f.Target})
+		rows = append(rows, []string{f.Name, strings.TrimSpace(f.Seen.String() + " " + inBrackets(f.Span)), f.Floor.String(), f.Ratio.String(), f.Target})
 	}
 	return table(rows)
+}
+
+func inBrackets(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "(" + text + ")"
 }
 
 func (r result) requestTable() string {

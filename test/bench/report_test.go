@@ -38,7 +38,7 @@ func TestRequestsAreDividedAndComparedByKind(t *testing.T) {
 
 func TestJSONHasNullForWhatIsUnknown(t *testing.T) {
 	text, err := json.Marshal(seen("p99", math.NaN(), ""))
-	if err != nil || string(text) != `{"name":"p99","seen":null,"floor":null}` {
+	if err != nil || string(text) != `{"name":"p99","seen":null,"floor":null,"ratio":null}` {
 		t.Errorf("got %s, %v", text, err)
 	}
 }

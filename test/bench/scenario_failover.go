@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// latenessTarget is what the issue allows while the operator is interrupted, or has more to do than renewals.
+// latenessTarget is what is aimed at while the operator is interrupted, or has more to do than renewals.
 const latenessTarget = "≤ 20 at 10,000"
 
 // restartDue stops the operator and starts it anew, while renewals are due.

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// mediansCommand makes of the results.json of several runs one page, of medians.
+const mediansCommand = "medians"
+
+func runMedians(files []string, stdout io.Writer) error {
+	if len(files) == 0 {
+		return errors.New("medians of what? Name the results.json of each run")
+	}
+	var runs []findings
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("reading the results: %w", err)
+		}
+		var run findings
+		if err := json.Unmarshal(text, &run); err != nil {
+			return fmt.Errorf("reading the results: %s: %w", file, err)
+		}
+		runs = append(runs, run)
+	}
+	merged, err := medians(runs)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(stdout, merged.markdown())
+	return err
+}
+
+// medians are those of runs with the same parameters: of each figure, of its floor, and of the ratios, each of which is of one run.
+func medians(runs []findings) (findings, error) {
+	merged := runs[0]
+	merged.Scenarios, merged.Runs = nil, len(runs)
+	var all []result
+	for _, run := range runs {
+		if !reflect.DeepEqual(run.Parameters, merged.Parameters) {
+			return findings{}, fmt.Errorf("they are of different commands:\n    %s\n    %s", merged.Parameters.command(), run.Parameters.command())
+		}
+		if run.Machine != merged.Machine {
+			return findings{}, fmt.Errorf("they are of different machines or commits: %+v and %+v", merged.Machine, run.Machine)
+		}
+		all = append(all, run.Scenarios...)
+	}
+	for _, of := range groups(all, func(r result) string { return r.Name }) {
+		merged.Scenarios = append(merged.Scenarios, medianResult(of))
+	}
+	return merged, nil
+}
+
+// medianResult is one of the same scenario, with all that its runs noted.
+func medianResult(runs []result) result {
+	merged := result{Name: runs[0].Name, Title: runs[0].Title, Per: runs[0].Per}
+	var figures []figure
+	var requests []requestRow
+	for _, run := range runs {
+		figures, requests, merged.Notes = append(figures, run.Figures...), append(requests, run.Requests...), append(merged.Notes, run.Notes...)
+	}
+	for _, of := range groups(figures, func(f figure) string { return f.Name }) {
+		merged.Figures = append(merged.Figures, medianFigure(of))
+	}
+	for _, of := range groups(requests, func(q requestRow) string { return q.Verb + " " + q.Resource }) {
+		merged.Requests = append(merged.Requests, requestRow{
+			Verb: of[0].Verb, Resource: of[0].Resource,
+			Count: median(of, func(q requestRow) number { return q.Count }),
+			Each:  median(of, func(q requestRow) number { return q.Each }),
+			Floor: median(of, func(q requestRow) number { return q.Floor }),
+		})
+	}
+	slices.Sort(merged.Notes)
+	merged.Notes = slices.Compact(merged.Notes)
+	return merged
+}
+
+func medianFigure(of []figure) figure {
+	seen := func(f figure) number { return f.Seen }
+	return figure{
+		Name: of[0].Name, Target: of[0].Target,
+		Seen:  median(of, seen),
+		Floor: median(of, func(f figure) number { return f.Floor }),
+		Ratio: median(of, func(f figure) number { return f.Ratio }),
+		Span:  spanOf(of, seen),
+	}
+}
+
+// median is of what is known; with an even number of them, the lower of the two in the middle. Unknown when nothing is known.
+func median[T any](of []T, value func(T) number) number {
+	return number(quantile(known(of, value), 0.5))
+}
+
+// spanOf is empty when they are all alike.
+func spanOf[T any](of []T, value func(T) number) string {
+	values := known(of, value)
+	if len(values) == 0 {
+		return ""
+	}
+	least, most := number(slices.Min(values)).String(), number(slices.Max(values)).String()
+	if least == most {
+		return ""
+	}
+	return least + "–" + most
+}
+
+func known[T any](of []T, value func(T) number) []float64 {
+	var values []float64
+	for _, each := range of {
+		if v := value(each); v == v { // not NaN
+			values = append(values, float64(v))
+		}
+	}
+	return values
+}
+
+// groups are all with the same key, in the order in which the keys first come.
+func groups[T any](all []T, key func(T) string) [][]T {
+	var result [][]T
+	at := map[string]int{}
+	for _, each := range all {
+		i, found := at[key(each)]
+		if !found {
+			i = len(result)
+			at[key(each)], result = i, append(result, nil)
+		}
+		result[i] = append(result[i], each)
+	}
+	return result
+}
+
+// command is what makes a run with these parameters.
+func (p parameters) command() string {
+	return fmt.Sprintf("make bench N=%d LIFETIME=%s LEAD=%s LATENCY=%s WORKERS=%d LIFETIMES=%d BUDGET=%d SCENARIOS=%s",
+		p.Objects, p.Lifetime, p.Lead, p.Latency, p.Workers, p.Lifetimes, p.Budget, strings.Join(p.Scenarios, ","))
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// resultsOf writes the results.json of a run whose one scenario saw value, with a floor of its own.
+func resultsOf(t *testing.T, value, floor float64, objects int) string {
+	t.Helper()
+	run := findings{
+		Time: time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC), Machine: machine{CPU: "any", Commit: "abc"}, Runs: 1,
+		Parameters: parameters{Objects: objects, Lifetime: duration{time.Minute}, Lead: lead{always: true}, Scenarios: []string{"cold"}},
+		Scenarios: []result{{
+			Name: "cold", Title: "Cold creation", Per: "object", Notes: []string{"Of all."},
+			Figures:  []figure{against("wall, s", value, floor, "≤ 1.10"), seen("calls", 1, ""), seen("p99, s", math.NaN(), "")},
+			Requests: requestRows(requestCounts{{"POST", "secrets"}: value}, 1, nil, 1),
+		}},
+	}
+	text, err := json.Marshal(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "results.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestMediansAreOfEachFigureAndOfTheRatios(t *testing.T) {
+	page := &strings.Builder{}
+	// By the medians alone the ratio were 3 ÷ 2; but those of the runs are 1, 3 and 1.25.
+	err := runMedians([]string{resultsOf(t, 2, 2, 10), resultsOf(t, 3, 1, 10), resultsOf(t, 5, 4, 10)}, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"    make bench N=10 LIFETIME=1m0s LEAD=always LATENCY=0s WORKERS=0 LIFETIMES=0 BUDGET=0 SCENARIOS=cold\n",
+		"medians of 3 runs", "| wall, s | 3 (2–5) | 2 | 1.25 | ≤ 1.10 |\n", "| calls | 1 |  |  |  |\n", "| p99, s |  |  |  |  |\n",
+		"| POST | secrets | 3 | 3 |  |\n",
+	} {
+		if !strings.Contains(page.String(), line) {
+			t.Errorf("no %q in\n%s", line, page)
+		}
+	}
+	if strings.Count(page.String(), "Of all.") != 1 {
+		t.Errorf("not one note in\n%s", page)
+	}
+}
+
+func TestMediansAreOfTheSameCommandOnly(t *testing.T) {
+	err := runMedians([]string{resultsOf(t, 2, 2, 10), resultsOf(t, 3, 1, 20)}, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "N=20") {
+		t.Errorf("got %v", err)
+	}
+	if err := runMedians(nil, io.Discard); err == nil {
+		t.Error("no error without any results")
+	}
+	if err := runMedians([]string{"none"}, io.Discard); err == nil || !strings.Contains(fmt.Sprint(err), "none") {
+		t.Errorf("got %v", err)
+	}
+}
