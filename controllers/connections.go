@@ -108,42 +108,29 @@ func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 
 // heard notes what WorkOS's answer to the client of that version says about its API key, and about WorkOS.
 func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, answer workos.Answer) {
-	c.setTroubled(client.ObjectKeyFromObject(environment), version, answer.Sent)
+	name := client.ObjectKeyFromObject(environment)
+	c.mu.Lock()
+	state, ok := c.known[name]
+	news := ok && state.version == version && state.hear(answer)
+	c.mu.Unlock()
+	if news && c.Changed != nil {
+		c.Changed(name)
+	}
+}
+
+// hear takes note of an answer, and says whether it is news.
+func (s *connectionState) hear(answer workos.Answer) bool {
+	before := *s
+	_, s.troubled = s.client.Trouble()
+	s.heard = s.heard || answer.Sent
 	switch answer.Outcome {
 	case workos.OutcomeKeyRejected:
-		c.setRejected(client.ObjectKeyFromObject(environment), version, true)
+		s.rejected = true
 	case workos.OutcomeToken, workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive,
 		workos.OutcomeNotFound, workos.OutcomeAccountSelectionRequired, workos.OutcomeAuthMethodMismatch:
-		c.setRejected(client.ObjectKeyFromObject(environment), version, false)
+		s.rejected = false
 	}
-}
-
-func (c *Connections) setRejected(name types.NamespacedName, version uint64, rejected bool) {
-	c.mu.Lock()
-	state, ok := c.known[name]
-	changed := ok && state.version == version && state.rejected != rejected
-	if changed {
-		state.rejected = rejected
-	}
-	c.mu.Unlock()
-	if changed && c.Changed != nil {
-		c.Changed(name)
-	}
-}
-
-func (c *Connections) setTroubled(name types.NamespacedName, version uint64, sent bool) {
-	c.mu.Lock()
-	state, ok := c.known[name]
-	changed := false
-	if ok && state.version == version {
-		_, troubled := state.client.Trouble()
-		changed = state.troubled != troubled || sent && !state.heard
-		state.troubled, state.heard = troubled, state.heard || sent
-	}
-	c.mu.Unlock()
-	if changed && c.Changed != nil {
-		c.Changed(name)
-	}
+	return s.troubled != before.troubled || s.heard != before.heard || s.rejected != before.rejected
 }
 
 // tell has the PipesTokens of an environment looked at again once it can be used again, where the status, which tells them otherwise, is
