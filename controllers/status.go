@@ -172,8 +172,15 @@ func sameConditions(want, before []metav1.Condition) bool {
 	}
 	return !slices.ContainsFunc(want, func(c metav1.Condition) bool {
 		other := meta.FindStatusCondition(before, c.Type)
-		return other == nil || !equality.Semantic.DeepEqual(c, *other)
+		return other == nil || !sameCondition(c, *other)
 	})
+}
+
+// sameCondition does not compare how the instants are held in memory.
+func sameCondition(a, b metav1.Condition) bool {
+	same := a.LastTransitionTime.Equal(&b.LastTransitionTime)
+	a.LastTransitionTime, b.LastTransitionTime = metav1.Time{}, metav1.Time{}
+	return same && a == b
 }
 
 func timeOrNil(t time.Time) *metav1.Time {

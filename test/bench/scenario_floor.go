@@ -22,8 +22,8 @@ type phaseFigures struct {
 	calls    int
 }
 
-// measureFloor makes the floor do what the operator will be asked for, and what cold needs, on a stage of its own. There, each call of the upstream brings
-// another token, so that the floor has something to rotate at once.
+// measureFloor makes the floor do what the operator will be asked for, and what cold needs, on a stage of its own. There, each call of the
+// upstream brings another token, so that the floor has something to rotate at once.
 func (b *bench) measureFloor(ctx context.Context) (figures floorFigures, err error) {
 	s, err := b.openStage(ctx, "floor", lead{always: true}, unlimited)
 	if err != nil {
