@@ -2,6 +2,7 @@ package tokensecret
 
 import (
 	"encoding/json"
+	"strings"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,10 @@ import (
 func TrimManagedFields(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 	if len(entries) != 1 || entries[0].Manager != FieldManager || entries[0].FieldsV1 == nil {
 		return entries
+	}
+	whole := wholeOf(entries[0])
+	if shared, ok := trimmed.ofWhole(whole); ok {
+		return shared
 	}
 	var fields struct {
 		Data     json.RawMessage `json:"f:data,omitempty"`
@@ -28,7 +33,19 @@ func TrimManagedFields(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFiel
 	if err != nil {
 		return entries
 	}
-	return trimmed.of(string(text), entries[0])
+	return trimmed.of(string(text), entries[0], whole)
+}
+
+// wholeFields are those of an entry but for the UID of an owner, which alone differs between Secrets that are written alike.
+type wholeFields struct {
+	operation                 metav1.ManagedFieldsOperationType
+	apiVersion, before, after string
+}
+
+func wholeOf(entry metav1.ManagedFieldsEntry) wholeFields {
+	before, rest, _ := strings.Cut(string(entry.FieldsV1.GetRawBytes()), `"k:{\"uid\":\"`)
+	_, after, _ := strings.Cut(rest, `\"}"`)
+	return wholeFields{entry.Operation, entry.APIVersion, before, after}
 }
 
 // trimmed are the entries that Secrets share.
@@ -37,6 +54,7 @@ var trimmed trimmedEntries
 type trimmedEntries struct {
 	mu    sync.Mutex
 	known map[string]trimmedEntry // by the text of the fields
+	whole map[wholeFields][]metav1.ManagedFieldsEntry
 }
 
 type trimmedEntry struct {
@@ -57,24 +75,32 @@ func (t *trimmedEntries) fieldsOf(entry metav1.ManagedFieldsEntry) (fieldSet, bo
 	return known.fields, ok
 }
 
+// ofWhole returns what there is for an entry that was trimmed before: to do so takes longer than the rest of decoding it.
+func (t *trimmedEntries) ofWhole(whole wholeFields) ([]metav1.ManagedFieldsEntry, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	shared, ok := t.whole[whole]
+	return shared, ok
+}
+
 // of returns what there is for the text, which is that of entry.
-func (t *trimmedEntries) of(text string, entry metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
+func (t *trimmedEntries) of(text string, entry metav1.ManagedFieldsEntry, whole wholeFields) []metav1.ManagedFieldsEntry {
 	const most = 1024 // templates in use: with more, some are there several times
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if shared, ok := t.known[text]; ok && shared.entries[0].Operation == entry.Operation && shared.entries[0].APIVersion == entry.APIVersion {
-		return shared.entries
+	shared, ok := t.known[text]
+	if !ok || shared.entries[0].Operation != entry.Operation || shared.entries[0].APIVersion != entry.APIVersion {
+		shared = trimmedEntry{entries: []metav1.ManagedFieldsEntry{{
+			Manager: entry.Manager, Operation: entry.Operation, APIVersion: entry.APIVersion,
+			FieldsType: entry.FieldsType, FieldsV1: metav1.NewFieldsV1(text),
+		}}}
+		if json.Unmarshal([]byte(text), &shared.fields) != nil {
+			return []metav1.ManagedFieldsEntry{entry} // It owns nothing; see ownership.
+		}
 	}
-	fresh := trimmedEntry{entries: []metav1.ManagedFieldsEntry{{
-		Manager: entry.Manager, Operation: entry.Operation, APIVersion: entry.APIVersion,
-		FieldsType: entry.FieldsType, FieldsV1: metav1.NewFieldsV1(text),
-	}}}
-	if json.Unmarshal([]byte(text), &fresh.fields) != nil {
-		return []metav1.ManagedFieldsEntry{entry} // It owns nothing; see ownership.
+	if t.known == nil || max(len(t.known), len(t.whole)) >= most {
+		t.known, t.whole = map[string]trimmedEntry{}, map[wholeFields][]metav1.ManagedFieldsEntry{}
 	}
-	if t.known == nil || len(t.known) >= most {
-		t.known = map[string]trimmedEntry{}
-	}
-	t.known[text] = fresh
-	return fresh.entries
+	t.known[text], t.whole[whole] = shared, shared.entries
+	return shared.entries
 }

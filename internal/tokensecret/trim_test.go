@@ -1,0 +1,54 @@
+package tokensecret
+
+import (
+	"fmt"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// entryOf is one of ours, of a Secret with this owner and these annotations.
+func entryOf(uid, annotation string) []metav1.ManagedFieldsEntry {
+	return []metav1.ManagedFieldsEntry{{
+		Manager: FieldManager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
+		FieldsV1: metav1.NewFieldsV1(fmt.Sprintf(`{"f:data":{".":{},"f:access_token":{}},"f:metadata":{"f:annotations":{".":{},"f:%s":{}},`+
+			`"f:labels":{".":{}},"f:ownerReferences":{".":{},"k:{\"uid\":\"%s\"}":{}}},"f:type":{}}`, annotation, uid)),
+	}}
+}
+
+func TestSecretsThatAreWrittenAlikeShareTheirManagedFields(t *testing.T) {
+	one, another, different := TrimManagedFields(entryOf("uid-1", "a")), TrimManagedFields(entryOf("uid-2", "a")), TrimManagedFields(entryOf("uid-1", "b"))
+	if &one[0] != &another[0] {
+		t.Errorf("they differ by more than their owners: %s and %s", one[0].FieldsV1, another[0].FieldsV1)
+	}
+	const want = `{"f:data":{".":{},"f:access_token":{}},"f:metadata":{"f:annotations":{".":{},"f:b":{}},"f:labels":{".":{}}}}`
+	if got := string(different[0].FieldsV1.GetRawBytes()); got != want {
+		t.Errorf("got %s", got)
+	}
+	applied := entryOf("uid-1", "a")
+	applied[0].Operation = metav1.ManagedFieldsOperationApply
+	if got := TrimManagedFields(applied); got[0].Operation != metav1.ManagedFieldsOperationApply {
+		t.Errorf("got %+v", got[0])
+	}
+}
+
+// A guard: every Secret that comes from the API server is trimmed.
+func TestTrimmingWhatWasTrimmedBeforeIsCheap(t *testing.T) {
+	entry := entryOf("uid-1", "a")
+	TrimManagedFields(entry)
+	if each := testing.AllocsPerRun(100, func() { TrimManagedFields(entry) }); each > 2 {
+		t.Errorf("%.0f allocations", each)
+	}
+}
+
+// What is shared is held, and so it has to have an end.
+func TestWhatIsSharedHasAnEnd(t *testing.T) {
+	for i := range 3000 {
+		TrimManagedFields(entryOf("uid", fmt.Sprint("annotation-", i)))
+	}
+	trimmed.mu.Lock()
+	defer trimmed.mu.Unlock()
+	if len(trimmed.known) > 1024 || len(trimmed.whole) > 1024 {
+		t.Errorf("%d and %d are held", len(trimmed.known), len(trimmed.whole))
+	}
+}
