@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// paceSpan is the minute over which requests are paced, and half a second more. See budget.
+	// paceSpan is the minute over which requests are paced, and half a second more for how long they take. See budget.
 	paceSpan = 60500 * time.Millisecond
 	// ticketLife is how long after its time a place in the queue is kept.
 	ticketLife = time.Minute
@@ -26,15 +26,17 @@ const (
 //
 // The pace is a token bucket of burst b = max(1, n/120), half a second's worth, and rate r = (n+1-b)/60.5s. Between
 // two requests that are d apart a bucket lets at most b + r·d pass, the two included. So within 60 s it is at most
-// b + (n+1-b)·60/60.5 < n+1, that is n, for every n from 1 on. The half second is what lets that hold at the other
-// end of the wire too, while latencies differ by less than that. A queue that is never empty gets 98 % of n, or more.
+// b + (n+1-b)·60/60.5 < n+1, that is n, for every n from 1 on. A queue that is never empty gets 98 % of n, or more.
 //
 // The turns are the order of those who wait. Each is told to come back when the bucket will have had enough for all before
 // it, and may come up to a minute later: the bucket holds as much more as there are tickets, so that nothing goes to waste
 // while somebody waits. Who is overtaken meanwhile by more urgent calls is told again.
 //
-// The ceiling counts what went out in the last 60 s. As turns may be taken late, the pace alone would let a backlog of
-// them out on top of those whose time it is.
+// The ceiling is what is never exceeded, at the other end of the wire: no more than n requests are under way or have ended in the last
+// 60 s. Let WorkOS receive more than n within 60 s. When the last of these was sent, each of the others had been sent, and none had
+// ended more than 60 s before, because none ends before it is received: n or more were counted, and the last was not sent. The pace
+// alone would let through what is received closer together than it was sent, and a backlog of turns that are taken late. The half
+// second keeps the ceiling from being reached while requests take less than that.
 //
 // When WorkOS itself asks for less (a 429), the pace is halved, and grows back within a minute.
 type budget struct {
@@ -42,8 +44,11 @@ type budget struct {
 	tokens  float64
 	filled  time.Time // when tokens was right
 	turns   *turns
-	sent    []time.Time // of the last 60 s, oldest first
-	cleaned time.Time   // when turns were last gone through
+	cleaned time.Time // when turns were last gone through
+
+	// underway is how many requests are, and ended when those of the last 60 s did, oldest first.
+	underway int
+	ended    []time.Time
 
 	// throttle is the part of the pace that was left at throttled; 1 when WorkOS has not asked for less.
 	throttle  float64
@@ -102,7 +107,7 @@ func (b *budget) fill(now time.Time) {
 	b.filled = now
 }
 
-// take lets the call pass and returns 0, or returns how long it has to wait for its turn.
+// take lets the call pass and returns 0, or returns how long it has to wait for its turn. Of each that has passed, end is told the end.
 func (b *budget) take(c call, turn Turn, now time.Time) time.Duration {
 	b.forget(now)
 	b.fill(now)
@@ -112,7 +117,7 @@ func (b *budget) take(c call, turn Turn, now time.Time) time.Duration {
 	if wait <= 0 {
 		b.turns.served(held)
 		b.tokens--
-		b.sent = append(b.sent, now)
+		b.underway++
 		return 0
 	}
 	if !held.until.IsZero() && !now.Before(held.until) {
@@ -146,29 +151,39 @@ func (b *budget) untilFilled(tokens int, now time.Time) time.Duration {
 	return time.Duration(units * float64(recovery))
 }
 
-// untilBelowCeiling returns how long it takes until fewer than limit requests lie within 60 s.
+// end notes that a request has ended, however it did.
+func (b *budget) end(now time.Time) {
+	b.underway--
+	b.ended = append(b.ended, now)
+}
+
+// untilBelowCeiling returns how long it takes at least until fewer than limit requests are under way or have ended within 60 s.
 func (b *budget) untilBelowCeiling(now time.Time) time.Duration {
-	if len(b.sent) < b.limit {
+	switch excess := b.underway + len(b.ended) - b.limit; {
+	case excess < 0:
 		return 0
+	case excess < len(b.ended):
+		return b.ended[excess].Add(time.Minute + 1).Sub(now)
+	default: // One of those under way has to be over for a minute.
+		return time.Minute
 	}
-	return b.sent[len(b.sent)-b.limit].Add(time.Minute + 1).Sub(now)
 }
 
 // forget drops what no longer matters: requests of more than 60 s ago and, once a minute, those who have not come back.
 func (b *budget) forget(now time.Time) {
-	recent := slices.IndexFunc(b.sent, func(sent time.Time) bool { return now.Sub(sent) <= time.Minute })
+	recent := slices.IndexFunc(b.ended, func(at time.Time) bool { return now.Sub(at) <= time.Minute })
 	if recent < 0 {
-		recent = len(b.sent)
+		recent = len(b.ended)
 	}
-	b.sent = b.sent[recent:]
+	b.ended = b.ended[recent:]
 	if now.Sub(b.cleaned) >= ticketLife {
 		b.cleaned = now
 		b.turns.forget(now, ticketLife)
 	}
 }
 
-// idle says whether nothing was sent in the last 60 s.
+// idle says whether nothing is under way, or was in the last 60 s.
 func (b *budget) idle(now time.Time) bool {
 	b.forget(now)
-	return len(b.sent) == 0
+	return b.underway == 0 && len(b.ended) == 0
 }

@@ -86,6 +86,7 @@ func (c *Client) ask(ctx context.Context, call call, turn Turn) (answer Answer, 
 	if refusal, refused := c.state.admit(call, turn, c.upstream.clock.Now()); refused {
 		return refusal, nil
 	}
+	defer func() { c.state.ended(c.upstream.clock.Now()) }()
 	answer, err = c.send(ctx, call.request)
 	if err == nil {
 		c.state.settle(call, answer, c.upstream.clock.Now())

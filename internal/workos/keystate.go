@@ -83,7 +83,7 @@ func (k *keyState) idle(now time.Time) bool {
 	return len(k.limits) == 0 && k.budget.idle(now) && !k.gates.anyClosed(now)
 }
 
-// admit lets a call pass, charging the budget, or refuses it with the answer to give instead.
+// admit lets a call pass, charging the budget, or refuses it with the answer to give instead. Of one that has passed, ended is told the end.
 func (k *keyState) admit(c call, turn Turn, now time.Time) (refusal Answer, refused bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -99,6 +99,13 @@ func (k *keyState) admit(c call, turn Turn, now time.Time) (refusal Answer, refu
 	}
 	k.gates.pass(c, now)
 	return Answer{}, false
+}
+
+// ended notes that a call which was let pass is over, whatever came of it.
+func (k *keyState) ended(now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.budget.end(now)
 }
 
 // settle learns from an answer that WorkOS gave to a call.
