@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -114,8 +115,8 @@ func spanOf[T any](of []T, value func(T) number) string {
 func known[T any](of []T, value func(T) number) []float64 {
 	var values []float64
 	for _, each := range of {
-		if v := value(each); v == v { // not NaN
-			values = append(values, float64(v))
+		if v := float64(value(each)); !math.IsNaN(v) {
+			values = append(values, v)
 		}
 	}
 	return values

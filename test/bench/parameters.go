@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -47,8 +48,8 @@ func (l lead) String() string {
 	return l.duration.String()
 }
 
-// MarshalText implements encoding.TextMarshaler.
-func (l lead) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+// MarshalJSON implements json.Marshaler.
+func (l lead) MarshalJSON() ([]byte, error) { return json.Marshal(l.String()) }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (l *lead) UnmarshalText(text []byte) error {
@@ -62,8 +63,8 @@ func (l *lead) UnmarshalText(text []byte) error {
 // duration is one that JSON shows as text.
 type duration struct{ time.Duration }
 
-// MarshalText implements encoding.TextMarshaler.
-func (d duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+// MarshalJSON implements json.Marshaler.
+func (d duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *duration) UnmarshalText(text []byte) (err error) {
