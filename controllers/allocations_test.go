@@ -37,6 +37,9 @@ func (c *caches) Get(_ context.Context, key client.ObjectKey, object client.Obje
 	return nil
 }
 
+// List finds no PipesToken by an index.
+func (c *caches) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
+
 // quiet is a reconciler with one PipesToken for which nothing is due, as it stands in the caches.
 func quiet(t *testing.T) (*PipesTokenReconciler, ctrl.Request) {
 	t.Helper()

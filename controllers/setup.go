@@ -12,11 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -121,23 +123,36 @@ func withErrorBackoff(options controller.Options) controller.Options {
 // ours back to who has just made it.
 func (r *PipesTokenReconciler) secretHandler() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	changed := func(ctx context.Context, secret client.Object, queue queue) {
+	changed := func(ctx context.Context, secret client.Object, add func(reconcile.Request)) {
 		for _, request := range r.tokensOfSecret(ctx, secret) {
 			if !r.memory.shown(request.NamespacedName, secret) {
-				queue.Add(request)
+				add(request)
 			}
 		}
 	}
 	return handler.Funcs{
-		CreateFunc:  func(ctx context.Context, e event.CreateEvent, queue queue) { changed(ctx, e.Object, queue) },
-		UpdateFunc:  func(ctx context.Context, e event.UpdateEvent, queue queue) { changed(ctx, e.ObjectNew, queue) },
-		GenericFunc: func(ctx context.Context, e event.GenericEvent, queue queue) { changed(ctx, e.Object, queue) },
+		// Nobody knows before its first pass when a token has to be renewed that a process finds when it starts. Were it looked at only
+		// when no renewal is due, it might expire meanwhile.
+		CreateFunc:  func(ctx context.Context, e event.CreateEvent, queue queue) { changed(ctx, e.Object, urgently(queue)) },
+		UpdateFunc:  func(ctx context.Context, e event.UpdateEvent, queue queue) { changed(ctx, e.ObjectNew, queue.Add) },
+		GenericFunc: func(ctx context.Context, e event.GenericEvent, queue queue) { changed(ctx, e.Object, queue.Add) },
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, queue queue) {
 			for _, request := range r.tokensOfSecret(ctx, e.Object) {
 				r.memory.secretDeleted(request.NamespacedName, e.Object.GetUID())
 				queue.Add(request)
 			}
 		},
+	}
+}
+
+// urgently adds with the priority of renewals.
+func urgently(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) func(reconcile.Request) {
+	prioritized, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request])
+	if !ok {
+		return queue.Add
+	}
+	return func(request reconcile.Request) {
+		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priorityRenewal)}, request)
 	}
 }
 
