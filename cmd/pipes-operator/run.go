@@ -33,12 +33,13 @@ import (
 // reconciliationTimeout bounds one pass: one call to WorkOS, which has a deadline of its own, and two writes.
 const reconciliationTimeout = time.Minute
 
-// A replica that dies is missed once its Lease has run out, and tokens are not renewed before: so it is three seconds shorter than is
-// usual. Whoever cannot renew it for renewDeadline ends: with much less than the usual ten seconds a busy node is enough for that.
+// A replica that dies is missed once its Lease has run out, and no token is renewed before: so the Lease, and the time between two looks
+// at it, are shorter than the usual 15 and 2 seconds. Whoever cannot renew it for renewDeadline ends: with much less than the usual
+// ten seconds a busy node is enough for that.
 const (
-	leaseDuration = 12 * time.Second
-	renewDeadline = 9 * time.Second
-	retryPeriod   = 1500 * time.Millisecond
+	leaseDuration = 10 * time.Second
+	renewDeadline = 8 * time.Second
+	retryPeriod   = time.Second
 )
 
 // run runs the operator until ctx ends.
