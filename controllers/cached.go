@@ -59,7 +59,7 @@ func trimSecret(object any) (any, error) {
 	}
 	meta.ManagedFields = tokensecret.TrimManagedFields(meta.ManagedFields)
 	share(&meta.Namespace)
-	meta.Labels, meta.Annotations = shared(meta.Labels), shared(meta.Annotations)
+	tokensecret.Pack(meta)
 	for i := range meta.OwnerReferences {
 		share(&meta.OwnerReferences[i].APIVersion, &meta.OwnerReferences[i].Kind)
 	}
@@ -72,16 +72,4 @@ func share[T ~string](texts ...*T) {
 	for _, text := range texts {
 		*text = unique.Make(*text).Value()
 	}
-}
-
-func shared(texts map[string]string) map[string]string {
-	if texts == nil {
-		return nil
-	}
-	result := make(map[string]string, len(texts))
-	for key, value := range texts {
-		share(&key, &value)
-		result[key] = value
-	}
-	return result
 }

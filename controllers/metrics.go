@@ -3,6 +3,7 @@ package controllers
 import (
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -28,12 +29,19 @@ type Metrics struct {
 	tokens map[types.NamespacedName]tokenState
 }
 
-// tokenState is what the gauges say of one PipesToken.
+// tokenState is what the gauges say of one PipesToken. There is one for each, so it is small.
 type tokenState struct {
-	reason  string    // of Ready
-	failing string    // the reason of RenewalFailed; empty: renewal does not fail
-	expires time.Time // zero: no expiry
-	next    Renewal
+	kind    unique.Handle[tokenKind]
+	due     int64 // Unix time in milliseconds; zero: nothing is due
+	expires int64 // Unix time in seconds; zero: no expiry
+	every   time.Duration
+}
+
+// tokenKind is what the states of many PipesTokens have in common.
+type tokenKind struct {
+	reason      string // of Ready
+	failing     string // the reason of RenewalFailed; empty: renewal does not fail
+	environment types.NamespacedName
 }
 
 // Renewal is when a PipesToken is due, and what it takes of the budget of its PipesEnvironment.
@@ -123,12 +131,16 @@ func (m *Metrics) Enter(name types.NamespacedName, status v1alpha1.PipesTokenSta
 
 // Observe notes the state of one PipesToken: its status, and its next renewal.
 func (m *Metrics) Observe(name types.NamespacedName, status v1alpha1.PipesTokenStatus, next Renewal) {
-	state := tokenState{reason: readyOf(status).Reason, next: next}
+	kind := tokenKind{reason: readyOf(status).Reason, environment: next.Environment}
 	if failed := meta.FindStatusCondition(status.Conditions, v1alpha1.RenewalFailedCondition); failed != nil {
-		state.failing = failed.Reason
+		kind.failing = failed.Reason
+	}
+	state := tokenState{kind: unique.Make(kind), every: next.Every}
+	if !next.Due.IsZero() {
+		state.due = next.Due.UnixMilli()
 	}
 	if status.ExpirationTime != nil {
-		state.expires = status.ExpirationTime.Time
+		state.expires = status.ExpirationTime.Unix()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -147,8 +159,8 @@ func (m *Metrics) Demand(environment types.NamespacedName, now time.Time) (perMi
 	m.mu.Lock()
 	var all []renewal.Due
 	for _, state := range m.tokens {
-		if state.next.Every > 0 && state.next.Environment == environment {
-			all = append(all, renewal.Due{At: state.next.Due, Expires: state.expires, Every: state.next.Every})
+		if state.every > 0 && state.kind.Value().environment == environment {
+			all = append(all, renewal.Due{At: time.UnixMilli(state.due), Expires: time.Unix(state.expires, 0), Every: state.every})
 		}
 	}
 	m.mu.Unlock()
@@ -182,16 +194,17 @@ func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 	defer m.mu.Unlock()
 	reasons, failing, overdue := map[string]int{}, map[string]int{}, time.Duration(0)
 	for name, state := range m.tokens {
-		reasons[state.reason]++
-		if state.failing != "" {
-			failing[state.failing]++
+		kind := state.kind.Value()
+		reasons[kind.reason]++
+		if kind.failing != "" {
+			failing[kind.failing]++
 		}
-		if !state.next.Due.IsZero() {
-			overdue = max(overdue, now.Sub(state.next.Due))
+		if state.due != 0 {
+			overdue = max(overdue, now.Sub(time.UnixMilli(state.due)))
 		}
-		if m.perObject && !state.expires.IsZero() {
+		if m.perObject && state.expires != 0 {
 			metrics <- prometheus.MustNewConstMetric(expirationDesc, prometheus.GaugeValue,
-				float64(state.expires.Unix()), name.Namespace, name.Name)
+				float64(state.expires), name.Namespace, name.Name)
 		}
 	}
 	for reason, count := range reasons {

@@ -27,7 +27,7 @@ func TestGaugesFollowTheTokens(t *testing.T) {
 	synced := ready(v1alpha1.TokenSyncedReason, metav1.Condition{Type: v1alpha1.RenewalFailedCondition, Reason: v1alpha1.RateLimitedReason})
 	synced.ExpirationTime = &metav1.Time{Time: noon.Add(time.Hour)}
 	metrics.Observe(name("synced"), synced, Renewal{Due: noon.Add(-3 * time.Second)})
-	metrics.Observe(name("lost"), ready(v1alpha1.NotInstalledReason), Renewal{Due: noon.Add(time.Minute)})
+	metrics.Observe(name("lost"), ready(v1alpha1.NotInstalledReason), Renewal{Due: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
 	metrics.Observe(name("denied"), ready(v1alpha1.NotGrantedReason), Renewal{})
 	metrics.Observe(name("gone"), ready(v1alpha1.NotGrantedReason), Renewal{Due: noon.Add(-time.Hour)})
 	metrics.Forget(name("gone"))

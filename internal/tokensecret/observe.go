@@ -37,16 +37,17 @@ type Secret struct {
 	State State
 	// Facts are those of the token in it, when Intact.
 	Facts Facts
-	// Meta is the metadata that this was read from; nil when Absent.
+	// Meta is the metadata that this was read from, unpacked; nil when Absent.
 	Meta *metav1.PartialObjectMetadata
 }
 
-// Observe reads the metadata of the Secret that token writes. meta nil means that there is none. template is the token's, or
+// Observe reads the metadata of the Secret that token writes, packed or not. meta nil means that there is none. template is the token's, or
 // nil when it cannot be compiled: which keys ought to be there is then not checked.
 func Observe(meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken, template *Template) Secret {
 	if meta == nil {
 		return Secret{State: Absent}
 	}
+	meta = unpacked(meta)
 	seen := Secret{Meta: meta}
 	switch controller := metav1.GetControllerOfNoCopy(meta); {
 	case controller == nil && labelledFor(meta, token):
