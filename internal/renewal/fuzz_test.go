@@ -183,7 +183,7 @@ func expectPoll(t *testing.T, now, other time.Time) {
 func expectSpread(t *testing.T, now, expires, spread time.Time) {
 	t.Helper()
 	late, left := spread.Sub(now), expires.Sub(now)
-	if late < 0 || late > 5*time.Second || late > max(left/2, 0) {
+	if late < 0 || late > 3*time.Second || late > max(left/2, 0) {
 		t.Errorf("with %v left, caught up after %v", left, late)
 	}
 }

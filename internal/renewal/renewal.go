@@ -161,11 +161,11 @@ func Wait(now time.Time, instants ...time.Time) time.Duration {
 	return max(wait, time.Millisecond)
 }
 
-// Spread is when to catch up with a renewal that has been due for a while, for whatever reason nobody was there: within five
-// seconds, or half of what is left of the token's life if that is less, so that not everybody catches up at once. The budget of
-// the API key sees to the rest.
+// Spread is when to catch up with a renewal that has been due for a while, for whatever reason nobody was there: within three
+// seconds, or half of what is left of the token's life if that is less, so that not everybody catches up at once, and a process that
+// starts looks at others before it is busy with these. The budget of the API key sees to the rest.
 func Spread(now, expires time.Time, seed string) time.Time {
-	const longest = 5 * time.Second
+	const longest = 3 * time.Second
 	within := max(0, min(longest, expires.Sub(now)/2))
 	return now.Add(time.Duration(draw(seed, 1) * float64(within)).Truncate(time.Second))
 }

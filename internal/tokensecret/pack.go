@@ -39,8 +39,8 @@ func Pack(meta *metav1.PartialObjectMetadata) {
 func packMap(packed *strings.Builder, texts map[string]string) bool {
 	for _, key := range slices.Sorted(maps.Keys(texts)) {
 		value := texts[key]
-		if key == "" || strings.ContainsAny(value, packMark+packSeparator) {
-			return false
+		if key < " " || strings.ContainsAny(key+value, packMark+packSeparator) {
+			return false // no key that the API server allows begins with a control character, as a number does
 		}
 		packed.WriteString(packMark)
 		if i := slices.Index(packedKeys, key); i >= 0 {

@@ -55,3 +55,18 @@ func TestPackKeepsAGeneratedName(t *testing.T) {
 		t.Errorf("packed %+v", packed)
 	}
 }
+
+// FuzzPack: whatever labels and annotations say, they come back as they were.
+func FuzzPack(f *testing.F) {
+	f.Add("pipes.workos.com/token", "github", "pipes.workos.com/expires-at", "never")
+	f.Add("\x02", "\x01", "", "\x00")
+	f.Fuzz(func(t *testing.T, label, labelled, annotation, annotated string) {
+		meta := &metav1.PartialObjectMetadata{}
+		meta.Labels, meta.Annotations = map[string]string{label: labelled}, map[string]string{annotation: annotated}
+		packed := meta.DeepCopy()
+		Pack(packed)
+		if got := unpacked(packed); !reflect.DeepEqual(got, meta) {
+			t.Errorf("%+v became %+v", meta.ObjectMeta, got.ObjectMeta)
+		}
+	})
+}
