@@ -65,6 +65,10 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	}); err != nil {
 		return fmt.Errorf("indexing PipesTokens by PipesEnvironment: %w", err)
 	}
+	// Of PipesTokens the indexes have begun to fill the cache; the watches below would begin with Secrets only once it is full.
+	if _, err := mgr.GetCache().GetInformer(ctx, secretMetadata()); err != nil {
+		return fmt.Errorf("filling the cache of Secrets: %w", err)
+	}
 	recovered := make(chan event.GenericEvent)
 	r.Connections.recovered = func(ctx context.Context, environment *v1alpha1.PipesEnvironment) {
 		select {
