@@ -16,10 +16,11 @@ import (
 const (
 	packMark      = "\x00" // before each key and each value
 	packSeparator = "\x01" // between labels and annotations
+	packNumbers   = "\x02\x03\x04\x05\x06\x07\x08\x09\x0a"
 )
 
-// packedKeys are the keys that nearly all have, in the place of which their number stands: a character that no key has in it. It
-// comes after packMark and packSeparator.
+// packedKeys are the keys that nearly all have. In the place of each stands one of packNumbers, which no key that the API server
+// allows begins with.
 var packedKeys = slices.Concat([]string{v1alpha1.ManagedByLabel, v1alpha1.TokenLabel}, factAnnotations, adviceAnnotations)
 
 // Pack packs the labels and annotations of meta, for Observe to read. What cannot be packed is left as it is.
@@ -40,11 +41,11 @@ func packMap(packed *strings.Builder, texts map[string]string) bool {
 	for _, key := range slices.Sorted(maps.Keys(texts)) {
 		value := texts[key]
 		if key < " " || strings.ContainsAny(key+value, packMark+packSeparator) {
-			return false // no key that the API server allows begins with a control character, as a number does
+			return false
 		}
 		packed.WriteString(packMark)
 		if i := slices.Index(packedKeys, key); i >= 0 {
-			packed.WriteByte(packSeparator[0] + 1 + byte(i))
+			packed.WriteByte(packNumbers[i])
 		} else {
 			packed.WriteString(key)
 		}
@@ -74,7 +75,7 @@ func unpackMap(packed string) map[string]string {
 	texts := make(map[string]string, len(parts)/2)
 	for pair := range slices.Chunk(parts, 2) {
 		key, value := pair[0], pair[1]
-		if i := int(key[0]) - int(packSeparator[0]) - 1; i < len(packedKeys) {
+		if i := strings.IndexByte(packNumbers, key[0]); i >= 0 {
 			key = packedKeys[i]
 		}
 		texts[key] = value
