@@ -106,7 +106,7 @@ func TestAStepThatDoesNotHappenSaysWhatWasExpectedAndWhatIsThere(t *testing.T) {
 func TestWhatShouldStaySoHasToStaySo(t *testing.T) {
 	w := newWorld()
 	err := w.run(t.Context(), []step{{phases: []phase{{
-		until: []check{afterLooks(1, 5)}, within: 10 * time.Millisecond, steady: 50 * time.Millisecond,
+		until: []check{afterLooks(1, 2)}, within: 10 * time.Millisecond, steady: 500 * time.Millisecond, // false from the second look on, however late that is
 	}}}})
 	var unmet *unmetError
 	if !errors.As(err, &unmet) || len(unmet.unmet) != 1 {
