@@ -106,7 +106,8 @@ func TestAStepThatDoesNotHappenSaysWhatWasExpectedAndWhatIsThere(t *testing.T) {
 func TestWhatShouldStaySoHasToStaySo(t *testing.T) {
 	w := newWorld()
 	err := w.run(t.Context(), []step{{phases: []phase{{
-		until: []check{afterLooks(1, 2)}, within: 10 * time.Millisecond, steady: 500 * time.Millisecond, // false from the second look on, however late that is
+		// False from the second look on, however late that is.
+		until: []check{afterLooks(1, 2)}, within: 10 * time.Millisecond, steady: 500 * time.Millisecond,
 	}}}})
 	var unmet *unmetError
 	if !errors.As(err, &unmet) || len(unmet.unmet) != 1 {
