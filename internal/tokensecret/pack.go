@@ -1,7 +1,6 @@
 package tokensecret
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -16,7 +15,7 @@ import (
 const (
 	packMark      = "\x00" // before each key and each value
 	packSeparator = "\x01" // between labels and annotations
-	packNumbers   = "\x02\x03\x04\x05\x06\x07\x08\x09\x0a"
+	packNumbers   = "\x02\x03\x04\x05\x06\x07\x08\x09\x0a" // of packedKeys
 )
 
 // packedKeys are the keys that nearly all have. In the place of each stands one of packNumbers, which no key that the API server
@@ -38,9 +37,8 @@ func Pack(meta *metav1.PartialObjectMetadata) {
 }
 
 func packMap(packed *strings.Builder, texts map[string]string) bool {
-	for _, key := range slices.Sorted(maps.Keys(texts)) {
-		value := texts[key]
-		if key < " " || strings.ContainsAny(key+value, packMark+packSeparator) {
+	for key, value := range texts {
+		if key < " " || strings.ContainsAny(key, packMark+packSeparator) || strings.ContainsAny(value, packMark+packSeparator) {
 			return false
 		}
 		packed.WriteString(packMark)
