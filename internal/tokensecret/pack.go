@@ -13,8 +13,8 @@ import (
 // third of a kilobyte each, and more for the texts in them. The string stands in generateName, which the API server allows to hold
 // nothing like it. Observe unpacks it.
 const (
-	packMark      = "\x00" // before each key and each value
-	packSeparator = "\x01" // between labels and annotations
+	packMark      = "\x00"                                 // before each key and each value
+	packSeparator = "\x01"                                 // between labels and annotations
 	packNumbers   = "\x02\x03\x04\x05\x06\x07\x08\x09\x0a" // of packedKeys
 )
 
