@@ -25,6 +25,7 @@ func main() {
 	}
 	options, logging := defaultOptions(), zap.Options{}
 	options.bind(flag.CommandLine)
+	logging.ZapOpts = append(logging.ZapOpts, lazily())
 	logging.BindFlags(flag.CommandLine)
 	printVersion := flag.Bool("version", false, "Print the version and exit.")
 	flag.Parse()
