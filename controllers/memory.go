@@ -65,6 +65,8 @@ func (a attempt) asOf(now time.Time) attempt {
 type memory struct {
 	mu      sync.Mutex
 	entries map[types.NamespacedName]*entry
+	// first is when this process made its first pass; zero: it has not.
+	first time.Time
 }
 
 type entry struct {
@@ -95,6 +97,16 @@ func (m *memory) attempt(token *v1alpha1.PipesToken) (attempt, bool) {
 		return attempt{}, false
 	}
 	return e.attempt, true
+}
+
+// began is when this process made its first pass: now, if it is just making it.
+func (m *memory) began(now time.Time) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.first.IsZero() {
+		m.first = now
+	}
+	return m.first
 }
 
 func (m *memory) remember(token *v1alpha1.PipesToken, a attempt) {

@@ -143,6 +143,7 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	if known, ok := r.memory.attempt(seen.token); ok {
 		return known.asOf(seen.now)
 	}
+	began := r.memory.began(seen.now)
 	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.now)
 	assumed := attempt{noted: seen.now, client: seen.client, found: foundBefore(seen.token), hearsay: true, habit: writtenHabit(seen.secret.Facts)}
 	switch {
@@ -154,8 +155,7 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	case seen.secret.State == tokensecret.Intact && seen.secret.Facts.ExpiresAt.IsZero():
 		assumed.at = seen.now
 	case seen.secret.HoldsValidToken(seen.now) && !seen.now.Before(seen.nextDue()):
-		// Those that are overdue do not all come at once.
-		assumed.notBefore = renewal.Spread(seen.now, seen.secret.Facts.ExpiresAt, seed)
+		assumed.notBefore = renewal.CatchUp(seen.now, began, seen.nextDue(), seen.secret.Facts.ExpiresAt)
 	}
 	r.memory.remember(seen.token, assumed)
 	return assumed

@@ -76,6 +76,39 @@ var _ = Describe("The long run", func() {
 	})
 })
 
+var _ = Describe("Renewals that fell due while nobody was there", func() {
+	It("are made within three seconds, and those first that have waited longest", func() {
+		w := running()
+		var all []*v1alpha1.PipesToken
+		for i := range 8 {
+			all = append(all, w.synced(fmt.Sprintf("user-%d", i), func(c *workossim.Connection) {
+				c.AlwaysFresh, c.Lifetime = true, time.Hour+time.Duration(i*37%8)*time.Minute
+			}))
+		}
+		w.timeline.settle()
+		w.operator.stop()
+		w.clock.Step(58 * time.Minute)
+		w.upstream.ResetRequests()
+		w.start()
+		for _, token := range all {
+			Eventually(func() time.Time { return w.timeline.timerOf(requestFor(token)) }, soon, often).ShouldNot(BeZero())
+		}
+		Expect(w.upstream.Requests()).To(BeEmpty(), "whoever is seen first goes first")
+
+		w.timeline.advance(3 * time.Second)
+		due := map[string]time.Time{}
+		for _, token := range all {
+			due[token.Spec.UserID] = token.Status.RenewalTime.Time
+		}
+		var order []time.Time
+		for _, call := range w.upstream.Requests() {
+			order = append(order, due[call.UserID])
+		}
+		Expect(order).To(HaveLen(len(all)))
+		Expect(slices.IsSortedFunc(order, time.Time.Compare)).To(BeTrue(), "caught up with in this order: %v", order)
+	})
+})
+
 // rotate lets one token rotate so many times, and returns how often it did. The others are suspended in time: nobody asks for them.
 func (w *world) rotate(r *rotating, times int) int {
 	GinkgoHelper()

@@ -156,11 +156,10 @@ func FuzzPace(f *testing.F) {
 		for _, scale := range scales {
 			other := time.Unix(seconds+since*scale, fraction/3)
 			expectPoll(t, now, other)
-			spread := renewal.Spread(now, other, seed)
 			token := renewal.Token{Obtained: time.Unix(seconds+obtained*scale, fraction), Seed: seed}
 			next := renewal.NextRefresh(token, other, time.Duration(interval)*time.Second)
 			if isOfThisEra(now, other, token.Obtained) {
-				expectSpread(t, now, other, spread)
+				expectCatchUp(t, now, token.Obtained, other, now.Add(time.Duration(interval)*time.Second))
 				expectRefresh(t, token, other, next, time.Duration(interval)*time.Second)
 			}
 		}
@@ -180,11 +179,19 @@ func expectPoll(t *testing.T, now, other time.Time) {
 	}
 }
 
-func expectSpread(t *testing.T, now, expires, spread time.Time) {
+// expectCatchUp: an overdue renewal is caught up with within three seconds, and by half of what is left; those that are due later do
+// not come sooner.
+func expectCatchUp(t *testing.T, now, began, due, expires time.Time) {
 	t.Helper()
-	late, left := spread.Sub(now), expires.Sub(now)
-	if late < 0 || late > 3*time.Second || late > max(left/2, 0) {
+	turn := renewal.CatchUp(now, began, due, expires)
+	late, left := turn.Sub(now), expires.Sub(now)
+	if late < 0 || late > 3*time.Second || !now.Before(began) && late > max(left/2, 0) {
 		t.Errorf("with %v left, caught up after %v", left, late)
+	}
+	for _, later := range []time.Duration{1, time.Second, time.Hour} {
+		if next := renewal.CatchUp(now, began, due.Add(later), expires); next.Before(turn) && now.Sub(began) >= 0 {
+			t.Errorf("what was due at %v is caught up with at %v, and what was due %v later at %v", due, turn, later, next)
+		}
 	}
 }
 

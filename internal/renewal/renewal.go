@@ -161,13 +161,19 @@ func Wait(now time.Time, instants ...time.Time) time.Duration {
 	return max(wait, time.Millisecond)
 }
 
-// Spread is when to catch up with a renewal that has been due for a while, for whatever reason nobody was there: within three
-// seconds, or half of what is left of the token's life if that is less, so that not everybody catches up at once, and a process that
-// starts looks at others before it is busy with these. The budget of the API key sees to the rest.
-func Spread(now, expires time.Time, seed string) time.Time {
+// CatchUp is when to make a renewal that fell due while nobody was there. began is when somebody came: within three seconds of that, or
+// half of what is left of the token's life if that is less, and those that have waited longest first. Until their turn, whoever has come
+// looks at all the others, which may have waited longer. The budget of the API key sees to the rest.
+func CatchUp(now, began, due, expires time.Time) time.Time {
 	const longest = 3 * time.Second
-	within := max(0, min(longest, expires.Sub(now)/2))
-	return now.Add(time.Duration(draw(seed, 1) * float64(within)).Truncate(time.Second))
+	const half = 10 * time.Second // who has waited that long has half of the three seconds to wait
+	within := max(0, min(longest, expires.Sub(began)/2))
+	waited := max(0, began.Sub(due))
+	turn := began.Add(time.Duration(float64(within) * half.Seconds() / (half.Seconds() + waited.Seconds())))
+	if turn.Before(now) || turn.Sub(now) > longest { // it is past; or the clock has been set back
+		return now
+	}
+	return turn
 }
 
 // draw is a number in [0,1) that depends on nothing but its arguments.

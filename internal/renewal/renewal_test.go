@@ -365,6 +365,26 @@ func TestNextRefreshSurvivesAnIntervalThatTheCRDWouldRefuse(t *testing.T) {
 	}
 }
 
+func TestCatchUpIsForThoseFirstWhoHaveWaitedLongest(t *testing.T) {
+	in := func(d time.Duration) time.Time { return start.Add(d) }
+	const s = time.Second
+	for name, test := range map[string]struct{ now, due, expires, want time.Duration }{
+		"just due":                             {0, 0, time.Hour, 3 * s},
+		"due since":                            {s, s, time.Hour, 2 * s},
+		"due for ten seconds":                  {0, -10 * s, time.Hour, 1500 * time.Millisecond},
+		"due for 20 seconds":                   {0, -20 * s, time.Hour, s},
+		"due for 20 seconds, seen a bit later": {s / 2, -20 * s, time.Hour, s / 2},
+		"due for 20 seconds, seen later":       {10 * s, -20 * s, time.Hour, 0},
+		"just due, and about to expire":        {0, 0, 2 * s, s},
+		"expired":                              {0, -time.Hour, -s, 0},
+		"the clock has been set back":          {-time.Hour, -2 * time.Hour, time.Hour, 0},
+	} {
+		if got := renewal.CatchUp(in(test.now), start, in(test.due), in(test.expires)).Sub(in(test.now)); got != test.want {
+			t.Errorf("%s: caught up with after %v, want %v", name, got, test.want)
+		}
+	}
+}
+
 func TestWaitIsForTheEarliestInstantAndBounded(t *testing.T) {
 	never := time.Time{}
 	in := func(d time.Duration) time.Time { return start.Add(d) }
