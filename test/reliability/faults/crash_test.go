@@ -97,8 +97,10 @@ func (l *lane) record(t *testing.T, p path) recording {
 	counted := s.count(crashPoint{}, nil)
 	p.goes(s)
 	s.eventually(func(g Gomega) {
-		p.expectEnd(g, s)
+		// Events first: the last one follows the last write of the status, so that what is read after it is the end, and not a state
+		// on the way that looks like it.
 		g.Expect(counted.events()).To(Equal(p.events), "events")
+		p.expectEnd(g, s)
 	})
 	points, calls := counted.stop()
 	return recording{points: points, calls: calls, ending: s.ending(s.g)}
