@@ -201,7 +201,8 @@ LATENCY ?= 0s
 WORKERS ?= 10
 LIFETIMES ?= 2
 BUDGET ?= 6000
-# Which scenarios, separated by commas; empty: all. And where to the results go; empty: to a new temporary directory.
+# Which scenarios, separated by commas, each as often as it is named; empty: all. And where the results go; empty: to a new
+# temporary directory.
 SCENARIOS ?=
 OUT ?=
 

@@ -71,8 +71,10 @@ type requestRow struct {
 
 // result is what a scenario has come to.
 type result struct {
-	Name     string       `json:"name"`
-	Title    string       `json:"title"`
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	// Times is how many measurements the figures are the medians of; 0 where they are of one.
+	Times    int          `json:"times,omitempty"`
 	Figures  []figure     `json:"figures"`
 	Requests []requestRow `json:"requests"`
 	// Per is what Requests are divided by: object or rotation.

@@ -42,7 +42,7 @@ func runMedians(files []string, stdout io.Writer) error {
 // medians are those of runs with the same parameters: of each figure, of its floor, and of the ratios, each of which is of one run.
 func medians(runs []findings) (findings, error) {
 	merged := runs[0]
-	merged.Scenarios, merged.Runs = nil, len(runs)
+	merged.Scenarios = nil
 	var all []result
 	for _, run := range runs {
 		if !reflect.DeepEqual(run.Parameters, merged.Parameters) {
@@ -53,15 +53,25 @@ func medians(runs []findings) (findings, error) {
 		}
 		all = append(all, run.Scenarios...)
 	}
-	for _, of := range groups(all, func(r result) string { return r.Name }) {
-		merged.Scenarios = append(merged.Scenarios, medianResult(of))
-	}
+	merged.Scenarios = eachOnce(all)
 	return merged, nil
 }
 
-// medianResult is one of the same scenario, with all that its runs noted.
+// eachOnce has the medians of those scenarios that were measured several times.
+func eachOnce(all []result) []result {
+	var once []result
+	for _, of := range groups(all, func(r result) string { return r.Name }) {
+		if len(of) > 1 {
+			of[0] = medianResult(of)
+		}
+		once = append(once, of[0])
+	}
+	return once
+}
+
+// medianResult is one of all times that the same scenario was measured, with all that was noted.
 func medianResult(runs []result) result {
-	merged := result{Name: runs[0].Name, Title: runs[0].Title, Per: runs[0].Per}
+	merged := result{Name: runs[0].Name, Title: runs[0].Title, Times: len(runs), Per: runs[0].Per}
 	var figures []figure
 	var requests []requestRow
 	for _, run := range runs {

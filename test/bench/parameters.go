@@ -27,7 +27,7 @@ type parameters struct {
 	Lifetimes int `json:"lifetimes"`
 	// Budget is the requests per minute of the scenario that is about them.
 	Budget int `json:"budget"`
-	// Scenarios are names of scenarios; in which order does not matter.
+	// Scenarios are names of scenarios; in which order does not matter. One that is named several times is made as often.
 	Scenarios []string `json:"scenarios"`
 
 	out    string // the directory for the results
@@ -85,7 +85,7 @@ func parseParameters(args []string, stdout io.Writer) (parameters, error) {
 	flags.IntVar(&p.Workers, "workers", 10, "The operator's --max-concurrent-reconciles; the floor works on as many objects at once.")
 	flags.IntVar(&p.Lifetimes, "lifetimes", 2, "For how many lifetimes rotation is watched.")
 	flags.IntVar(&p.Budget, "budget", 6000, "The requestsPerMinute of the scenario budget.")
-	scenarios := flags.String("scenarios", strings.Join(scenarioNames(), ","), "What to measure.")
+	scenarios := flags.String("scenarios", strings.Join(scenarioNames(), ","), "What to measure. A name that is given several times is measured as often, but for cold.")
 	flags.StringVar(&p.out, "out", "", "The directory for the results. Empty: a new temporary one.")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -123,6 +123,9 @@ func (p parameters) validate() error {
 			errs = append(errs, fmt.Errorf("--scenarios: there is no %q: use some of %s", name, strings.Join(scenarioNames(), ",")))
 		}
 	}
+	if p.times("cold") > 1 {
+		errs = append(errs, errors.New("--scenarios: cold is the beginning of a run and there is one of it: for more, run make bench again"))
+	}
 	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
 		if _, err := os.Stat(filepath.Join(p.assets, name)); err != nil || p.assets == "" {
 			errs = append(errs, fmt.Errorf("KUBEBUILDER_ASSETS: there is no %s in %q: run make bench, which gets it first", name, p.assets))
@@ -131,7 +134,12 @@ func (p parameters) validate() error {
 	return errors.Join(errs...)
 }
 
-func (p parameters) wants(scenario string) bool { return slices.Contains(p.Scenarios, scenario) }
+func (p parameters) wants(scenario string) bool { return p.times(scenario) > 0 }
+
+// times is how often a scenario was asked for.
+func (p parameters) times(scenario string) int {
+	return len(p.Scenarios) - len(slices.DeleteFunc(slices.Clone(p.Scenarios), func(name string) bool { return name == scenario }))
+}
 
 // patience is how long the work on all objects may take before something must be wrong.
 func (p parameters) patience() time.Duration {

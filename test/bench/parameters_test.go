@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,21 @@ func TestFlagsBecomeParameters(t *testing.T) {
 	}
 }
 
+func TestAScenarioIsMadeAsOftenAsItIsNamed(t *testing.T) {
+	withAssets(t)
+	p, err := parseParameters([]string{"--scenarios=failover,restart,budget,restart,budget,restart"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, each := range p.wanted() {
+		names = append(names, each.name)
+	}
+	if want := []string{"cold", "restart", "restart", "restart", "failover"}; !slices.Equal(names, want) || p.times("budget") != 2 {
+		t.Errorf("got %v and budget %d times", names, p.times("budget"))
+	}
+}
+
 func TestTheLeadMayBeAlways(t *testing.T) {
 	withAssets(t)
 	p, err := parseParameters([]string{"--lead=always", "--lifetime=1m"}, io.Discard)
@@ -47,7 +63,8 @@ func TestMistakesInFlagsAreNamed(t *testing.T) {
 	withAssets(t)
 	for flag, want := range map[string]string{
 		"--n=0": "--n: 0 is too few", "--lifetime=1s": "too short to be renewed in", "--lead=10m": "is not within the lifetime",
-		"--latency=-1s": "is negative", "--scenarios=warm": `there is no "warm": use some of cold,`, "more": "all options are flags",
+		"--latency=-1s": "is negative", "--scenarios=warm": `there is no "warm": use some of cold,`,
+		"--scenarios=cold,restart,cold": "cold is the beginning of a run and there is one of it", "more": "all options are flags",
 	} {
 		if _, err := parseParameters([]string{flag}, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", flag, err)

@@ -16,21 +16,20 @@ type findings struct {
 	Machine    machine    `json:"machine"`
 	Settings   []string   `json:"settings"`
 	Parameters parameters `json:"parameters"`
-	// Runs is how many there were; the figures are medians where it is more than one.
-	Runs      int      `json:"runs"`
-	Scenarios []result `json:"scenarios"`
+	Scenarios  []result   `json:"scenarios"`
 }
 
 // publish writes the results, and shows the tables.
 func (b *bench) publish(results []result) error {
 	f := findings{
 		Time: b.began.UTC().Truncate(time.Second), Machine: thisMachine(), Settings: []string{planeSettings, operatorSettings},
-		Parameters: b.parameters, Runs: 1, Scenarios: results,
+		Parameters: b.parameters, Scenarios: results,
 	}
 	encoded, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}
+	f.Scenarios = eachOnce(results)
 	tables := f.markdown()
 	files := map[string]string{"results.json": string(encoded) + "\n", "results.md": tables}
 	for _, r := range results {
@@ -53,13 +52,14 @@ func (f findings) markdown() string {
 	m := f.Machine
 	_, _ = fmt.Fprintf(text, "# What pipes-operator costs\n\nSeen on %s, of commit `%s`, on %d × %s with %s (%s, %s), by:\n\n    %s\n\n",
 		f.Time.Format(time.DateOnly), m.Commit, m.Cores, m.CPU, m.Memory, m.Platform, m.Go, f.Parameters.command())
-	if f.Runs > 1 {
-		_, _ = fmt.Fprintf(text, "The figures are medians of %d runs; in brackets, the least and the most.\n\n", f.Runs)
-	}
 	_, _ = fmt.Fprintf(text, "The floor makes the same calls and writes with no controller, no cache and no watch. Of the set-up: %s.\n",
 		strings.Join(f.Settings, "; "))
 	for _, r := range f.Scenarios {
-		_, _ = fmt.Fprintf(text, "\n## %s\n\n%s", r.Title, r.figureTable())
+		_, _ = fmt.Fprintf(text, "\n## %s\n\n", r.Title)
+		if r.Times > 1 {
+			_, _ = fmt.Fprintf(text, "Medians of %d measurements; in brackets, the least and the most.\n\n", r.Times)
+		}
+		_, _ = text.WriteString(r.figureTable())
 		for _, p := range r.plots {
 			_, _ = fmt.Fprintf(text, "\n![%s](%s)\n", p.title, p.file)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // scenario is something that is measured on a stage where the operator is at work. All but cold leave it that way for the next.
@@ -39,7 +40,7 @@ func scenarioNames() []string {
 // runScenarios makes all that is asked for. With an error come the results that there are.
 func (b *bench) runScenarios(ctx context.Context) ([]result, error) {
 	var results []result
-	if len(b.Scenarios) != 1 || b.Scenarios[0] != "budget" {
+	if b.times("budget") < len(b.Scenarios) {
 		floor, err := b.measureFloor(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("measuring the floor: %w", err)
@@ -48,7 +49,7 @@ func (b *bench) runScenarios(ctx context.Context) ([]result, error) {
 			return results, err
 		}
 	}
-	if b.wants("budget") {
+	for range b.times("budget") {
 		r, err := b.budget(ctx)
 		if err != nil {
 			return results, fmt.Errorf("scenario budget: %w", err)
@@ -58,6 +59,19 @@ func (b *bench) runScenarios(ctx context.Context) ([]result, error) {
 	return results, nil
 }
 
+// wanted are those that follow on one another, each as often as it is asked for.
+func (p parameters) wanted() []scenario {
+	var wanted []scenario
+	for _, each := range follow() {
+		times := p.times(each.name)
+		if each.name == "cold" {
+			times = 1
+		}
+		wanted = append(wanted, slices.Repeat([]scenario{each}, times)...)
+	}
+	return wanted
+}
+
 // runFollowing makes those that follow on one another.
 func (b *bench) runFollowing(ctx context.Context, floor floorFigures) (results []result, err error) {
 	s, err := b.openStage(ctx, "operator", b.Lead, unlimited)
@@ -65,10 +79,7 @@ func (b *bench) runFollowing(ctx context.Context, floor floorFigures) (results [
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	for _, each := range follow() {
-		if each.name != "cold" && !b.wants(each.name) {
-			continue
-		}
+	for _, each := range b.wanted() {
 		b.sayf("scenario %s", each.name)
 		r, err := each.run(ctx, s, floor)
 		if err != nil {
