@@ -53,6 +53,29 @@ var _ = Describe("Interference", func() {
 		Expect(calls(token)).To(Equal(before + 1))
 	})
 
+	It("by the end of the operator during a call has what WorkOS says written all the same", func() {
+		token := w.synced("alice", alwaysFresh)
+		first := w.tokenIn(token)
+		w.timeline.advance(time.Minute)
+		before := calls(token)
+		release := held()
+		askNow(token, "now")
+		Eventually(func() int { return calls(token) }, soon, often).Should(Equal(before + 1))
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.operator.stop()
+		}()
+		Consistently(ended, 200*time.Millisecond, often).ShouldNot(BeClosed())
+		release()
+		Eventually(ended, soon, often).Should(BeClosed())
+		Expect(w.tokenIn(token)).NotTo(Equal(first))
+		Expect(w.reload(token).Status.LastHandledRefreshRequest).To(Equal("now"))
+		w.start()
+		w.waitForReason(token, v1alpha1.TokenSyncedReason)
+		Expect(calls(token)).To(Equal(before + 1))
+	})
+
 	It("by a failing API server costs no further call, and no refresh request", func() {
 		token := w.synced("alice", alwaysFresh)
 		first := w.tokenIn(token)

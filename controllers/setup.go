@@ -89,7 +89,7 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		build = build.WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
-	return build.Complete(r.Watchdog.watch(r.Shard.lettingGo(r.Client, &v1alpha1.PipesToken{}, r)))
+	return build.Complete(r.Watchdog.watch(finishing(r.Shard.lettingGo(r.Client, &v1alpha1.PipesToken{}, r))))
 }
 
 // SetupWithManager registers the controller of PipesEnvironments.
