@@ -77,6 +77,7 @@ var _ = Describe("A shard", func() {
 		a, b = w.startShard(shardA), w.startShard(shardB)
 		w.operator = a
 		w.waitForEnvironment(v1alpha1.AvailableReason)
+		a.requests.waitForEvents(1) // that of the PipesEnvironment, which could be taken for a PipesToken's otherwise
 	}
 	// synced is a PipesToken with its Secret, in shard a.
 	synced := func(label string) *v1alpha1.PipesToken {
