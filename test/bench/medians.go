@@ -61,10 +61,11 @@ func medians(runs []findings) (findings, error) {
 func eachOnce(all []result) []result {
 	var once []result
 	for _, of := range groups(all, func(r result) string { return r.Name }) {
+		r := of[0]
 		if len(of) > 1 {
-			of[0] = medianResult(of)
+			r = medianResult(of)
 		}
-		once = append(once, of[0])
+		once = append(once, r)
 	}
 	return once
 }

@@ -134,11 +134,17 @@ func (p parameters) validate() error {
 	return errors.Join(errs...)
 }
 
-func (p parameters) wants(scenario string) bool { return p.times(scenario) > 0 }
+func (p parameters) wants(scenario string) bool { return slices.Contains(p.Scenarios, scenario) }
 
 // times is how often a scenario was asked for.
 func (p parameters) times(scenario string) int {
-	return len(p.Scenarios) - len(slices.DeleteFunc(slices.Clone(p.Scenarios), func(name string) bool { return name == scenario }))
+	times := 0
+	for _, name := range p.Scenarios {
+		if name == scenario {
+			times++
+		}
+	}
+	return times
 }
 
 // patience is how long the work on all objects may take before something must be wrong.

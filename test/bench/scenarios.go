@@ -40,7 +40,7 @@ func scenarioNames() []string {
 // runScenarios makes all that is asked for. With an error come the results that there are.
 func (b *bench) runScenarios(ctx context.Context) ([]result, error) {
 	var results []result
-	if b.times("budget") < len(b.Scenarios) {
+	if budgets := b.times("budget"); budgets == 0 || budgets < len(b.Scenarios) {
 		floor, err := b.measureFloor(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("measuring the floor: %w", err)
