@@ -101,10 +101,7 @@ var _ = Describe("The budget of calls and writes", func() {
 		w.timeline.settle()
 		w.upstream.ResetRequests()
 		w.restart()
-		for _, token := range tokens {
-			Eventually(func() time.Time { return w.timeline.timerOf(requestFor(token)) }, soon, often).ShouldNot(BeZero())
-		}
-		w.timeline.settle()
+		waitForTimers(w, tokens...)
 		Expect(w.upstream.Requests()).To(BeEmpty())
 		Expect(w.operator.requests.since(0)).To(BeEmpty())
 	})
@@ -156,8 +153,7 @@ var _ = Describe("The budget of calls and writes", func() {
 		Eventually(func() int { return len(w.upstream.RequestsFor(idOf(token))) }, soon, often).Should(Equal(2))
 		w.timeline.settle()
 		w.restart()
-		Eventually(func() time.Time { return w.timeline.timerOf(requestFor(token)) }, soon, often).ShouldNot(BeZero())
-		w.timeline.settle()
+		waitForTimers(w, token)
 		Expect(w.upstream.RequestsFor(idOf(token))).To(HaveLen(2), "the Secret still looks altered")
 		Expect(w.operator.requests.since(0)).To(BeEmpty())
 	})

@@ -144,7 +144,7 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 	case seen.flaw() != "":
 		return seen.flaw(), time.Time{}
 	}
-	if due := seen.nextDue(); !seen.now.Before(due) {
+	if due := seen.renewalDue(); !seen.now.Before(due) {
 		return renewalIsDue, latest(due, seen.attempt.notBefore)
 	}
 	return "", time.Time{}
@@ -196,6 +196,11 @@ func (seen observation) nextDue() time.Time {
 		return renewal.NextRefresh(token, latest(seen.attempt.at, token.Obtained), refreshInterval(seen.token))
 	}
 	return renewal.Time(token, renewBefore(seen.token))
+}
+
+// renewalDue is when it has to be asked for again in fact, which may have been in vain already.
+func (seen observation) renewalDue() time.Time {
+	return latest(seen.nextDue(), seen.attempt.renewNotBefore)
 }
 
 // clockWasAhead says whether the Secret was written by a clock that was ahead: when to renew cannot be told from what it says then.

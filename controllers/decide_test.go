@@ -87,6 +87,12 @@ func TestDecide(t *testing.T) {
 		"an altered Secret that has to wait": {func(o *observation) {
 			o.secret.State, o.attempt.notBefore = tokensecret.Altered, noon.Add(time.Hour)
 		}, wait, ""},
+		"a renewal that has been asked for in vain": {func(o *observation) {
+			o.now, o.attempt.renewNotBefore = noon.Add(58*time.Minute), noon.Add(59*time.Minute)
+		}, relabel, ""},
+		"an altered Secret, where renewal has been asked for in vain": {func(o *observation) {
+			o.secret.State, o.attempt.renewNotBefore = tokensecret.Altered, noon.Add(time.Hour)
+		}, fetch, ""},
 		"an environment with a new connection": {func(o *observation) {
 			o.standing, o.client = finding{v1alpha1.EnvironmentNotReadyReason, "key"}, 2
 			o.attempt = attempt{notBefore: noon.Add(time.Hour), client: 1}

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -15,7 +16,14 @@ import (
 // others are a guide to when to ask again.
 type habits struct {
 	mu      sync.Mutex
-	entries map[habitKey]renewal.Habit
+	entries map[habitKey]slugHabit
+}
+
+// slugHabit is what is known of a slug.
+type slugHabit struct {
+	renewal.Habit
+	// found is when the latest token was obtained of those that this process has found: until then somebody was there to ask.
+	found time.Time
 }
 
 type habitKey struct {
@@ -27,15 +35,36 @@ func habitOf(seen observation) habitKey {
 	return habitKey{environment: seen.environmentName, slug: seen.token.Spec.Slug}
 }
 
-func (h *habits) of(key habitKey) renewal.Habit {
+func (h *habits) of(key habitKey) slugHabit {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.entries[key]
 }
 
+// inherit notes that there is a token which somebody else has obtained, or this process before it was started anew.
+func (h *habits) inherit(seen observation) {
+	if seen.secret.State != tokensecret.Intact || seen.clockWasAhead() {
+		return
+	}
+	key := habitOf(seen)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	known := h.entries[key]
+	known.found = latest(known.found, seen.secret.Facts.ObtainedAt)
+	h.note(key, known)
+}
+
+// note replaces what is known of a slug. The lock is held.
+func (h *habits) note(key habitKey, known slugHabit) {
+	if h.entries == nil {
+		h.entries = map[habitKey]slugHabit{}
+	}
+	h.entries[key] = known
+}
+
 // learn notes what WorkOS answered when the renewal of what was seen was due, and returns what is known of that connection, and of the
 // slug, from then on.
-func (h *habits) learn(seen observation, token workos.Token) (own, others renewal.Habit) {
+func (h *habits) learn(seen observation, token workos.Token) (own renewal.Habit, others slugHabit) {
 	key, facts := habitOf(seen), seen.secret.Facts
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -45,11 +74,8 @@ func (h *habits) learn(seen observation, token workos.Token) (own, others renewa
 	}
 	left := facts.ExpiresAt.Sub(seen.now)
 	renewed := facts.TokenHash != tokensecret.HashToken(string(seen.token.UID), token.Value)
-	own, others = own.Own(left, renewed, others), others.After(left, renewed)
-	if h.entries == nil {
-		h.entries = map[habitKey]renewal.Habit{}
-	}
-	h.entries[key] = others
+	own, others.Habit = own.Own(left, renewed, others.Habit), others.After(left, renewed)
+	h.note(key, others)
 	return own, others
 }
 

@@ -18,14 +18,12 @@ func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 	same, another := redact.NewString("the same"), redact.NewString("another")
 	seen := healthy()
 	seen.secret.Facts.TokenHash = tokensecret.HashToken(string(seen.token.UID), same)
-	answered := func(left time.Duration, value redact.String) (own, others renewal.Habit) {
+	answered := func(left time.Duration, value redact.String) {
 		seen.now = seen.secret.Facts.ExpiresAt.Add(-left)
-		own, others = h.learn(seen, workos.Token{Value: value})
-		seen.attempt.habit = own
-		return own, others
+		seen.attempt.habit, seen.others = h.learn(seen, workos.Token{Value: value})
 	}
-	if own, _ := answered(40*time.Second, same); own.Known {
-		t.Errorf("a refusal alone tells %+v", own)
+	if answered(40*time.Second, same); seen.attempt.habit.Known {
+		t.Errorf("a refusal alone tells %+v", seen.attempt.habit)
 	}
 	for range 2 {
 		answered(20*time.Second, another)
@@ -43,11 +41,11 @@ func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 		t.Errorf("another connection of the slug: %v, %v, want 20s", lead, known)
 	}
 	neighbour.token.Spec.Slug = "slack"
-	if known := h.of(habitOf(neighbour)); known != (renewal.Habit{}) {
+	if known := h.of(habitOf(neighbour)); known != (slugHabit{}) {
 		t.Errorf("another slug: %+v", known)
 	}
 	neighbour.token.Spec.Slug, neighbour.environmentName.Name = seen.token.Spec.Slug, "another"
-	if known := h.of(habitOf(neighbour)); known != (renewal.Habit{}) {
+	if known := h.of(habitOf(neighbour)); known != (slugHabit{}) {
 		t.Errorf("another environment: %+v", known)
 	}
 }
@@ -62,5 +60,55 @@ func TestHabitIsRecalledFromTheSecret(t *testing.T) {
 	seen.token.UID, seen.secret.Facts.UpstreamLead = "another", nil
 	if habit := r.recall(seen).habit; habit != (renewal.Habit{}) {
 		t.Errorf("got %+v of a Secret that tells nothing", habit)
+	}
+}
+
+// A renewal that was due already when a process came has been asked for in vain, if others have got a token since. Then it waits for when
+// those like it are replaced; otherwise nobody was there to ask.
+func TestWhatWasAskedInVainWaitsForWhenOthersAreReplaced(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*observation)
+		waits  bool
+	}{
+		"others have got a token since":                 {func(*observation) {}, true},
+		"no other has":                                  {func(o *observation) { o.others.found = noon }, false},
+		"nothing is known of the slug":                  {func(o *observation) { o.others.Habit = renewal.Habit{} }, false},
+		"those like it are replaced earlier":            {func(o *observation) { o.others.Granted = 5 * time.Minute }, false},
+		"it has been looked at before that was due":     {func(o *observation) { o.attempt.inherited = false }, false},
+		"what others get is not what this one has seen": {func(o *observation) { o.attempt.habit = renewal.Habit{Known: true, Granted: 6 * time.Minute} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := healthy()
+			seen.now = noon.Add(56 * time.Minute)
+			seen.attempt.inherited = true
+			seen.others = slugHabit{renewal.Habit{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}, noon.Add(55 * time.Minute)}
+			test.change(&seen)
+			due, turn := seen.nextDue(), seen.inTurn(seen.attempt)
+			if due.Before(noon.Add(48*time.Minute)) || due.After(noon.Add(52*time.Minute)) {
+				t.Fatalf("the case is not as it says: due at %s", due)
+			}
+			if turn.inherited {
+				t.Error("it has another turn")
+			}
+			if left := seen.secret.Facts.ExpiresAt.Sub(turn.renewNotBefore); test.waits && (left < 47*time.Second || left > time.Minute) {
+				t.Errorf("it waits until %s before the expiry, want 48s to 1m", left)
+			}
+			if !test.waits && turn.renewNotBefore.After(seen.now) {
+				t.Errorf("it waits until %s", turn.renewNotBefore)
+			}
+		})
+	}
+}
+
+func TestWhatOthersFoundIsTheLatest(t *testing.T) {
+	h, seen := &habits{}, healthy()
+	for _, obtained := range []time.Time{noon.Add(-time.Minute), noon, noon.Add(-time.Hour), seen.now.Add(time.Hour)} { // by a clock that was ahead
+		seen.secret.Facts.ObtainedAt = obtained
+		h.inherit(seen)
+	}
+	seen.secret.State, seen.secret.Facts.ObtainedAt = tokensecret.Altered, seen.now
+	h.inherit(seen)
+	if found := h.of(habitOf(seen)).found; !found.Equal(noon) {
+		t.Errorf("got %s, want noon", found)
 	}
 }

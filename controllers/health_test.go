@@ -125,7 +125,7 @@ var _ = Describe("A budget that does not suffice", func() {
 		told := w.trouble(v1alpha1.BudgetTooSmallCondition)
 		Expect(told).NotTo(BeEmpty())
 		w.restart()
-		w.timeline.settle()
+		waitForTimers(w, environment)
 		w.timeline.advance(2 * time.Minute)
 		Expect(w.trouble(v1alpha1.BudgetTooSmallCondition)).To(Equal(told))
 		Expect(w.operator.requests.count("PATCH pipesenvironments/status")).To(BeZero())

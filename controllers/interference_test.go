@@ -72,8 +72,18 @@ var _ = Describe("Interference", func() {
 		Expect(w.tokenIn(token)).NotTo(Equal(first))
 		Expect(w.reload(token).Status.LastHandledRefreshRequest).To(Equal("now"))
 		w.start()
-		w.waitForReason(token, v1alpha1.TokenSyncedReason)
+		waitForTimers(w, token)
 		Expect(calls(token)).To(Equal(before + 1))
+	})
+
+	It("by somebody who deletes a Secret is made up for at once, also while WorkOS has no newer token yet", func() {
+		token := w.synced("alice")
+		w.timeline.advance(51 * time.Minute)
+		Expect(calls(token)).To(Equal(2), "renewal was due")
+		first := w.tokenIn(token)
+		w.waitForPass(token, func() { Expect(user.Delete(w.ctx, w.secret(token))).To(Succeed()) })
+		Eventually(func() string { return w.tokenIn(token) }, soon, often).Should(Equal(first))
+		Expect(calls(token)).To(Equal(3))
 	})
 
 	It("by a failing API server costs no further call, and no refresh request", func() {

@@ -22,6 +22,11 @@ type attempt struct {
 	at time.Time
 	// notBefore is the earliest time of the next one.
 	notBefore time.Time
+	// renewNotBefore is the earliest time of the next one that has no cause but renewal. A Secret that somebody has altered does not
+	// wait for it.
+	renewNotBefore time.Time
+	// inherited: renewal was due already when this process came, and its turn has not come yet.
+	inherited bool
 	// found is what the last try found wrong; it stands until the next one. hearsay: the status says so, and this process has not
 	// asked yet.
 	found   finding
@@ -53,7 +58,7 @@ func (a attempt) asOf(now time.Time) attempt {
 		return a
 	}
 	a.noted = now
-	for _, instant := range []*time.Time{&a.at, &a.notBefore} {
+	for _, instant := range []*time.Time{&a.at, &a.notBefore, &a.renewNotBefore} {
 		if !instant.IsZero() {
 			*instant = instant.Add(-back)
 		}

@@ -33,8 +33,8 @@ type observation struct {
 	client  uint64
 	granted bool
 
-	// others is what has been learned from all PipesTokens of this slug of how early WorkOS hands out the next token.
-	others renewal.Habit
+	// others is what is known from all PipesTokens of this slug of how early WorkOS hands out the next token.
+	others slugHabit
 
 	secret tokensecret.Secret
 	// unseen: the Secret is known from our own write alone; the cache does not show it.
@@ -141,7 +141,7 @@ func (r *PipesTokenReconciler) lookAgain(ctx context.Context, seen observation, 
 // costs no call, it takes tries that its predecessor has made, as the status tells them, as made now.
 func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	if known, ok := r.memory.attempt(seen.token); ok {
-		return known.asOf(seen.now)
+		return seen.inTurn(known.asOf(seen.now))
 	}
 	began := r.memory.began(seen.now)
 	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.now)
@@ -155,10 +155,25 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	case seen.secret.State == tokensecret.Intact && seen.secret.Facts.ExpiresAt.IsZero():
 		assumed.at = seen.now
 	case seen.secret.HoldsValidToken(seen.now) && !seen.now.Before(seen.nextDue()):
-		assumed.notBefore = renewal.CatchUp(seen.now, began, seen.nextDue(), seen.secret.Facts.ExpiresAt)
+		assumed.inherited = true
+		assumed.renewNotBefore = renewal.CatchUp(seen.now, began, seen.nextDue(), seen.secret.Facts.ExpiresAt)
 	}
 	r.memory.remember(seen.token, assumed)
-	return assumed
+	r.habits.inherit(seen)
+	return seen.inTurn(assumed)
+}
+
+// inTurn is the last try as it counts when it is the turn of a renewal that was due already when this process came. If others of the
+// slug have been obtained since it fell due, somebody was there, and has asked in vain.
+func (seen observation) inTurn(last attempt) attempt {
+	if !last.inherited || seen.now.Before(last.renewNotBefore) {
+		return last
+	}
+	last.inherited = false
+	if seen.nextDue().Before(seen.others.found) {
+		last.renewNotBefore = renewal.Inherited(renewalToken(seen), seen.now, last.habit, seen.others.Habit)
+	}
+	return last
 }
 
 // remembering adds the last try to what is seen, as far as it still counts.

@@ -442,7 +442,7 @@ var _ = Describe("The PipesEnvironment", func() {
 		w.settled(token, v1alpha1.EnvironmentNotReadyReason)
 		w.waitForEnvironment(v1alpha1.APIKeyRejectedReason)
 		w.restart()
-		Eventually(func() time.Time { return w.timeline.timerOf(requestFor(token)) }, soon, often).ShouldNot(BeZero())
+		waitForTimers(w, token)
 		w.waitForEnvironment(v1alpha1.APIKeyRejectedReason)
 		w.upstream.SetAPIKeys(apiKey)
 		w.timeline.advance(time.Minute)

@@ -103,6 +103,7 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 			}
 		}
 		next.failures, next.repairs, next.notBefore = afterTry(done, status)
+		next.renewNotBefore = nextProbe(done)
 		next.intact = done.secret.State == tokensecret.Intact
 		next.requestWaits = !done.answer.Sent || done.dropped()
 		if done.tried && !next.requestWaits {
@@ -130,15 +131,24 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 	case pace == slowPoll:
 		poll := done.now.Add(renewal.SlowPoll(done.now, troubleSince(status.Conditions, done.now)))
 		return 0, 0, latest(poll, patience)
-	case !expires.IsZero() && !done.now.Before(done.nextDue()):
-		// Renewal was due, and WorkOS returned the token that is there already.
-		return 0, 0, renewal.Probe(renewalToken(done.observation), done.now, 0, done.attempt.habit, done.others)
 	case done.repaired:
 		// Whoever did that may do it again and again; each time costs a call.
 		repairs = done.attempt.repairs + 1
 		return 0, repairs, done.now.Add(max(renewal.MinInterval, renewal.Backoff(repairs, seed)))
 	default:
 		return 0, 0, time.Time{}
+	}
+}
+
+// nextProbe is when to ask again for the successor of a token whose renewal was due, where WorkOS returned the same one; zero otherwise.
+func nextProbe(done outcome) time.Time {
+	switch {
+	case heldBack(done.observation, done.answer):
+		return done.attempt.renewNotBefore
+	case done.finding.present(), done.dropped(), done.secret.Facts.ExpiresAt.IsZero(), done.now.Before(done.nextDue()):
+		return time.Time{}
+	default:
+		return renewal.Probe(renewalToken(done.observation), done.now, 0, done.attempt.habit, done.others.Habit)
 	}
 }
 
@@ -152,7 +162,7 @@ func nextTry(done outcome) time.Time {
 	case done.finding.present(), done.refreshRequested(), done.flaw() != "":
 		return latest(done.attempt.notBefore, done.now)
 	default:
-		return latest(done.nextDue(), done.attempt.notBefore)
+		return latest(done.renewalDue(), done.attempt.notBefore)
 	}
 }
 

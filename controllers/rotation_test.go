@@ -90,9 +90,7 @@ var _ = Describe("Renewals that fell due while nobody was there", func() {
 		w.clock.Step(58 * time.Minute)
 		w.upstream.ResetRequests()
 		w.start()
-		for _, token := range all {
-			Eventually(func() time.Time { return w.timeline.timerOf(requestFor(token)) }, soon, often).ShouldNot(BeZero())
-		}
+		waitForTimers(w, all...)
 		Expect(w.upstream.Requests()).To(BeEmpty(), "whoever is seen first goes first")
 
 		w.timeline.advance(3 * time.Second)
@@ -106,6 +104,41 @@ var _ = Describe("Renewals that fell due while nobody was there", func() {
 		}
 		Expect(order).To(HaveLen(len(all)))
 		Expect(slices.IsSortedFunc(order, time.Time.Compare)).To(BeTrue(), "caught up with in this order: %v", order)
+	})
+
+	It("are made when WorkOS hands out the next token, where another process has been told that it is too early", func() {
+		const tokens = 60 // fall due within two minutes, and WorkOS hands out the next ones a minute after that
+		w := running()
+		var all []*v1alpha1.PipesToken
+		for i := range tokens {
+			all = append(all, w.synced(fmt.Sprintf("user-%d", i), func(c *workossim.Connection) {
+				c.RefreshLead, c.Lifetime = time.Minute, 10*time.Minute+time.Duration(2*i)*time.Second
+			}))
+		}
+		// counted counts connections that have been handed these tokens, one after the other.
+		counted := func(serials ...int) (count int) {
+			for _, token := range all {
+				var handedOut []int
+				for _, call := range w.upstream.RequestsFor(idOf(token)) {
+					handedOut = append(handedOut, call.TokenSerial)
+				}
+				if slices.Equal(handedOut, serials) {
+					count++
+				}
+			}
+			return count
+		}
+		w.timeline.advance(9*time.Minute + 20*time.Second)
+		w.operator.stop()
+		w.clock.Step(10 * time.Second)
+		inVain, renewed := counted(1, 1), counted(1, 1, 2)
+		Expect(inVain).To(BeNumerically(">", tokens/3), "the process that is gone has been told so")
+		Expect(renewed).To(BeNumerically(">", 0), "and has renewed some")
+		w.start()
+		waitForTimers(w, all...)
+		w.timeline.advance(3 * time.Second)
+		Expect(counted(1, 1, 2)).To(BeNumerically(">", renewed))
+		Expect(counted(1, 1, 1)).To(BeNumerically("<=", inVain/5), "of %d it is told once more", inVain)
 	})
 })
 

@@ -59,8 +59,7 @@ func (o *operator) sees(token *v1alpha1.PipesToken) bool {
 func (w *world) expectMove(token *v1alpha1.PipesToken, from, to *operator) {
 	GinkgoHelper()
 	Eventually(func() bool { return to.sees(token) && !from.sees(token) }, soon, often).Should(BeTrue())
-	w.timeline.settle()
-	Eventually(func() time.Time { return w.timeline.timerOf(requestFor(token)) }, soon, often).ShouldNot(BeZero(), "it comes back")
+	waitForTimers(w, token)
 }
 
 var _ = Describe("A shard", func() {

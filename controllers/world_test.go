@@ -222,8 +222,17 @@ func (w *world) waitForPass(token *v1alpha1.PipesToken, change func()) {
 	w.timeline.settle()
 }
 
-func requestFor(token *v1alpha1.PipesToken) reconcile.Request {
-	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(token)}
+// waitForTimers waits until each object waits for its next pass, as all do once an operator that has just been started has looked at them.
+func waitForTimers[O client.Object](w *world, objects ...O) {
+	GinkgoHelper()
+	for _, object := range objects {
+		Eventually(func() time.Time { return w.timeline.timerOf(requestFor(object)) }, soon, often).ShouldNot(BeZero(), "%s comes back", object.GetName())
+	}
+	w.timeline.settle()
+}
+
+func requestFor(object client.Object) reconcile.Request {
+	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
 }
 
 // kstatusOf is what kubectl-like tools make of the object. Argo CD has to make the same of it.

@@ -6,9 +6,11 @@ import "time"
 // The zero Habit knows nothing. It is learned from renewals that were due, and only from these: a user who connects again gets a
 // token at any time.
 type Habit struct {
-	// Granted is the most that a token had left when its successor was handed out, if Known.
+	// Granted is the most that a token had left when its successor was handed out. Known: a little more was too early.
 	Granted time.Duration
 	Known   bool
+	// Unconfirmed counts the renewals that tell of Granted while it is not Known.
+	Unconfirmed int
 	// Refused is the least that a token had left when it was returned once more. Zero: none was.
 	Refused time.Duration
 	// Trust grows with each renewal that fits what is known, and falls by much more with each answer that does not: one bad hour, or a
@@ -46,17 +48,22 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 		if !contradicted {
 			h.Trust = min(h.Trust+1, MaxTrust)
 		}
-		h.Granted, h.Known = max(h.Granted, left), true
+		h.Granted, h.Known, h.Unconfirmed = max(h.Granted, left), true, 0
 		if h.Refused <= h.Granted {
 			h.Refused = 0
 		}
-	case renewed, left == 0:
-		// It is renewed as early as anybody has asked, or might have been any time before; and that a token which has expired is
-		// returned tells of clocks, or of trouble.
-	case h.Refused == 0 || left < h.Refused:
+	case left == 0:
+		// It might have been renewed any time before; and that a token which has expired is returned tells of clocks, or of trouble.
+	case renewed && (h.Refused == 0 || left < h.Refused):
+		// It is renewed as early as anybody has asked.
+		h.Granted, h.Unconfirmed = max(h.Granted, left), min(h.Unconfirmed+1, MaxTrust)
+	case !renewed && (h.Refused == 0 || left < h.Refused):
 		h.Refused = left
-		if h.Granted >= left {
-			h.Granted, h.Known = 0, false
+		switch {
+		case h.Granted >= left:
+			h.Granted, h.Known, h.Unconfirmed = 0, false, 0
+		case h.Unconfirmed > 0 && h.closeTo(h.Granted):
+			h.Known, h.Trust, h.Unconfirmed = true, min(h.Trust+h.Unconfirmed, MaxTrust), 0
 		}
 	}
 	return h
@@ -68,7 +75,7 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
 	lead, known := others.Lead()
 	if guided := known && max(left, 0) <= lead && left >= lead-lead/jitterShare-time.Second; renewed && !h.Known && h.Refused > left && guided {
-		h.Granted, h.Known, h.Trust = max(left, 0), true, min(h.Trust+trusted, MaxTrust)
+		h.Granted, h.Known, h.Trust, h.Unconfirmed = max(left, 0), true, min(h.Trust+trusted, MaxTrust), 0
 		return h
 	}
 	return h.After(left, renewed)

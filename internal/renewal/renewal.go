@@ -94,18 +94,32 @@ func Probe(t Token, now time.Time, failures int, own, others Habit) time.Time {
 	if left <= 0 {
 		return now.Add(Backoff(failures, t.Seed))
 	}
-	lead, known := own.Granted, own.Known
-	if !known {
-		lead, known = others.Lead()
-	}
-	if known && lead < left-minProbe {
-		return t.before(lead)
+	if known := t.guided(own, others); known.Sub(now) > minProbe {
+		return known
 	}
 	probe := now.Add(max(left/2, minProbe)).Truncate(time.Second)
 	if t.Expires.Sub(probe) < MinInterval {
 		return t.Expires
 	}
 	return probe
+}
+
+// Inherited is when to ask for the successor of t, after somebody else has done so in vain, nobody knows when: now, unless it is known to be
+// too early.
+func Inherited(t Token, now time.Time, own, others Habit) time.Time {
+	return latest(now, t.guided(own, others))
+}
+
+// guided is when the upstream is known to hand out the successor of t; the zero time when that is not known.
+func (t Token) guided(own, others Habit) time.Time {
+	lead, known := own.Granted, own.Known
+	if !known {
+		lead, known = others.Lead()
+	}
+	if !known {
+		return time.Time{}
+	}
+	return t.before(lead)
 }
 
 // Retry is when to ask again after the given number of failures in a row, the last one at now. expires is the expiry of the
