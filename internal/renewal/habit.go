@@ -75,10 +75,14 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
 	lead, known := others.Lead()
 	if guided := known && max(left, 0) <= lead && left >= lead-lead/jitterShare-time.Second; renewed && !h.Known && h.Refused > left && guided {
-		h.Granted, h.Known, h.Trust, h.Unconfirmed = max(left, 0), true, min(h.Trust+trusted, MaxTrust), 0
+		h.Granted, h.Known, h.Trust = max(left, 0), true, min(h.Trust+trusted, MaxTrust)
 		return h
 	}
-	return h.After(left, renewed)
+	h = h.After(left, renewed)
+	if !h.Known { // one renewal early may have been a user who connected again
+		h.Granted, h.Unconfirmed = 0, 0
+	}
+	return h
 }
 
 // closeTo says whether a refusal came so shortly before that a renewal with so much left tells since when there has been another

@@ -199,6 +199,9 @@ func TestAConnectionLearnsWhereOthersHaveGuidedIt(t *testing.T) {
 	if lead, known := own.Lead(); !known || lead != 0 {
 		t.Errorf("got %v, %v, want 0", lead, known)
 	}
+	if again := (renewal.Habit{}).Own(97*time.Second, true, renewal.Habit{}).Own(118*time.Second, false, renewal.Habit{}); again.Known {
+		t.Errorf("a user may have connected again, and %v is taken for known", again.Granted)
+	}
 	lost := renewal.Habit{}
 	for range 2 {
 		lost = lost.Own(2*time.Minute, false, renewal.Habit{}).Own(0, true, renewal.Habit{})
