@@ -72,6 +72,7 @@ func TestWhatWasAskedInVainWaitsForWhenOthersAreReplaced(t *testing.T) {
 	}{
 		"others have got a token since":                 {func(*observation) {}, true},
 		"no other has":                                  {func(o *observation) { o.others.found = noon }, false},
+		"others have got one just then":                 {func(o *observation) { o.others.found = o.nextDue().Add(5 * time.Second) }, false},
 		"nothing is known of the slug":                  {func(o *observation) { o.others.Habit = renewal.Habit{} }, false},
 		"those like it are replaced earlier":            {func(o *observation) { o.others.Granted = 5 * time.Minute }, false},
 		"it has been looked at before that was due":     {func(o *observation) { o.attempt.inherited = false }, false},

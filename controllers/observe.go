@@ -163,14 +163,17 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	return seen.inTurn(assumed)
 }
 
+// backlog is how late renewals may be while a process is at work: an API server at its limit has made them 9 seconds late.
+const backlog = 10 * time.Second
+
 // inTurn is the last try as it counts when it is the turn of a renewal that was due already when this process came. If others of the
-// slug have been obtained since it fell due, somebody was there, and has asked in vain.
+// slug have been obtained so long after it fell due that it cannot have waited for its turn, somebody has asked for it in vain.
 func (seen observation) inTurn(last attempt) attempt {
 	if !last.inherited || seen.now.Before(last.renewNotBefore) {
 		return last
 	}
 	last.inherited = false
-	if seen.nextDue().Before(seen.others.found) {
+	if seen.nextDue().Add(backlog).Before(seen.others.found) {
 		last.renewNotBefore = renewal.Inherited(renewalToken(seen), seen.now, last.habit, seen.others.Habit)
 	}
 	return last

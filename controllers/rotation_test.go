@@ -138,7 +138,7 @@ var _ = Describe("Renewals that fell due while nobody was there", func() {
 		waitForTimers(w, all...)
 		w.timeline.advance(3 * time.Second)
 		Expect(counted(1, 1, 2)).To(BeNumerically(">", renewed))
-		Expect(counted(1, 1, 1)).To(BeNumerically("<=", inVain/5), "of %d it is told once more", inVain)
+		Expect(counted(1, 1, 1)).To(BeNumerically("<=", inVain/2), "of %d it is told once more", inVain)
 	})
 })
 
