@@ -46,7 +46,8 @@ func (r *PipesEnvironmentReconciler) health(environment *v1alpha1.PipesEnvironme
 	return r.Connections.health(name, needed, overloaded, now)
 }
 
-// settling is how long a process has to look at its PipesTokens, and to hear of WorkOS, before it says that what was told before is over.
+// settling is how long a process has to look at its PipesTokens, and to hear of WorkOS, before it says anything else than was told before: until
+// then it has added up some of the renewals.
 const settling = time.Minute
 
 // health tells of the environment whose renewals need so many requests a minute. What was overload stays so until there is some room.
@@ -63,10 +64,10 @@ func (c *Connections) health(name types.NamespacedName, perMinute float64, overl
 	}
 	const room = 0.95
 	switch together, limit := state.client.Need(perMinute); {
+	case overloaded && now.Sub(state.since) < settling:
+		told.overload = nil
 	case together > float64(limit) || overloaded && together > room*float64(limit):
 		told.overload = c.tooMany(together, limit)
-	case now.Sub(state.since) < settling:
-		told.overload = nil
 	}
 	if answer, troubled := state.client.Trouble(); troubled {
 		told.failing = troubleOf(answer)
