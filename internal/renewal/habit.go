@@ -70,15 +70,20 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 }
 
 // Own is the habit of one connection after one more answer, where others are a guide to when to ask again after a refusal (Probe): that
-// nobody asked in between is then no reason not to learn from a renewal at the time that they are known for; and as they all say the same,
-// one such renewal is enough.
+// nobody asked in between is then no reason not to learn from a renewal by the time that they are known for; and as they all say the same,
+// one such renewal is enough. One that came late, because it was probed or somebody was busy, does not teach to be late.
 func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
+	left = max(left, 0)
 	lead, known := others.Lead()
-	if guided := known && max(left, 0) <= lead && left >= lead-lead/jitterShare-time.Second; renewed && !h.Known && h.Refused > left && guided {
-		h.Granted, h.Known, h.Trust = max(left, 0), true, min(h.Trust+trusted, MaxTrust)
-		return h
+	asOthers := known && renewed && left <= lead && lead < h.Refused
+	if asOthers && !h.Known {
+		h.Granted, h.Known, h.Trust = left, true, min(h.Trust+trusted, MaxTrust)
+	} else {
+		h = h.After(left, renewed)
 	}
-	h = h.After(left, renewed)
+	if asOthers {
+		h.Granted = max(h.Granted, lead-lead/jitterShare)
+	}
 	if !h.Known { // one renewal early may have been a user who connected again
 		h.Granted, h.Unconfirmed = 0, 0
 	}

@@ -199,6 +199,15 @@ func TestAConnectionLearnsWhereOthersHaveGuidedIt(t *testing.T) {
 	if lead, known := own.Lead(); !known || lead != 0 {
 		t.Errorf("got %v, %v, want 0", lead, known)
 	}
+	others = renewal.Habit{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}
+	probed := renewal.Habit{}.Own(2*time.Minute, false, renewal.Habit{}).Own(61*time.Second, false, renewal.Habit{}).Own(20*time.Second, true, others)
+	if lead, known := probed.Lead(); !known || lead != 48*time.Second {
+		t.Errorf("got %v, %v, want 48s, as late as those are asked for that have the lead of the others", lead, known)
+	}
+	unlike := renewal.Habit{}.Own(2*time.Minute, false, others).Own(50*time.Second, false, others).Own(25*time.Second, true, others)
+	if unlike.Granted != 25*time.Second {
+		t.Errorf("got %v, want 25s: it has been refused when the others are not", unlike.Granted)
+	}
 	if again := (renewal.Habit{}).Own(97*time.Second, true, renewal.Habit{}).Own(118*time.Second, false, renewal.Habit{}); again.Known {
 		t.Errorf("a user may have connected again, and %v is taken for known", again.Granted)
 	}
