@@ -54,10 +54,12 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 		}
 	case left == 0:
 		// It might have been renewed any time before; and that a token which has expired is returned tells of clocks, or of trouble.
-	case renewed && (h.Refused == 0 || left < h.Refused):
+	case h.Refused > 0 && left >= h.Refused:
+		// That it is too early so long before is known; and a renewal that says otherwise has cost its Trust.
+	case renewed:
 		// It is renewed as early as anybody has asked.
 		h.Granted, h.Unconfirmed = max(h.Granted, left), min(h.Unconfirmed+1, MaxTrust)
-	case !renewed && (h.Refused == 0 || left < h.Refused):
+	default:
 		h.Refused = left
 		switch {
 		case h.Granted >= left:
