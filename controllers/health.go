@@ -46,8 +46,8 @@ func (r *PipesEnvironmentReconciler) health(environment *v1alpha1.PipesEnvironme
 	return r.Connections.health(name, needed, overloaded, now)
 }
 
-// settling is how long a process has to look at its PipesTokens, and to hear of WorkOS, before it says anything else than was told before: until
-// then it has added up some of the renewals.
+// settling is how long a process has to look at its PipesTokens, and to hear of WorkOS, before it says anything else than was told
+// before: until then it may know of some of the renewals only.
 const settling = time.Minute
 
 // health tells of the environment whose renewals need so many requests a minute. What was overload stays so until there is some room.
