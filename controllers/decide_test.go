@@ -137,18 +137,25 @@ func request(o *observation, value string) {
 func TestUrgency(t *testing.T) {
 	valid, none := healthy(), healthy()
 	none.secret = tokensecret.Secret{State: tokensecret.Absent}
-	ordered := []outcome{
-		{observation: none, finding: finding{reason: v1alpha1.NotInstalledReason}},
-		{observation: none, finding: finding{reason: v1alpha1.UpstreamUnavailableReason}},
-		{observation: valid},
+	due, expires := valid.nextDue(), valid.secret.Facts.ExpiresAt
+	planned := expires.Sub(due)
+	ordered := [][]int{
+		{urgency(outcome{observation: none, finding: finding{reason: v1alpha1.NotInstalledReason}}, due)},
+		{0}, // fresh events
+		{urgency(outcome{observation: none, finding: finding{reason: v1alpha1.UpstreamUnavailableReason}}, due)},
+		{
+			urgency(outcome{observation: valid}, due),
+			urgency(outcome{observation: valid}, expires.Add(-planned/2)), // where WorkOS refused once
+			urgency(outcome{observation: valid}, time.Time{}),             // suspended
+		},
+		{urgency(outcome{observation: valid}, expires.Add(-planned/4)), urgency(outcome{observation: valid}, expires)},
 	}
-	for i := range ordered[1:] {
-		if urgency(ordered[i]) >= urgency(ordered[i+1]) {
-			t.Errorf("%s is as urgent as %s", ordered[i].finding.reason, ordered[i+1].finding.reason)
+	for i, alike := range ordered {
+		for _, priority := range alike {
+			if priority != alike[0] || i > 0 && priority <= ordered[i-1][0] {
+				t.Errorf("priorities are %v", ordered)
+			}
 		}
-	}
-	if urgency(outcome{observation: valid}) <= 0 {
-		t.Error("renewals starve behind fresh events, which have priority 0")
 	}
 }
 

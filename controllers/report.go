@@ -45,7 +45,7 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	if done.unfinished != nil {
 		return ctrl.Result{}, done.unfinished
 	}
-	priority := urgency(done)
+	priority := urgency(done, due)
 	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt()), Priority: &priority}, nil
 }
 
@@ -168,14 +168,17 @@ func nextTry(done outcome) time.Time {
 
 // Priorities in the queue. Fresh events have 0 and the initial list −100.
 const (
+	priorityPressed  = 200 // a token in use is about to expire, and there is little time for another try
 	priorityRenewal  = 100 // a token in use is about to expire
 	priorityRecovery = 50  // no token is there, and it may be had any moment
 	priorityPoll     = -50 // somebody has to do something first
 )
 
-// urgency is the priority of the next pass.
-func urgency(done outcome) int {
+// urgency is the priority of the next pass, whose try is due then. The queue has few priorities, which do not grow while an object waits.
+func urgency(done outcome, due time.Time) int {
 	switch {
+	case done.pressed(due):
+		return priorityPressed
 	case done.secret.HoldsValidToken(done.now):
 		return priorityRenewal
 	case traits[done.finding.reason].pace == backOff || !done.finding.present():
@@ -183,6 +186,13 @@ func urgency(done outcome) int {
 	default:
 		return priorityPoll
 	}
+}
+
+// pressed says whether a try at that time leaves less than a third of the time that the policy leaves between a renewal and the expiry.
+// The first probe leaves half, so that most are not: were they, renewals that were never tried would have to wait for them.
+func (done outcome) pressed(due time.Time) bool {
+	expires := done.expiry()
+	return !expires.IsZero() && expires.Sub(due) < expires.Sub(done.nextDue())/3
 }
 
 // announce emits one event when readiness, its reason, or the success of renewal changes; none per rotation or retry.
