@@ -112,6 +112,9 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint
 	c.mu.Lock()
 	state, ok := c.known[name]
 	news := ok && state.version == version && state.hear(answer)
+	if news && state.rejected {
+		c.note(name, true) // the next key may be there before anybody looks
+	}
 	c.mu.Unlock()
 	if news && c.Changed != nil {
 		c.Changed(name)
@@ -139,14 +142,19 @@ func (c *Connections) tell(ctx context.Context, environment *v1alpha1.PipesEnvir
 	name := client.ObjectKeyFromObject(environment)
 	c.mu.Lock()
 	recovered := c.unwell[name] && !problem.present()
-	if c.unwell == nil {
-		c.unwell = map[types.NamespacedName]bool{}
-	}
-	c.unwell[name] = problem.present()
+	c.note(name, problem.present())
 	c.mu.Unlock()
 	if recovered && c.recovered != nil {
 		c.recovered(ctx, environment)
 	}
+}
+
+// note notes whether an environment cannot be used. The lock is held.
+func (c *Connections) note(name types.NamespacedName, unwell bool) {
+	if c.unwell == nil {
+		c.unwell = map[types.NamespacedName]bool{}
+	}
+	c.unwell[name] = unwell
 }
 
 // forget drops the connection of an environment that is gone.
