@@ -26,8 +26,9 @@ type outcome struct {
 	tried bool
 	// repaired: it was asked because somebody else had altered or deleted the Secret.
 	repaired bool
-	// answer is what WorkOS said; the zero Answer when it was not asked.
-	answer workos.Answer
+	// answer is what WorkOS said; the zero Answer when it was not asked. outdated: there is another API key or base URL by now.
+	answer   workos.Answer
+	outdated bool
 	// unfinished is why the Secret is not yet as it should be, and has to be tried again soon.
 	unfinished error
 }
@@ -74,7 +75,7 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 	log.FromContext(ctx).V(1).Info("Asked WorkOS", "cause", decided.cause, "outcome", done.answer.Outcome,
 		"sent", done.answer.Sent, "requestID", done.answer.RequestID, "message", done.answer.Message)
 	r.Metrics.Asked(done.answer, seen.now.Sub(decided.due), !decided.due.IsZero())
-	r.Connections.heard(seen.environment, version, done.answer)
+	done.outdated = !r.Connections.heard(seen.environment, version, done.answer)
 
 	// A clock of WorkOS that is behind has it return the expired token once more, before there is another.
 	due := decided.cause == renewalIsDue || seen.standing.reason == v1alpha1.TokenExpiredReason

@@ -59,8 +59,8 @@ type connectionState struct {
 	rejected bool
 	// troubled: WorkOS is down or has asked for patience. heard: an answer has told which of both it is.
 	troubled, heard bool
-	// since is when its health was first looked at.
-	since time.Time
+	// since is when its health was first looked at, and first when that of the environment was.
+	since, first time.Time
 	// version moves whenever the connection does.
 	version uint64
 }
@@ -106,12 +106,14 @@ func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 	return 0
 }
 
-// heard notes what WorkOS's answer to the client of that version says about its API key, and about WorkOS.
-func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, answer workos.Answer) {
+// heard notes what WorkOS's answer to the client of that version says about its API key, and about WorkOS. It returns whether there is no
+// later client by now.
+func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, answer workos.Answer) (current bool) {
 	name := client.ObjectKeyFromObject(environment)
 	c.mu.Lock()
 	state, ok := c.known[name]
-	news := ok && state.version == version && state.hear(answer)
+	current = ok && state.version == version
+	news := current && state.hear(answer)
 	if news && state.rejected {
 		c.note(name, true) // the next key may be there before anybody looks
 	}
@@ -119,6 +121,7 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint
 	if news && c.Changed != nil {
 		c.Changed(name)
 	}
+	return current
 }
 
 // hear takes note of an answer, and says whether it is news.
@@ -136,8 +139,8 @@ func (s *connectionState) hear(answer workos.Answer) bool {
 	return s.troubled != before.troubled || s.heard != before.heard || s.rejected != before.rejected
 }
 
-// tell has the PipesTokens of an environment looked at again once it can be used again, where the status, which tells them otherwise, is
-// written by another shard: that one may have found out earlier, before the client here had the new API key.
+// tell has the PipesTokens of an environment looked at again once it can be used again. The status does not always tell them: another
+// shard may have written it before the client here had the new API key, and it stays as it is where that follows at once.
 func (c *Connections) tell(ctx context.Context, environment *v1alpha1.PipesEnvironment, problem finding) {
 	name := client.ObjectKeyFromObject(environment)
 	c.mu.Lock()
@@ -193,6 +196,9 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	}
 	// A new key is innocent until WorkOS refuses it. One that a process finds at its start may be the one that was refused
 	// before: the status keeps saying so until WorkOS accepts it.
+	if known {
+		fresh.first = old.first
+	}
 	fresh.rejected = known && old.rejected && old.keyVersion == fresh.keyVersion || !known && environmentReason(environment) == v1alpha1.APIKeyRejectedReason
 	c.version++
 	fresh.version = c.version

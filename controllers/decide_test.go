@@ -146,9 +146,15 @@ func TestUrgency(t *testing.T) {
 		{
 			urgency(outcome{observation: valid}, due),
 			urgency(outcome{observation: valid}, expires.Add(-planned/2)), // where WorkOS refused once
-			urgency(outcome{observation: valid}, time.Time{}),             // suspended
+			urgency(outcome{observation: valid}, expires.Add(-planned/4)), // which are minutes
+			urgency(outcome{observation: valid}, expires.Add(time.Minute)),
+			urgency(outcome{observation: valid}, time.Time{}), // suspended
+			urgency(outcome{observation: valid, finding: finding{reason: v1alpha1.NeedsReauthorizationReason}}, expires.Add(-planned/20)),
 		},
-		{urgency(outcome{observation: valid}, expires.Add(-planned/4)), urgency(outcome{observation: valid}, expires)},
+		{
+			urgency(outcome{observation: valid}, expires.Add(-planned/20)),
+			urgency(outcome{observation: valid}, expires),
+		},
 	}
 	for i, alike := range ordered {
 		for _, priority := range alike {
@@ -156,6 +162,24 @@ func TestUrgency(t *testing.T) {
 				t.Errorf("priorities are %v", ordered)
 			}
 		}
+	}
+}
+
+// The answer of a call that was under way while the next API key came has nothing to say about that one.
+func TestWhatTheKeyBeforeWasRefusedIsAskedForAgainAtOnce(t *testing.T) {
+	done := outcome{observation: healthy(), finding: finding{v1alpha1.EnvironmentNotReadyReason, "x"}, tried: true}
+	done.client = 1
+	for _, outdated := range []bool{false, true} {
+		done.outdated = outdated
+		done.attempt = nextAttempt(done, statusOf(done))
+		if atOnce := !nextTry(done).After(done.now); atOnce != outdated {
+			t.Errorf("outdated: %v, at once: %v", outdated, atOnce)
+		}
+	}
+	next := done.observation
+	next.client, next.standing = 2, done.finding
+	if decided := decide(next); decided.action != fetch {
+		t.Errorf("with the next key, decided %+v", decided)
 	}
 }
 

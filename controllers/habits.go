@@ -22,8 +22,8 @@ type habits struct {
 // slugHabit is what is known of a slug.
 type slugHabit struct {
 	renewal.Habit
-	// found is when the latest token was obtained of those that this process has found: until then somebody was there to ask.
-	found time.Time
+	// lastObtained is when the latest token was obtained of those that this process has found: until then somebody was there to ask.
+	lastObtained time.Time
 }
 
 type habitKey struct {
@@ -50,7 +50,7 @@ func (h *habits) inherit(seen observation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	known := h.entries[key]
-	known.found = latest(known.found, seen.secret.Facts.ObtainedAt)
+	known.lastObtained = latest(known.lastObtained, seen.secret.Facts.ObtainedAt)
 	h.note(key, known)
 }
 

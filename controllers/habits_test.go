@@ -71,8 +71,8 @@ func TestWhatWasAskedInVainWaitsForWhenOthersAreReplaced(t *testing.T) {
 		waits  bool
 	}{
 		"others have got a token since":                 {func(*observation) {}, true},
-		"no other has":                                  {func(o *observation) { o.others.found = noon }, false},
-		"others have got one just then":                 {func(o *observation) { o.others.found = o.nextDue().Add(5 * time.Second) }, false},
+		"no other has":                                  {func(o *observation) { o.others.lastObtained = noon }, false},
+		"others have got one just then":                 {func(o *observation) { o.others.lastObtained = o.nextDue().Add(5 * time.Second) }, false},
 		"nothing is known of the slug":                  {func(o *observation) { o.others.Habit = renewal.Habit{} }, false},
 		"those like it are replaced earlier":            {func(o *observation) { o.others.Granted = 5 * time.Minute }, false},
 		"it has been looked at before that was due":     {func(o *observation) { o.attempt.inherited = false }, false},
@@ -109,7 +109,7 @@ func TestWhatOthersFoundIsTheLatest(t *testing.T) {
 	}
 	seen.secret.State, seen.secret.Facts.ObtainedAt = tokensecret.Altered, seen.now
 	h.inherit(seen)
-	if found := h.of(habitOf(seen)).found; !found.Equal(noon) {
+	if found := h.of(habitOf(seen)).lastObtained; !found.Equal(noon) {
 		t.Errorf("got %s, want noon", found)
 	}
 }

@@ -62,9 +62,12 @@ func (c *Connections) health(name types.NamespacedName, perMinute float64, overl
 	if state.since.IsZero() {
 		state.since = now
 	}
+	if state.first.IsZero() {
+		state.first = now
+	}
 	const room = 0.95
 	switch together, limit := state.client.Need(perMinute); {
-	case overloaded && now.Sub(state.since) < settling:
+	case overloaded && now.Sub(state.first) < settling:
 		told.overload = nil
 	case together > float64(limit) || overloaded && together > room*float64(limit):
 		told.overload = c.tooMany(together, limit)

@@ -113,6 +113,8 @@ var _ = Describe("A budget that does not suffice", func() {
 		allow(1)
 		Expect(w.trouble(v1alpha1.BudgetTooSmallCondition)).To(MatchRegexp(
 			`^RenewalsExceedBudget: Renewals need about \d requests a minute, and this API key may make 1, so that tokens will expire`))
+		allow(2)
+		Expect(w.trouble(v1alpha1.BudgetTooSmallCondition)).To(ContainSubstring("may make 2,"), "at once")
 		allow(100)
 		w.timeline.advance(2 * time.Minute)
 		Expect(w.trouble(v1alpha1.BudgetTooSmallCondition)).To(BeEmpty())

@@ -173,8 +173,8 @@ func (seen observation) inTurn(last attempt) attempt {
 		return last
 	}
 	last.inherited = false
-	if seen.nextDue().Add(backlog).Before(seen.others.found) {
-		last.renewNotBefore = renewal.Inherited(renewalToken(seen), seen.now, last.habit, seen.others.Habit)
+	if seen.nextDue().Add(backlog).Before(seen.others.lastObtained) {
+		last.renewNotBefore = renewal.InheritedProbe(renewalToken(seen), seen.now, last.habit, seen.others.Habit)
 	}
 	return last
 }

@@ -435,6 +435,27 @@ var _ = Describe("The PipesEnvironment", func() {
 		w.waitForEnvironment(v1alpha1.AvailableReason)
 	})
 
+	It("has a rotated key in use at once when WorkOS refuses the one before", func() {
+		token := w.synced("alice", alwaysFresh)
+		environment := w.environment()
+		version := environment.ResourceVersion
+		secret := keySecret()
+		w.edit(secret, func() { secret.Data[apiKeyEntry] = []byte("sk_test_canary_rotated") })
+		w.upstream.SetAPIKeys("sk_test_canary_rotated")
+		w.upstream.ResetRequests()
+		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
+		Eventually(func() []int {
+			var answers []int
+			for _, call := range w.upstream.RequestsFor(idOf(token)) {
+				answers = append(answers, call.Status)
+			}
+			return answers
+		}, soon, often).Should(Equal([]int{http.StatusUnauthorized, http.StatusOK}), "long before its slow poll")
+		w.timeline.settle()
+		Expect(conditionsOf(w.reload(token))).NotTo(ContainElement(HavePrefix("RenewalFailed")))
+		Expect(w.environment().ResourceVersion).To(Equal(version), "nobody had to be told")
+	})
+
 	It("keeps saying after a restart that its key was refused, until WorkOS accepts one", func() {
 		token := w.token("alice")
 		w.connect(token)

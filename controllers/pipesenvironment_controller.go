@@ -60,11 +60,12 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 	}
 	now := r.Clock.Now()
 	told := r.health(environment, now)
-	if !r.Shard.has(environment) {
-		r.Connections.tell(ctx, environment, problem)
-	} else if err := r.report(ctx, environment, environmentConditions(environment, problem, told, now)); err != nil {
-		return ctrl.Result{}, err
+	if r.Shard.has(environment) {
+		if err := r.report(ctx, environment, environmentConditions(environment, problem, told, now)); err != nil {
+			return ctrl.Result{}, err
+		}
 	}
+	r.Connections.tell(ctx, environment, problem)
 	return ctrl.Result{RequeueAfter: keyCheckInterval}, nil
 }
 

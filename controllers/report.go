@@ -111,7 +111,7 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 		}
 	case done.finding.present() && !traits[done.finding.reason].asked && done.finding.reason != v1alpha1.SecretConflictReason:
 		// What is seen to stand in the way may be gone the next moment; nothing that was tried before has to be waited for.
-		next.found, next.notBefore, next.intact = finding{}, time.Time{}, false
+		next.found, next.notBefore, next.renewNotBefore, next.intact = finding{}, time.Time{}, time.Time{}, false
 	case !done.standing.present() && !done.doubtful():
 		next.found = finding{}
 	}
@@ -159,6 +159,8 @@ func nextTry(done outcome) time.Time {
 		return done.attempt.notBefore
 	case done.token.Spec.Suspend, done.finding.present() && !trait.asked:
 		return time.Time{}
+	case done.finding.reason == v1alpha1.EnvironmentNotReadyReason && done.outdated:
+		return done.now
 	case done.finding.present(), done.refreshRequested(), done.flaw() != "":
 		return latest(done.attempt.notBefore, done.now)
 	default:
@@ -188,11 +190,14 @@ func urgency(done outcome, due time.Time) int {
 	}
 }
 
-// pressed says whether a try at that time leaves less than a third of the time that the policy leaves between a renewal and the expiry.
-// The first probe leaves half, so that most are not: were they, renewals that were never tried would have to wait for them.
+// pressed says whether a try at that time has less than a minute, and less than a third of what the policy leaves between a renewal and
+// the expiry. The first probe leaves half of that: were it pressed, or all that have so little time by plan, others would starve.
 func (done outcome) pressed(due time.Time) bool {
 	expires := done.expiry()
-	return !expires.IsZero() && expires.Sub(due) < expires.Sub(done.nextDue())/3
+	if expires.IsZero() || due.After(expires) || traits[done.finding.reason].pace == slowPoll {
+		return false
+	}
+	return expires.Sub(due) < min(expires.Sub(done.nextDue())/3, time.Minute)
 }
 
 // announce emits one event when readiness, its reason, or the success of renewal changes; none per rotation or retry.

@@ -99,10 +99,12 @@ func FuzzRetry(f *testing.F) {
 		now := time.Unix(seconds, fraction)
 		for _, scale := range scales {
 			expires := time.Unix(seconds+left*scale, 0)
-			probe := renewal.Probe(renewal.Token{Expires: expires, Seed: seed}, now, failures, renewal.Habit{}, renewal.Habit{})
+			token := renewal.Token{Expires: expires, Seed: seed}
+			probe := renewal.Probe(token, now, failures, renewal.Habit{}, renewal.Habit{})
 			retry := renewal.Retry(now, expires, failures, time.Duration(retryAfter), seed)
 			if isOfThisEra(now, expires) {
 				expectProbe(t, now, expires, probe)
+				expectGuidedProbe(t, token, now, failures, time.Duration(retryAfter))
 				expectRetry(t, now, expires, retry, time.Duration(retryAfter))
 			}
 		}
@@ -120,6 +122,24 @@ func expectProbe(t *testing.T, now, expires, probe time.Time) {
 	}
 	if left <= 0 && wait > 5*time.Minute {
 		t.Errorf("with no token left the next probe comes after %v", wait)
+	}
+}
+
+// expectGuidedProbe: where it is known how early the next token is handed out, the next probe comes no earlier than that, and no later than
+// the expiry; whoever does not know when the last one was made probes at once if it is that late already.
+func expectGuidedProbe(t *testing.T, token renewal.Token, now time.Time, failures int, lead time.Duration) {
+	t.Helper()
+	if lead < 0 || lead > 24*time.Hour || !token.Expires.After(now) {
+		return
+	}
+	own := renewal.Habit{Granted: lead, Known: true}
+	probe, inherited := renewal.Probe(token, now, failures, own, renewal.Habit{}), renewal.InheritedProbe(token, now, own, renewal.Habit{})
+	known := token.Expires.Add(-lead)
+	if !probe.After(now) || probe.After(token.Expires) || known.Sub(now) > 15*time.Second && (probe.Before(known) || probe.Sub(known) > lead/5+time.Second) {
+		t.Errorf("at %v, with a token until %v that is replaced %v before, the next probe is at %v", now, token.Expires, lead, probe)
+	}
+	if inherited.Before(now) || inherited.After(token.Expires) || inherited.Before(known) || inherited.After(now) && inherited.Sub(known) > lead/5+time.Second {
+		t.Errorf("at %v, with a token until %v that is replaced %v before, whoever comes probes at %v", now, token.Expires, lead, inherited)
 	}
 }
 

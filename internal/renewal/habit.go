@@ -64,7 +64,7 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 		switch {
 		case h.Granted >= left:
 			h.Granted, h.Known, h.Unconfirmed = 0, false, 0
-		case h.Unconfirmed > 0 && h.closeTo(h.Granted):
+		case h.Unconfirmed > 0 && left <= 2*h.Granted: // somebody was there to ask about then
 			h.Known, h.Trust, h.Unconfirmed = true, min(h.Trust+h.Unconfirmed, MaxTrust), 0
 		}
 	}

@@ -26,6 +26,7 @@ func TestHabit(t *testing.T) {
 		"refused until the token had expired":                {[]asked{{40 * time.Second, false}, {20 * time.Second, false}, {0, true}}, 0},
 		"granted so long after that it might have been any":  {[]asked{{110 * time.Second, false}, {0, true}}, unknown},
 		"granted, then refused a little earlier":             {[]asked{{97 * time.Second, true}, {118 * time.Second, false}}, 97 * time.Second},
+		"granted late, then refused early, and not between":  {[]asked{{29 * time.Second, true}, {80 * time.Second, false}}, unknown},
 		"granted, then refused much earlier":                 {[]asked{{20 * time.Second, true}, {118 * time.Second, false}}, unknown},
 		"granted, then refused later":                        {[]asked{{110 * time.Second, true}, {97 * time.Second, false}}, unknown},
 		"granted earlier":                                    {[]asked{{110 * time.Second, false}, {55 * time.Second, true}, {80 * time.Second, true}}, 80 * time.Second},

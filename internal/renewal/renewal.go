@@ -94,8 +94,8 @@ func Probe(t Token, now time.Time, failures int, own, others Habit) time.Time {
 	if left <= 0 {
 		return now.Add(Backoff(failures, t.Seed))
 	}
-	if known := t.guided(own, others); known.Sub(now) > minProbe {
-		return known
+	if guided := t.guided(own, others); guided.Sub(now) > minProbe {
+		return guided
 	}
 	probe := now.Add(max(left/2, minProbe)).Truncate(time.Second)
 	if t.Expires.Sub(probe) < MinInterval {
@@ -104,9 +104,9 @@ func Probe(t Token, now time.Time, failures int, own, others Habit) time.Time {
 	return probe
 }
 
-// Inherited is when to ask for the successor of t, after somebody else has done so in vain, nobody knows when: now, unless it is known to be
+// InheritedProbe is when to ask for the successor of t, after somebody else has done so in vain, nobody knows when: now, unless it is known to be
 // too early.
-func Inherited(t Token, now time.Time, own, others Habit) time.Time {
+func InheritedProbe(t Token, now time.Time, own, others Habit) time.Time {
 	return latest(now, t.guided(own, others))
 }
 
