@@ -3,6 +3,7 @@ package controllers
 import (
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -156,12 +157,14 @@ func TestUrgency(t *testing.T) {
 			urgency(outcome{observation: valid}, expires),
 		},
 	}
-	for i, alike := range ordered {
+	below := math.MinInt
+	for _, alike := range ordered {
 		for _, priority := range alike {
-			if priority != alike[0] || i > 0 && priority <= ordered[i-1][0] {
+			if priority != alike[0] || priority <= below {
 				t.Errorf("priorities are %v", ordered)
 			}
 		}
+		below = alike[0]
 	}
 }
 
