@@ -42,7 +42,7 @@ type Connections struct {
 
 	mu    sync.Mutex
 	known map[types.NamespacedName]*connectionState
-	// unwell are the environments that could not be used when that was last told inside this process.
+	// unwell are the environments that could not be used, and of which PipesTokens have not been told since that they can be.
 	unwell  map[types.NamespacedName]bool
 	version uint64
 }
@@ -115,7 +115,7 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint
 	current = ok && state.version == version
 	news := current && state.hear(answer)
 	if news && state.rejected {
-		c.note(name, true) // the next key may be there before anybody looks
+		c.note(name, true) // the next key may be there before its next pass
 	}
 	c.mu.Unlock()
 	if news && c.Changed != nil {
@@ -194,12 +194,15 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 		}
 		fresh.client = client
 	}
-	// A new key is innocent until WorkOS refuses it. One that a process finds at its start may be the one that was refused
-	// before: the status keeps saying so until WorkOS accepts it.
 	if known {
 		fresh.first = old.first
 	}
+	// A new key is innocent until WorkOS refuses it. One that a process finds at its start may be the one that was refused
+	// before: the status keeps saying so until WorkOS accepts it.
 	fresh.rejected = known && old.rejected && old.keyVersion == fresh.keyVersion || !known && environmentReason(environment) == v1alpha1.APIKeyRejectedReason
+	if fresh.rejected || fresh.problem.present() {
+		c.note(name, true) // it may be mended, or heard of, before its next pass
+	}
 	c.version++
 	fresh.version = c.version
 	if c.known == nil {

@@ -24,44 +24,65 @@ func (k *keySecrets) Get(_ context.Context, _ client.ObjectKey, object client.Ob
 	return nil
 }
 
-// A key may be replaced so soon after WorkOS has refused it that nobody has told of that yet. The PipesTokens that were refused with it
-// would then wait for their next poll.
-func TestPipesTokensAreToldOfAKeyThatFollowsARefusedOneAtOnce(t *testing.T) {
-	key := &keySecrets{secret: corev1.Secret{
+// connected is an environment with a key, and what counts how often its PipesTokens were told that it can be used again.
+func connected() (key *keySecrets, environment *v1alpha1.PipesEnvironment, connections *Connections, told *int) {
+	key, told = &keySecrets{secret: corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1"}, Data: map[string][]byte{"key": []byte("sk_test_canary_first")},
-	}}
-	told := 0
-	connections := &Connections{
+	}}, new(int)
+	connections = &Connections{
 		Reader: key, AllowedHosts: []string{"api.workos.com"},
 		Upstream:  workos.New(workos.Options{Clock: testingclock.NewFakePassiveClock(noon)}),
-		recovered: func(context.Context, *v1alpha1.PipesEnvironment) { told++ },
+		recovered: func(context.Context, *v1alpha1.PipesEnvironment) { *told++ },
 	}
-	environment := &v1alpha1.PipesEnvironment{
+	return key, &v1alpha1.PipesEnvironment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "home", Name: "production"},
 		Spec: v1alpha1.PipesEnvironmentSpec{
 			BaseURL: "https://api.workos.com", APIKeySecretRef: v1alpha1.SecretKeyReference{Name: "workos", Key: "key"},
 		},
-	}
-	// look is what the pass of the PipesEnvironment does.
-	look := func() (reason string) {
-		t.Helper()
-		problem, err := connections.check(t.Context(), environment)
-		if err != nil {
-			t.Fatal(err)
-		}
-		connections.tell(t.Context(), environment, problem)
-		return problem.reason
-	}
-	if reason := look(); reason != "" || told != 0 {
-		t.Fatalf("the first look found %q, and told %d times", reason, told)
-	}
+	}, connections, told
+}
 
+// expectLook does what the pass of a PipesEnvironment does, which finds nothing wrong.
+func expectLook(t *testing.T, connections *Connections, environment *v1alpha1.PipesEnvironment) {
+	t.Helper()
+	problem, err := connections.check(t.Context(), environment)
+	if err != nil || problem.present() {
+		t.Fatalf("got %+v, %v", problem, err)
+	}
+	connections.tell(t.Context(), environment, problem)
+}
+
+// A key may be replaced so soon after WorkOS has refused it that nobody has told of that yet. The PipesTokens that were refused with it
+// would then wait for their next poll.
+func TestPipesTokensAreToldOfAKeyThatFollowsARefusedOneAtOnce(t *testing.T) {
+	key, environment, connections, told := connected()
+	expectLook(t, connections, environment)
+	if *told != 0 {
+		t.Fatalf("nothing was wrong, and it was told %d times that it is well again", *told)
+	}
 	connections.heard(environment, connections.versionOf(client.ObjectKeyFromObject(environment)), workos.Answer{Outcome: workos.OutcomeKeyRejected, Sent: true})
 	key.secret.ResourceVersion, key.secret.Data["key"] = "2", []byte("sk_test_canary_next")
-	if reason := look(); reason != "" || told != 1 {
-		t.Errorf("with the next key there is %q, and it was told %d times", reason, told)
+	for range 2 {
+		expectLook(t, connections, environment)
 	}
-	if look(); told != 1 {
-		t.Errorf("told %d times", told)
+	if *told != 1 {
+		t.Errorf("told %d times", *told)
+	}
+}
+
+// A process that finds a key refused when it starts may hear that WorkOS accepts it before the first pass of the PipesEnvironment.
+func TestPipesTokensAreToldOfAKeyThatIsAcceptedAfterAll(t *testing.T) {
+	_, environment, connections, told := connected()
+	environment.Status.Conditions = []metav1.Condition{condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.APIKeyRejectedReason, "x")}
+	_, version, problem, err := connections.client(t.Context(), environment)
+	if err != nil || problem.present() {
+		t.Fatalf("got %+v, %v", problem, err)
+	}
+	connections.heard(environment, version, workos.Answer{Outcome: workos.OutcomeToken, Sent: true})
+	for range 2 {
+		expectLook(t, connections, environment)
+	}
+	if *told != 1 {
+		t.Errorf("told %d times", *told)
 	}
 }
