@@ -40,10 +40,8 @@ type Connections struct {
 	// recovered is told of an environment whose PipesTokens have to be looked at again, although no status says so.
 	recovered func(context.Context, *v1alpha1.PipesEnvironment)
 
-	mu    sync.Mutex
-	known map[types.NamespacedName]*connectionState
-	// unwell are the environments that could not be used, and of which PipesTokens have not been told since that they can be.
-	unwell  map[types.NamespacedName]bool
+	mu      sync.Mutex
+	known   map[types.NamespacedName]*connectionState
 	version uint64
 }
 
@@ -57,6 +55,8 @@ type connectionState struct {
 	problem    finding
 	// rejected: WorkOS has refused the key.
 	rejected bool
+	// unwell: the environment could not be used, and PipesTokens have not been told since that it can be.
+	unwell bool
 	// troubled: WorkOS is down or has asked for patience. heard: an answer has told which of both it is.
 	troubled, heard bool
 	// since is when its health was first looked at, and first when that of the environment was.
@@ -114,9 +114,6 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint
 	state, ok := c.known[name]
 	current = ok && state.version == version
 	news := current && state.hear(answer)
-	if news && state.rejected {
-		c.note(name, true) // the next key may be there before its next pass
-	}
 	c.mu.Unlock()
 	if news && c.Changed != nil {
 		c.Changed(name)
@@ -131,7 +128,7 @@ func (s *connectionState) hear(answer workos.Answer) bool {
 	s.heard = s.heard || answer.Sent
 	switch answer.Outcome {
 	case workos.OutcomeKeyRejected:
-		s.rejected = true
+		s.rejected, s.unwell = true, true
 	case workos.OutcomeToken, workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive,
 		workos.OutcomeNotFound, workos.OutcomeAccountSelectionRequired, workos.OutcomeAuthMethodMismatch:
 		s.rejected = false
@@ -142,22 +139,16 @@ func (s *connectionState) hear(answer workos.Answer) bool {
 // tell has the PipesTokens of an environment looked at again once it can be used again. The status does not always tell them: another
 // shard may have written it before the client here had the new API key, and it stays as it is where that follows at once.
 func (c *Connections) tell(ctx context.Context, environment *v1alpha1.PipesEnvironment, problem finding) {
-	name := client.ObjectKeyFromObject(environment)
 	c.mu.Lock()
-	recovered := c.unwell[name] && !problem.present()
-	c.note(name, problem.present())
+	state, ok := c.known[client.ObjectKeyFromObject(environment)]
+	recovered := ok && state.unwell && !problem.present()
+	if ok {
+		state.unwell = problem.present()
+	}
 	c.mu.Unlock()
 	if recovered && c.recovered != nil {
 		c.recovered(ctx, environment)
 	}
-}
-
-// note notes whether an environment cannot be used. The lock is held.
-func (c *Connections) note(name types.NamespacedName, unwell bool) {
-	if c.unwell == nil {
-		c.unwell = map[types.NamespacedName]bool{}
-	}
-	c.unwell[name] = unwell
 }
 
 // forget drops the connection of an environment that is gone.
@@ -165,7 +156,6 @@ func (c *Connections) forget(name types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.known, name)
-	delete(c.unwell, name)
 	c.Upstream.Disconnect(name.String())
 }
 
@@ -194,14 +184,13 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 		}
 		fresh.client = client
 	}
-	if known {
-		fresh.first = old.first
-	}
 	// A new key is innocent until WorkOS refuses it. One that a process finds at its start may be the one that was refused
 	// before: the status keeps saying so until WorkOS accepts it.
 	fresh.rejected = known && old.rejected && old.keyVersion == fresh.keyVersion || !known && environmentReason(environment) == v1alpha1.APIKeyRejectedReason
-	if fresh.rejected || fresh.problem.present() {
-		c.note(name, true) // it may be mended, or heard of, before its next pass
+	// That may be mended before the next pass over the environment.
+	fresh.unwell = fresh.rejected || fresh.problem.present()
+	if known {
+		fresh.first, fresh.unwell = old.first, fresh.unwell || old.unwell
 	}
 	c.version++
 	fresh.version = c.version

@@ -437,8 +437,7 @@ var _ = Describe("The PipesEnvironment", func() {
 
 	It("has a rotated key in use at once when WorkOS refuses the one before", func() {
 		token := w.synced("alice", alwaysFresh)
-		environment := w.environment()
-		version := environment.ResourceVersion
+		version := w.environment().ResourceVersion
 		secret := keySecret()
 		w.edit(secret, func() { secret.Data[apiKeyEntry] = []byte("sk_test_canary_rotated") })
 		w.upstream.SetAPIKeys("sk_test_canary_rotated")

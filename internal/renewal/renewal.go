@@ -104,8 +104,8 @@ func Probe(t Token, now time.Time, failures int, own, others Habit) time.Time {
 	return probe
 }
 
-// InheritedProbe is when to ask for the successor of t, after somebody else has done so in vain, nobody knows when: now, unless it is known to be
-// too early.
+// InheritedProbe is when to ask for the successor of t, after somebody else has done so in vain, nobody knows when: now, unless it is
+// known to be too early.
 func InheritedProbe(t Token, now time.Time, own, others Habit) time.Time {
 	return latest(now, t.guided(own, others))
 }
