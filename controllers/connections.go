@@ -35,8 +35,8 @@ type Connections struct {
 	AllowInsecure bool
 	// Share is the part of each requestsPerMinute that this process may use; zero: all.
 	Share float64
-	// Changed is told the name of an environment whose condition has to be looked at again. Nil: nobody is.
-	Changed func(types.NamespacedName)
+	// changed is told the name of an environment whose condition has to be looked at again.
+	changed func(types.NamespacedName)
 	// recovered is told of an environment whose PipesTokens have to be looked at again, although no status says so.
 	recovered func(context.Context, *v1alpha1.PipesEnvironment)
 
@@ -115,8 +115,8 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint
 	current = ok && state.version == version
 	news := current && state.hear(answer)
 	c.mu.Unlock()
-	if news && c.Changed != nil {
-		c.Changed(name)
+	if news && c.changed != nil {
+		c.changed(name)
 	}
 	return current
 }

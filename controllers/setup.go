@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -69,12 +70,9 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	if _, err := mgr.GetCache().GetInformer(ctx, secretMetadata()); err != nil {
 		return fmt.Errorf("filling the cache of Secrets: %w", err)
 	}
-	recovered := make(chan event.GenericEvent)
+	recovered := &prompt{}
 	r.Connections.recovered = func(ctx context.Context, environment *v1alpha1.PipesEnvironment) {
-		select {
-		case recovered <- event.GenericEvent{Object: environment}:
-		case <-ctx.Done():
-		}
+		recovered.add(r.tokensOfEnvironment(ctx, environment)...)
 	}
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("pipestoken").
@@ -83,7 +81,7 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		WatchesMetadata(&corev1.Secret{}, r.secretHandler()).
 		Watches(&v1alpha1.PipesEnvironment{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfEnvironment),
 			builder.WithPredicates(environmentMatters())).
-		WatchesRawSource(source.Channel(recovered, handler.EnqueueRequestsFromMapFunc(r.tokensOfEnvironment))).
+		WatchesRawSource(recovered).
 		WithOptions(withErrorBackoff(options))
 	if !r.IgnoreNamespaceLabels {
 		build = build.WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace),
@@ -94,20 +92,38 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 
 // SetupWithManager registers the controller of PipesEnvironments.
 func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
-	changed := make(chan event.GenericEvent, 64)
-	r.Connections.Changed = func(name types.NamespacedName) {
-		environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
-		select {
-		case changed <- event.GenericEvent{Object: environment}:
-		default: // The regular check of the key comes within keyCheckInterval.
-		}
-	}
+	changed := &prompt{}
+	r.Connections.changed = func(name types.NamespacedName) { changed.add(reconcile.Request{NamespacedName: name}) }
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pipesenvironment").
 		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, r.Shard.askedFor()))).
-		WatchesRawSource(source.Channel(changed, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(changed).
 		WithOptions(withErrorBackoff(options)).
 		Complete(r.Watchdog.watch(r.Shard.lettingGo(r.Client, &v1alpha1.PipesEnvironment{}, r)))
+}
+
+// prompt is a source of passes that this process asks for itself, of what no object tells. Until the controller that watches it has
+// started, it passes nothing on: every object has its first pass ahead of it then.
+type prompt struct {
+	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]]
+}
+
+var _ source.Source = &prompt{}
+
+// Start is called by the controller, before its workers.
+func (p *prompt) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	p.queue.Store(&queue)
+	return nil
+}
+
+func (p *prompt) add(requests ...reconcile.Request) {
+	queue := p.queue.Load()
+	if queue == nil {
+		return
+	}
+	for _, request := range requests {
+		(*queue).Add(request)
+	}
 }
 
 // maxErrorBackoff is the longest wait for another pass after one that has failed.

@@ -14,7 +14,6 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
@@ -120,10 +119,6 @@ func (o *operator) setUp(manager manager.Manager) {
 	o.world.must(reconciler.SetupWithManager(context.Background(), manager, o.options()))
 	environments := &controllers.PipesEnvironmentReconciler{Client: api, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics}
 	o.world.must(environments.SetupWithManager(manager, o.options()))
-	// The channel of the real one is served by goroutines of its own.
-	connections.Changed = func(name types.NamespacedName) {
-		o.queues["pipesenvironment"].Add(reconcile.Request{NamespacedName: name})
-	}
 }
 
 func (o *operator) options() controller.Options {
