@@ -210,14 +210,11 @@ func (seen observation) doubtful() bool {
 
 // foundBefore reads the finding of the last try back from the status.
 func foundBefore(token *v1alpha1.PipesToken) finding {
-	condition := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.RenewalFailedCondition)
-	if condition == nil {
-		condition = meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition)
-	}
-	if condition == nil || !traits[condition.Reason].asked {
+	told := trouble(token.Status.Conditions)
+	if told == nil || !traits[told.Reason].asked {
 		return finding{}
 	}
-	return finding{reason: condition.Reason, message: condition.Message}
+	return finding{reason: told.Reason, message: told.Message}
 }
 
 func readyReason(token *v1alpha1.PipesToken) string {
@@ -227,13 +224,21 @@ func readyReason(token *v1alpha1.PipesToken) string {
 	return ""
 }
 
-// troubleSince is when the conditions turned to the worse; now when they have not.
-func troubleSince(conditions []metav1.Condition, now time.Time) time.Time {
+// trouble is the condition that tells what is wrong; nil when nothing is.
+func trouble(conditions []metav1.Condition) *metav1.Condition {
 	if failed := meta.FindStatusCondition(conditions, v1alpha1.RenewalFailedCondition); failed != nil {
-		return failed.LastTransitionTime.Time
+		return failed
 	}
 	if ready := meta.FindStatusCondition(conditions, v1alpha1.ReadyCondition); ready != nil && ready.Status == metav1.ConditionFalse {
-		return ready.LastTransitionTime.Time
+		return ready
+	}
+	return nil
+}
+
+// troubleSince is when the conditions turned to the worse; now when they have not.
+func troubleSince(conditions []metav1.Condition, now time.Time) time.Time {
+	if told := trouble(conditions); told != nil {
+		return told.LastTransitionTime.Time
 	}
 	return now
 }

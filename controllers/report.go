@@ -129,8 +129,11 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 		failures = done.attempt.failures + 1
 		return failures, 0, renewal.Retry(done.now, expires, failures, done.answer.RetryAfter, seed)
 	case pace == slowPoll:
-		poll := done.now.Add(renewal.SlowPoll(done.now, troubleSince(status.Conditions, done.now)))
-		return 0, 0, latest(poll, patience)
+		since := troubleSince(status.Conditions, done.now)
+		if told := trouble(done.token.Status.Conditions); told != nil && told.Reason != done.finding.reason {
+			since = done.now // it may be passing, or somebody may be at work on it
+		}
+		return 0, 0, latest(done.now.Add(renewal.SlowPoll(done.now, since)), patience)
 	case done.repaired:
 		// Whoever did that may do it again and again; each time costs a call.
 		repairs = done.attempt.repairs + 1

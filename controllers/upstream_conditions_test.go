@@ -111,6 +111,28 @@ var _ = Describe("WorkOS in trouble", func() {
 		})
 	}
 
+	It("is looked at again soon when it is another trouble than before, however long there has been that", func() {
+		token := w.token("alice")
+		w.upstream.Put(workossim.Connection{ID: idOf(token), State: workossim.NotInstalled})
+		w.settled(token, v1alpha1.NotInstalledReason)
+		wait := func() time.Duration { return w.timeline.timerOf(requestFor(token)).Sub(w.clock.Now()) }
+		w.timeline.advance(2 * time.Hour)
+		w.timeline.advance(wait())
+		Expect(wait()).To(Equal(10 * time.Minute))
+
+		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultAccountSelection})
+		w.timeline.advance(wait())
+		w.waitForReason(token, v1alpha1.AccountSelectionRequiredReason)
+		Expect(wait()).To(Equal(30 * time.Second))
+		w.timeline.advance(wait())
+		Expect(wait()).To(Equal(10*time.Minute), "it is no news any more")
+
+		w.upstream.ClearFaults()
+		w.timeline.advance(wait())
+		w.waitForReason(token, v1alpha1.NotInstalledReason)
+		Expect(wait()).To(Equal(30 * time.Second))
+	})
+
 	It("takes active:true for a token, whatever error stands beside it", func() {
 		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultActiveWithError})
 		w.synced("alice")
