@@ -51,7 +51,7 @@ func (s *storm) judge(converged, overdue time.Duration) {
 		{Name: "storm: calls in any 60 s while one process worked", Value: strconv.Itoa(most), Promise: fmt.Sprintf("at most %d", limit)},
 		{Name: "storm: calls in any 60 s with a failover or a wire that held calls back in it", Value: strconv.Itoa(mostAround), Promise: "once more for each process, and a quarter"},
 		{Name: "storm: tokens and API keys found where none belongs", Value: strconv.Itoa(v.leaked), Promise: "0"},
-		{Name: "storm: until everything was well after the last fault (s)", Value: seconds(converged), Promise: "at most " + seconds(promisedConvergence)},
+		{Name: "storm: until everything was well after the last fault, slow polls apart (s)", Value: seconds(converged), Promise: "at most " + seconds(promisedConvergence)},
 	}
 	injected := s.troubles.injected()
 	for _, kind := range sortedKeys(injected) {
