@@ -9,13 +9,14 @@ full=0
 if [[ -n ${FULL:-} && $FULL != 0 ]]; then full=1; fi
 # Sequences of the model: as it is, and with the race detector, which makes it six times slower and has little to find where one
 # goroutine runs at a time. The long run looks for what nobody has seen yet; in CI they are the same ones each time (seed 0: another
-# one each time), so that a change is not held up by what another one has done. And how long each fuzz target runs.
-if ((full)); then sequences=30000 raced=3000 seed=0 fuzz=30s; else sequences=4000 raced=400 seed=1 fuzz=5s; fi
+# one each time), and so are the faults of the storm, so that a change is not held up by what another one has done. And how long each
+# fuzz target runs.
+if ((full)); then sequences=30000 raced=3000 seed=0 storm='' fuzz=30s; else sequences=4000 raced=400 seed=1 storm=1 fuzz=5s; fi
 
 KUBEBUILDER_ASSETS=$(hack/controlplane/install.sh)
 figures=$(mktemp -d)
 trap 'rm -rf "$figures"' EXIT
-export KUBEBUILDER_ASSETS RELIABILITY_FIGURES=$figures RELIABILITY_FULL=$full CGO_ENABLED=1
+export KUBEBUILDER_ASSETS RELIABILITY_FIGURES=$figures RELIABILITY_FULL=$full RELIABILITY_SEED=${RELIABILITY_SEED:-$storm} CGO_ENABLED=1
 
 failed=()
 
