@@ -1,11 +1,13 @@
 package controllers_test
 
 import (
+	"maps"
 	"sync"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
 	testingclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -18,7 +20,7 @@ type timeline struct {
 
 	mu     sync.Mutex
 	idle   *sync.Cond
-	timers map[timer]time.Time
+	timers map[timer]alarm
 	// busy is what has been added and is not yet done. What is added once more meanwhile waits in again, so that a queue never
 	// holds what is being worked on, and it can be told when all is done.
 	busy  map[timer]bool
@@ -34,9 +36,15 @@ type timer struct {
 	request reconcile.Request
 }
 
+// alarm is when an object comes back, and how urgently.
+type alarm struct {
+	at       time.Time
+	priority *int
+}
+
 func newTimeline(clock *testingclock.FakeClock) *timeline {
 	t := &timeline{
-		clock: clock, timers: map[timer]time.Time{}, busy: map[timer]bool{}, again: map[timer]priorityqueue.AddOpts{},
+		clock: clock, timers: map[timer]alarm{}, busy: map[timer]bool{}, again: map[timer]priorityqueue.AddOpts{},
 		begun: map[timer]time.Time{}, passes: map[reconcile.Request]int{},
 	}
 	t.idle = sync.NewCond(&t.mu)
@@ -69,8 +77,8 @@ func (t *timeline) advance(d time.Duration) {
 			return
 		}
 		t.clock.SetTime(latestOf(at, t.clock.Now()))
-		for _, timer := range due {
-			timer.queue.Add(timer.request)
+		for timer, alarm := range due {
+			timer.fire(alarm)
 		}
 	}
 }
@@ -80,17 +88,11 @@ func (t *timeline) only(request reconcile.Request, at time.Time) {
 	t.settle()
 	t.clock.SetTime(latestOf(at, t.clock.Now()))
 	t.mu.Lock()
-	var fired *timer
-	for timer := range t.timers {
-		if timer.request == request {
-			fired = &timer
-			delete(t.timers, timer)
-			break
-		}
-	}
+	fired := maps.Clone(t.timers)
+	maps.DeleteFunc(fired, func(timer timer, _ alarm) bool { return timer.request != request })
 	t.mu.Unlock()
-	if fired != nil {
-		fired.queue.Add(request)
+	for timer, alarm := range fired {
+		timer.fire(alarm)
 	}
 	t.settle()
 }
@@ -117,22 +119,26 @@ func (t *timeline) settle() {
 }
 
 // nextTimers takes those timers that are due first, if that is not after target.
-func (t *timeline) nextTimers(target time.Time) ([]timer, time.Time) {
+func (t *timeline) nextTimers(target time.Time) (due map[timer]alarm, earliest time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	earliest, due := target, []timer(nil)
-	for timer, at := range t.timers {
-		switch {
-		case at.Before(earliest):
-			earliest, due = at, append(due[:0], timer)
-		case at.Equal(earliest):
-			due = append(due, timer)
+	earliest = target
+	for _, alarm := range t.timers {
+		if alarm.at.Before(earliest) {
+			earliest = alarm.at
 		}
 	}
-	for _, timer := range due {
+	due = maps.Clone(t.timers)
+	maps.DeleteFunc(due, func(_ timer, alarm alarm) bool { return !alarm.at.Equal(earliest) })
+	for timer := range due {
 		delete(t.timers, timer)
 	}
 	return due, earliest
+}
+
+// fire puts the object into its queue.
+func (t timer) fire(alarm alarm) {
+	t.queue.AddWithOpts(priorityqueue.AddOpts{Priority: alarm.priority}, t.request)
 }
 
 // passesOf counts the passes over one object.
@@ -143,18 +149,25 @@ func (t *timeline) passesOf(request reconcile.Request) int {
 }
 
 // timerOf is when the object comes back by itself, once it is not being worked on; zero when it does not.
-func (t *timeline) timerOf(request reconcile.Request) time.Time {
+func (t *timeline) timerOf(request reconcile.Request) time.Time { return t.alarmOf(request).at }
+
+// priorityOf is with which priority it does.
+func (t *timeline) priorityOf(request reconcile.Request) int {
+	return ptr.Deref(t.alarmOf(request).priority, 0)
+}
+
+func (t *timeline) alarmOf(request reconcile.Request) alarm {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.busy) > 0 {
 		t.idle.Wait()
 	}
-	for timer, at := range t.timers {
+	for timer, alarm := range t.timers {
 		if timer.request == request {
-			return at
+			return alarm
 		}
 	}
-	return time.Time{}
+	return alarm{}
 }
 
 // added says whether the queue shall have what was added now.
@@ -173,16 +186,16 @@ func (t *timeline) added(timer timer, o priorityqueue.AddOpts) bool {
 	return true
 }
 
-func (t *timeline) scheduled(timer timer, after time.Duration) {
+func (t *timeline) scheduled(timer timer, o priorityqueue.AddOpts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	from, ok := t.begun[timer]
 	if !ok {
 		from = t.clock.Now()
 	}
-	at := from.Add(after)
-	if earlier, ok := t.timers[timer]; !ok || at.Before(earlier) {
-		t.timers[timer] = at
+	at := from.Add(o.After)
+	if earlier, ok := t.timers[timer]; !ok || at.Before(earlier.at) {
+		t.timers[timer] = alarm{at, o.Priority}
 	}
 }
 
@@ -250,7 +263,7 @@ func (q *steppedQueue) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcil
 	for _, request := range requests {
 		timer := timer{q, request}
 		if o.After > 0 {
-			q.timeline.scheduled(timer, o.After)
+			q.timeline.scheduled(timer, o)
 			continue
 		}
 		if q.timeline.added(timer, o) {

@@ -76,6 +76,29 @@ var _ = Describe("The long run", func() {
 	})
 })
 
+var _ = Describe("Objects that come back at the same time", func() {
+	It("are worked on in the order of what is at stake", func() {
+		w := running()
+		priority := func(token *v1alpha1.PipesToken) int { return w.timeline.priorityOf(requestFor(token)) }
+		missing := w.token("missing")
+		w.connect(missing, func(c *workossim.Connection) { c.State = workossim.NotInstalled })
+		w.settled(missing, v1alpha1.NotInstalledReason)
+		renewed, pressed := w.synced("renewed", alwaysFresh), w.synced("pressed")
+		Expect(priority(renewed)).To(Equal(priority(pressed)))
+		poll, renewal := priority(missing), priority(renewed)
+
+		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultServerError})
+		w.timeline.advance(pressed.Status.ExpirationTime.Sub(w.clock.Now()) - 20*time.Second)
+		awaited := w.token("awaited")
+		w.connect(awaited)
+		w.settled(awaited, v1alpha1.UpstreamUnavailableReason)
+		const event = 0
+		ascending := []int{poll, event, priority(awaited), renewal, priority(pressed)}
+		Expect(slices.IsSorted(ascending)).To(BeTrue(), "%v", ascending)
+		Expect(slices.Compact(ascending)).To(HaveLen(5))
+	})
+})
+
 var _ = Describe("Renewals that fell due while nobody was there", func() {
 	It("are made within three seconds, and those first that have waited longest", func() {
 		w := running()
