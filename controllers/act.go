@@ -178,7 +178,7 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
 }
 
 func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) error {
-	if done.secret.State == tokensecret.Absent && readyReason(done.token) != done.finding.reason {
+	if done.secret.State == tokensecret.Absent && readyOf(done.token.Status).Reason != done.finding.reason {
 		// A Secret that has lost our label is not in the cache. Look once, before saying that the token is gone.
 		found, err := r.Secrets.Find(ctx, secretName(done.token))
 		if err != nil {

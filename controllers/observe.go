@@ -73,7 +73,7 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 	seen.others = r.habits.of(habitOf(seen))
 	seen = seen.remembering(r.recall(seen))
 	freed := r.memory.wasFreed(token)
-	if known == nil && readyReason(token) == v1alpha1.SecretConflictReason {
+	if known == nil && readyOf(token.Status).Reason == v1alpha1.SecretConflictReason {
 		// Only our own Secrets are cached. Whether the name is still taken takes a look, at the pace of a slow poll.
 		return r.lookAgain(ctx, seen, freed)
 	}
@@ -149,7 +149,7 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	switch {
 	case assumed.found.present() && traits[assumed.found.reason].pace == backOff:
 		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.Backoff(1, seed))
-	case assumed.found.present() || readyReason(seen.token) == v1alpha1.SecretConflictReason:
+	case assumed.found.present() || readyOf(seen.token.Status).Reason == v1alpha1.SecretConflictReason:
 		assumed.taken = !assumed.found.present()
 		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.SlowPoll(seen.now, since))
 	case seen.secret.State == tokensecret.Intact && seen.secret.Facts.ExpiresAt.IsZero():
@@ -215,13 +215,6 @@ func foundBefore(token *v1alpha1.PipesToken) finding {
 		return finding{}
 	}
 	return finding{reason: told.Reason, message: told.Message}
-}
-
-func readyReason(token *v1alpha1.PipesToken) string {
-	if ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
-		return ready.Reason
-	}
-	return ""
 }
 
 // trouble is the condition that tells what is wrong; nil when nothing is.
