@@ -60,7 +60,7 @@ var _ = Describe("The budget of calls and writes", func() {
 		spent := w.costFrom(token)
 		w.timeline.advance(token.Status.RenewalTime.Sub(w.clock.Now()))
 		w.timeline.advance(time.Second)
-		spent.is(1, patchSecret, writeStatus)
+		spent.is(1, tryOut, patchSecret, writeStatus)
 		Expect(w.tokenIn(token)).NotTo(Equal(first))
 	})
 
@@ -220,7 +220,7 @@ var _ = Describe("The budget of calls and writes", func() {
 				token.Spec.SecretTemplate = &v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataTemplate{".netrc": "password {{ .AccessToken }}"}}
 			})
 		})
-		spent.is(1, patchSecret, writeStatus)
+		spent.is(1, tryOut, patchSecret, writeStatus)
 		Expect(w.secret(token).Data).To(Equal(map[string][]byte{".netrc": []byte("password " + w.held(token))}))
 	})
 

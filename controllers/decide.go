@@ -49,7 +49,7 @@ func decide(seen observation) decision {
 	switch {
 	case traits[seen.standing.reason].withdraws:
 		return decision{action: withdraw, finding: seen.standing}
-	case (seen.secret.State == tokensecret.Intact || seen.secret.State == tokensecret.Empty) && !seen.token.Spec.Suspend:
+	case (seen.secret.State == tokensecret.Intact || seen.secret.State == tokensecret.Empty) && !seen.token.Spec.Suspend && !deleting(seen.token):
 		return decision{action: relabel, finding: seen.standing}
 	default:
 		return decision{action: wait, finding: seen.standing}
@@ -121,7 +121,7 @@ func templateBroken(seen observation) finding {
 	if seen.templateErr == nil {
 		return finding{}
 	}
-	return finding{v1alpha1.InvalidTemplateReason, printable(fmt.Sprintf("Cannot use the template, mend it: %v", seen.templateErr))}
+	return finding{v1alpha1.InvalidTemplateReason, printable(fmt.Sprintf("Cannot use the template, fix it: %v", seen.templateErr))}
 }
 
 // renewalIsDue is the cause of a fetch for which nothing but time has been the reason.
@@ -131,14 +131,14 @@ const renewalIsDue = "renewal is due"
 // early to try again.
 func fetchCause(seen observation) (cause string, due time.Time) {
 	switch {
-	case seen.token.Spec.Suspend:
+	case seen.token.Spec.Suspend, deleting(seen.token):
 		return "", time.Time{}
 	case seen.refreshRequested() && (!seen.attempt.requestWaits || !seen.now.Before(seen.notBefore())):
 		return "a refresh was requested", time.Time{}
 	case seen.now.Before(seen.notBefore()):
 		return "", time.Time{}
-	case seen.standing.present():
-		return "the last try failed", seen.attempt.notBefore
+	case seen.standing.present() && !seen.standing.unwritten():
+		return "the last attempt failed", seen.attempt.notBefore
 	case seen.doubtful():
 		return seen.flaw(), seen.attempt.notBefore
 	case seen.flaw() != "":
@@ -180,7 +180,7 @@ func (seen observation) flaw() string {
 // its new requestsPerMinute, an edit of what the API server refused, or a Secret that is no longer somebody else's.
 func (seen observation) notBefore() time.Time {
 	mended := seen.standing.reason == v1alpha1.EnvironmentNotReadyReason && seen.client != seen.attempt.client ||
-		seen.standing.reason == v1alpha1.SecretRejectedReason && seen.token.Generation != seen.token.Status.ObservedGeneration ||
+		seen.standing.unwritten() && (seen.token.Generation != seen.token.Status.ObservedGeneration || seen.recovered.After(seen.attempt.at)) ||
 		seen.attempt.taken && (seen.secret.IsOurs() || seen.secret.State == tokensecret.Orphaned) ||
 		seen.attempt.heldAt != 0 && seen.environment != nil && seen.environment.Generation != seen.attempt.heldAt
 	if mended {

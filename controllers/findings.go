@@ -14,6 +14,9 @@ type finding struct {
 
 func (f finding) present() bool { return f.reason != "" }
 
+// unwritten says whether it was found by writing the Secret.
+func (f finding) unwritten() bool { return traits[f.reason].unwritten }
+
 // pace is what brings an object with a finding back.
 type pace int
 
@@ -35,6 +38,9 @@ type trait struct {
 	// asked: it was found by trying, so it stands until the next try says otherwise. The others are found by looking,
 	// anew in each pass.
 	asked bool
+	// unwritten: a write of the Secret failed, or admission changed it. WorkOS is asked for nothing
+	// more until a rehearsal of the write succeeds.
+	unwritten bool
 	// mark is the kstatus condition beside Ready=False.
 	mark string
 	pace pace
@@ -58,9 +64,11 @@ var traits = map[string]trait{
 	v1alpha1.RateLimitedReason:         {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
 	v1alpha1.UpstreamUnavailableReason: {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
 	v1alpha1.TokenExpiredReason:        {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
+	v1alpha1.SecretNotWrittenReason:    {hidden: true, asked: true, unwritten: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
 
 	v1alpha1.SecretConflictReason:  {mark: v1alpha1.StalledCondition, pace: slowPoll},
-	v1alpha1.SecretRejectedReason:  {hidden: true, asked: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.SecretRejectedReason:  {hidden: true, asked: true, unwritten: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.SecretChangedReason:   {hidden: true, asked: true, unwritten: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.InvalidTemplateReason: {mark: v1alpha1.StalledCondition, pace: onChange},
 	v1alpha1.SuspendedReason:       {mark: v1alpha1.StalledCondition, pace: onChange},
 }

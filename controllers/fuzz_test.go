@@ -195,7 +195,7 @@ func (p *passes) answer(message, scope string, lifetime int64) workos.Answer {
 }
 
 func (p *passes) fetch(done *outcome, answer workos.Answer) {
-	done.tried, done.answer = true, answer
+	done.tried, done.answer, done.request = true, answer, refreshRequest(done.token)
 	done.repaired = done.secret.State != tokensecret.Intact && done.attempt.intact
 	judged := judge(done.observation, answer)
 	done.finding = judged.finding
@@ -216,7 +216,8 @@ func (p *passes) write(done *outcome, content tokensecret.Content) {
 	}
 	switch p.below(4) {
 	case 2:
-		done.finding = finding{v1alpha1.SecretRejectedReason, printable(scrub("no: "+string(content.Data[tokensecret.AccessTokenKey]), done.answer.Token.Value, content))}
+		refused := errors.New("no: " + string(content.Data[tokensecret.AccessTokenKey]))
+		done.finding = writeFailure("write", refused, done.quotes)
 	case 1:
 		done.unfinished, done.finding = errors.New("too late"), done.standing
 	default:

@@ -96,6 +96,7 @@ var _ = Describe("Interference", func() {
 		Eventually(func() int { return calls(token) }, soon, often).Should(Equal(before + 1))
 		w.timeline.settle()
 		Expect(w.reload(token).Status.LastHandledRefreshRequest).To(BeEmpty(), "the token that it asked for is not there yet")
+		Expect(conditionsOf(token)).To(ContainElements("Ready=True/TokenSynced", "RenewalFailed=True/SecretNotWritten"))
 		w.timeline.advance(5 * time.Second)
 		Eventually(func() string { return w.reload(token).Status.LastHandledRefreshRequest }, soon, often).Should(Equal("now"))
 		Expect(w.tokenIn(token)).NotTo(Equal(first))
@@ -164,12 +165,21 @@ var _ = Describe("Interference", func() {
 		w.waitForReason(token, v1alpha1.TokenSyncedReason)
 	})
 
-	It("by an admission webhook that quotes the token tells only that it refuses", func() {
+	It("by an admission webhook that quotes the token withholds the webhook's words", func() {
 		token := w.token("alice")
 		w.connect(token)
 		w.operator.requests.refuse(createSecret, `admission webhook "nosy.example.com" denied the request: I have seen `+w.held(token))
 		w.settled(token, v1alpha1.SecretRejectedReason)
-		Expect(token.Status.Conditions[0].Message).To(HaveSuffix(`admission webhook "nosy.example.com" denied the request`))
+		Expect(token.Status.Conditions[0].Message).To(HaveSuffix(
+			`admission webhook "nosy.example.com" denied the request (the rest is withheld because it quotes the token)`))
+	})
+
+	It("by an admission webhook that does not quote the token is told in the webhook's words", func() {
+		token := w.token("alice")
+		w.connect(token)
+		w.operator.requests.refuse(createSecret, `admission webhook "strict.example.com" denied the request: label "team" is missing`)
+		w.settled(token, v1alpha1.SecretRejectedReason)
+		Expect(token.Status.Conditions[0].Message).To(HaveSuffix(`denied the request: label "team" is missing`))
 	})
 
 	It("by a policy that protects the Secret does not hide that the grant is gone", func() {
@@ -193,8 +203,10 @@ var _ = Describe("Interference", func() {
 		w.edit(token, func() {
 			token.Spec.SecretTemplate = &v1alpha1.SecretTemplate{Labels: map[string]v1alpha1.LabelValue{"team": "a"}}
 		})
-		Eventually(func() int { return w.operator.requests.count(patchSecret) }, soon, often).Should(BeNumerically(">", 1))
+		Eventually(func() []string { return conditionsOf(w.reload(token)) }, soon, often).Should(
+			ContainElements("Ready=True/TokenSynced", "RenewalFailed=True/SecretRejected"))
 		w.operator.requests.refuse("", "")
+		w.timeline.advance(20 * time.Second)
 		Eventually(func() map[string]string { return w.secret(token).Labels }, soon, often).Should(HaveKey("team"))
 		w.timeline.advance(time.Hour)
 		Expect(w.tokenIn(token)).NotTo(Equal(first))

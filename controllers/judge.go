@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
@@ -62,7 +63,13 @@ func judgeToken(seen observation, token workos.Token) verdict {
 				"WorkOS returns a token that has expired: it may be about to refresh it; if this lasts, compare the clocks and have the user connect again"}}
 		}
 	}
-	if seen.secret.State == tokensecret.Intact && facts.SameToken(seen.secret.Facts) && !seen.clockWasAhead() {
+	sameToken := seen.secret.State == tokensecret.Intact && facts.SameToken(seen.secret.Facts)
+	if !sameToken && renewal.Useless(facts.ExpiresAt, seen.now) {
+		return verdict{finding: finding{v1alpha1.TokenExpiredReason, fmt.Sprintf(
+			"WorkOS returns a token that expires in less than %s, before a pod could use it: if this lasts, check the lifetime of this integration's tokens, and compare the clocks",
+			renewal.ShortestLife)}}
+	}
+	if sameToken && !seen.clockWasAhead() {
 		if facts.TemplateHash == seen.secret.Facts.TemplateHash {
 			return verdict{}
 		}

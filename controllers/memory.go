@@ -37,6 +37,11 @@ type attempt struct {
 	intact bool
 	// failures counts failed tries in a row, and repairs those that made up for what somebody else did to the Secret.
 	failures, repairs int
+	// leftHash is the hash of the token that was in the Secret after a write that did not succeed, as far
+	// as is known. Empty: there was no such write, or no token.
+	leftHash string
+	// wasted counts the calls in a row whose token could not be written.
+	wasted int
 	// request is the refresh request that was answered last, and requestWaits says that one which was not, because nothing
 	// was sent or written, has to wait for notBefore like everything else.
 	request      string
@@ -79,6 +84,8 @@ type entry struct {
 	attempt attempt
 	// written is our last write of the Secret, until the cache has shown it, or something later.
 	written write
+	// conflicts counts statuses in a row that were not written, because the object had changed.
+	conflicts int
 	// freed: a Secret of the object's Secret's name has been deleted since the last pass.
 	freed bool
 }
@@ -112,6 +119,23 @@ func (m *memory) began(now time.Time) time.Time {
 		m.first = now
 	}
 	return m.first
+}
+
+// stale notes that the object had changed when its status was written, and returns how soon to
+// reconcile it again.
+func (m *memory) stale(token *v1alpha1.PipesToken) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.entry(token)
+	e.conflicts++
+	return min(staleRetry<<min(e.conflicts-1, 10), longestStaleRetry)
+}
+
+// reported notes that the status was written.
+func (m *memory) reported(token *v1alpha1.PipesToken) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entry(token).conflicts = 0
 }
 
 func (m *memory) remember(token *v1alpha1.PipesToken, a attempt) {

@@ -20,7 +20,7 @@ type Metrics struct {
 	clock     clock.PassiveClock
 	perObject bool
 
-	calls           *prometheus.CounterVec
+	calls, writes   *prometheus.CounterVec
 	lateness        prometheus.Histogram
 	skew            prometheus.Gauge
 	needed, allowed *prometheus.GaugeVec
@@ -73,6 +73,11 @@ func NewMetrics(registerer prometheus.Registerer, clock clock.PassiveClock, perO
 			Name: "pipes_operator_upstream_calls_total",
 			Help: "Answers to requests for a token, by outcome; sent is false for those that were held back before they left.",
 		}, []string{"outcome", "sent"}),
+		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipes_operator_secret_writes_total",
+			Help: "Writes of Secrets and rehearsals of them, by result: written, conflict (the Secret had changed), rejected (for good), " +
+				"failed (it should pass), changed (by admission). A rehearsal counts only when it does not succeed.",
+		}, []string{"result"}),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "pipes_operator_renewal_lateness_seconds",
 			Help:    "How long after they were due renewals were asked for.",
@@ -96,7 +101,10 @@ func NewMetrics(registerer prometheus.Registerer, clock clock.PassiveClock, perO
 			m.calls.WithLabelValues(string(outcome), "true")
 		}
 	}
-	for _, collector := range []prometheus.Collector{m.calls, m.lateness, m.skew, m.needed, m.allowed, m} {
+	for _, result := range writeResults {
+		m.writes.WithLabelValues(string(result))
+	}
+	for _, collector := range []prometheus.Collector{m.calls, m.writes, m.lateness, m.skew, m.needed, m.allowed, m} {
 		if err := registerer.Register(collector); err != nil {
 			return nil, err
 		}
@@ -119,6 +127,36 @@ func (m *Metrics) Asked(answer workos.Answer, late time.Duration, wasDue bool) {
 	}
 }
 
+// writeResult is what came of a write of a Secret.
+type writeResult string
+
+const (
+	writeDone     writeResult = "written"
+	writeConflict writeResult = "conflict"
+	writeRejected writeResult = "rejected"
+	writeFailed   writeResult = "failed"
+	writeChanged  writeResult = "changed"
+)
+
+var writeResults = []writeResult{writeDone, writeConflict, writeRejected, writeFailed, writeChanged}
+
+// resultOf is the result of a write that led to a finding, or to none.
+func resultOf(found finding) writeResult {
+	switch found.reason {
+	case v1alpha1.SecretRejectedReason:
+		return writeRejected
+	case v1alpha1.SecretNotWrittenReason:
+		return writeFailed
+	case v1alpha1.SecretChangedReason:
+		return writeChanged
+	default:
+		return writeDone
+	}
+}
+
+// Wrote counts a write of a Secret.
+func (m *Metrics) Wrote(result writeResult) { m.writes.WithLabelValues(string(result)).Inc() }
+
 // Enter notes a PipesToken at the beginning of its first pass, so that one whose passes all fail shows as overdue.
 func (m *Metrics) Enter(name types.NamespacedName, status v1alpha1.PipesTokenStatus, now time.Time) {
 	m.mu.Lock()
@@ -127,6 +165,25 @@ func (m *Metrics) Enter(name types.NamespacedName, status v1alpha1.PipesTokenSta
 	if !known {
 		m.Observe(name, status, Renewal{Due: now})
 	}
+}
+
+// Expired returns the PipesTokens whose status says that they are ready although their token has
+// expired. Each is returned once, until its status has been noted again.
+func (m *Metrics) Expired(now time.Time) (names []types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	second := now.Unix()
+	for name, state := range m.tokens {
+		if state.expires == 0 || state.expires > second || state.kind.Value().reason != v1alpha1.TokenSyncedReason {
+			continue
+		}
+		kind := state.kind.Value()
+		kind.reason = v1alpha1.TokenExpiredReason
+		state.kind = unique.Make(kind)
+		m.tokens[name] = state
+		names = append(names, name)
+	}
+	return names
 }
 
 // Observe notes the state of one PipesToken: its status, and its next renewal.

@@ -39,26 +39,18 @@ type observation struct {
 	secret tokensecret.Secret
 	// unseen: the Secret is known from our own write alone; the cache does not show it.
 	unseen bool
+	// recovered is when the API server last took a Secret of this namespace again, after it had not.
+	recovered time.Time
 	// standing is the finding of the last try, which stands until the next one.
 	standing finding
 	attempt  attempt
 }
 
 func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.PipesToken, now time.Time) (observation, error) {
-	seen := observation{now: now, token: token, environmentName: r.environmentOf(token)}
-	seen.template, seen.templateErr = tokensecret.Compile(token.Spec.SecretTemplate)
-
-	var err error
-	if seen.environment, err = r.environment(ctx, seen.environmentName); err != nil {
+	seen := observation{now: now, token: token}
+	if err := r.lookAtRights(ctx, &seen); err != nil {
 		return observation{}, err
 	}
-	if seen.environment != nil {
-		seen.client = r.Connections.versionOf(seen.environmentName)
-		if seen.granted, err = r.granted(ctx, seen.environment, token); err != nil {
-			return observation{}, err
-		}
-	}
-
 	written := r.memory.lastWrite(token)
 	cached, err := r.cachedSecret(ctx, token)
 	if err != nil {
@@ -71,6 +63,7 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 	seen.unseen = cached == nil && known != nil
 	seen.secret = tokensecret.Observe(known, token, seen.template)
 	seen.others = r.habits.of(habitOf(seen))
+	seen.recovered = r.unwritten.recoveredAt(token.Namespace)
 	seen = seen.remembering(r.recall(seen))
 	freed := r.memory.wasFreed(token)
 	if known == nil && readyOf(token.Status).Reason == v1alpha1.SecretConflictReason {
@@ -78,6 +71,20 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 		return r.lookAgain(ctx, seen, freed)
 	}
 	return seen, nil
+}
+
+// lookAtRights observes what token may have, and in which shape: environment, grant and template.
+func (r *PipesTokenReconciler) lookAtRights(ctx context.Context, seen *observation) error {
+	seen.environmentName = r.environmentOf(seen.token)
+	seen.template, seen.templateErr = tokensecret.Compile(seen.token.Spec.SecretTemplate)
+	seen.granted = false
+	var err error
+	if seen.environment, err = r.environment(ctx, seen.environmentName); err != nil || seen.environment == nil {
+		return err
+	}
+	seen.client = r.Connections.versionOf(seen.environmentName)
+	seen.granted, err = r.granted(ctx, seen.environment, seen.token)
+	return err
 }
 
 // environment returns nil when there is no such PipesEnvironment, or none that the operator can see.
@@ -196,8 +203,12 @@ func (seen observation) remembering(last attempt) observation {
 // taken away.
 func (seen observation) overtaken() bool {
 	obtained, tried := seen.secret.Facts.ObtainedAt, inSeconds(seen.attempt.at)
-	return seen.secret.State == tokensecret.Intact && seen.attempt.found.present() &&
-		(obtained.After(tried) || obtained.Equal(tried) && traits[seen.attempt.found.reason].withdraws)
+	if seen.secret.State != tokensecret.Intact || !seen.attempt.found.present() {
+		return false
+	}
+	// A write whose answer was lost may have arrived.
+	arrived := seen.attempt.leftHash != "" && seen.attempt.leftHash != seen.secret.Facts.TokenHash
+	return arrived || obtained.After(tried) || obtained.Equal(tried) && traits[seen.attempt.found.reason].withdraws
 }
 
 // doubtful says whether only a status tells that the token in the Secret has to go. Somebody may have forged that status, or restored

@@ -32,8 +32,11 @@ type PipesTokenReconciler struct {
 	Connections *Connections
 	// Recorder emits events.
 	Recorder events.EventRecorder
-	// Clock tells the time, once in each pass.
+	// Clock tells the time: at the beginning of a reconcile, and again after a call to WorkOS.
 	Clock clock.PassiveClock
+	// SlowWrite is how long a write of a Secret may take before the status tells that it has not ended.
+	// Zero: 3 s. Negative: it is never told.
+	SlowWrite time.Duration
 	// Metrics counts what happens.
 	Metrics *Metrics
 	// Watchdog looks after the passes. Nil: nobody does.
@@ -48,8 +51,10 @@ type PipesTokenReconciler struct {
 	// select by label then fit nobody.
 	IgnoreNamespaceLabels bool
 
-	memory memory
-	habits habits
+	memory    memory
+	habits    habits
+	unwritten unwritten
+	requeue   prompt
 }
 
 // Reconcile makes one pass over one PipesToken. Every pass of an object that exists returns when the next one is due, because
@@ -57,17 +62,15 @@ type PipesTokenReconciler struct {
 func (r *PipesTokenReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	token := &v1alpha1.PipesToken{}
 	err := r.Client.Get(ctx, request.NamespacedName, token)
-	if apierrors.IsNotFound(err) || err == nil && !token.DeletionTimestamp.IsZero() {
-		// Garbage collection deletes the Secret. At WorkOS nothing is revoked: the connection is the user's.
-		r.memory.forget(request.NamespacedName)
-		r.Metrics.Forget(request.NamespacedName)
+	if apierrors.IsNotFound(err) {
+		r.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("reading the PipesToken: %w", err)
 	}
 
-	now := r.Clock.Now().Round(0) // instants that are stored have no monotonic reading, and none may be compared by one
+	now := r.now()
 	r.Metrics.Enter(request.NamespacedName, token.Status, now)
 	seen, err := r.observe(ctx, token, now)
 	if err != nil {
@@ -78,6 +81,17 @@ func (r *PipesTokenReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, err
 	}
 	return r.report(ctx, outcome)
+}
+
+// now is an instant without a monotonic reading: instants that are stored have none, and none may be compared by one.
+func (r *PipesTokenReconciler) now() time.Time { return r.Clock.Now().Round(0) }
+
+// forget drops what is remembered of a PipesToken that is gone. Garbage collection deletes the Secret.
+// At WorkOS nothing is revoked: the connection is the user's.
+func (r *PipesTokenReconciler) forget(name types.NamespacedName) {
+	r.memory.forget(name)
+	r.unwritten.forget(name)
+	r.Metrics.Forget(name)
 }
 
 // environmentOf names the PipesEnvironment of token; the zero name when there is none.

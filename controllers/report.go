@@ -1,17 +1,20 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
@@ -22,25 +25,28 @@ import (
 // report turns an outcome into status, event, metrics and the delay until the next pass. The status is written only when it
 // changes. What is unfinished comes back with the queue's own back-off, once it has been reported.
 func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.Result, error) {
+	name := client.ObjectKeyFromObject(done.token)
+	if done.gone {
+		r.forget(name)
+		return ctrl.Result{}, nil
+	}
 	status := statusOf(done)
+	done.crowd = r.noteWrites(name, done)
 	done.attempt = nextAttempt(done, status)
 	r.memory.remember(done.token, done.attempt)
 	due := nextTry(done)
-	r.Metrics.Observe(client.ObjectKeyFromObject(done.token), status, Renewal{due, done.cycle(), done.environmentName})
+	r.Metrics.Observe(name, status, Renewal{due, done.cycle(), done.environmentName})
 
-	if done.withdrawing() {
-		return ctrl.Result{}, done.unfinished
-	}
 	if !sameStatus(status, done.token.Status) {
-		err := r.Client.Status().Apply(ctx, statusConfiguration(done.token, status), client.ForceOwnership)
-		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		err := r.publish(ctx, done.token, status)
+		if movedOn(err) {
 			// Somebody has changed or deleted the object meanwhile. What was found is remembered.
-			return ctrl.Result{RequeueAfter: staleRetry}, nil
+			return ctrl.Result{RequeueAfter: r.memory.stale(done.token)}, nil
 		}
 		if err != nil {
 			return ctrl.Result{}, fmt.Errorf("writing the status: %w", err)
 		}
-		r.announce(done.token, status)
+		r.memory.reported(done.token)
 	}
 	if done.unfinished != nil {
 		return ctrl.Result{}, done.unfinished
@@ -49,14 +55,55 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt()), Priority: &priority}, nil
 }
 
-// withdrawing says whether a token that has to go is still there, because the Secret has just changed, or the API server has failed. The
-// status tells of it once that is done: from then on nobody looks for a Secret that the cache does not show.
-func (done outcome) withdrawing() bool {
-	return traits[done.finding.reason].withdraws && done.unfinished != nil && !isRefusal(done.unfinished)
+// publish writes the status, and emits the event that it calls for.
+func (r *PipesTokenReconciler) publish(ctx context.Context, token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus) error {
+	if err := r.Client.Status().Apply(ctx, statusConfiguration(token, status), client.ForceOwnership); err != nil {
+		return err
+	}
+	r.announce(token, status)
+	return nil
 }
 
-// staleRetry is how soon a pass is made again that was made on an object which has changed meanwhile.
-const staleRetry = 100 * time.Millisecond
+// reportSlowWrite tells of a write that has not ended. It remembers nothing: the write may still succeed.
+func (r *PipesTokenReconciler) reportSlowWrite(ctx context.Context, meanwhile outcome) {
+	const why = "the API server has not answered for %s: an admission webhook may be slow"
+	waited := fmt.Sprintf(why, cmp.Or(r.SlowWrite, patient))
+	if traits[meanwhile.finding.reason].withdraws {
+		meanwhile.kept = true
+		meanwhile.finding.message += stillThere + waited
+	} else {
+		meanwhile.finding = finding{v1alpha1.SecretNotWrittenReason, "The operator waits until the Secret is written: " + waited}
+	}
+	status := statusOf(meanwhile)
+	if sameStatus(status, meanwhile.token.Status) {
+		return
+	}
+	if err := r.publish(ctx, meanwhile.token, status); err != nil && !movedOn(err) {
+		log.FromContext(ctx).Error(err, "Cannot tell that a write of the Secret is slow")
+	}
+}
+
+// noteWrites notes whether the API server takes the Secret. If it does so again, it is tried at once
+// for those who wait in the same namespace. It returns how many wait there.
+func (r *PipesTokenReconciler) noteWrites(name types.NamespacedName, done outcome) (crowd int) {
+	if done.finding.unwritten() {
+		return r.unwritten.failed(name)
+	}
+	if done.unfinished != nil {
+		return 0
+	}
+	for _, other := range r.unwritten.worked(name, done.now) {
+		r.requeue.add(reconcile.Request{NamespacedName: other})
+	}
+	return 0
+}
+
+// staleRetry is how soon an object is reconciled again that had changed when its status was written.
+// It doubles, up to longestStaleRetry, while the cache does not show the change: its watch may be down.
+const (
+	staleRetry        = 100 * time.Millisecond
+	longestStaleRetry = 30 * time.Second
+)
 
 // cycle is how often a token like the one in the Secret is renewed; zero when there is none to renew.
 func (done outcome) cycle() time.Duration {
@@ -102,12 +149,16 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 				next.found = done.finding
 			}
 		}
+		next.wasted, next.leftHash = wasted(done), ""
+		if done.finding.unwritten() {
+			next.leftHash = done.secret.Facts.TokenHash
+		}
 		next.failures, next.repairs, next.notBefore = afterTry(done, status)
 		next.renewNotBefore = nextProbe(done)
 		next.intact = done.secret.State == tokensecret.Intact
 		next.requestWaits = !done.answer.Sent || done.dropped()
 		if done.tried && !next.requestWaits {
-			next.request = refreshRequest(done.token)
+			next.request = done.request
 		}
 	case done.finding.present() && !traits[done.finding.reason].asked && done.finding.reason != v1alpha1.SecretConflictReason:
 		// What is seen to stand in the way may be gone the next moment; nothing that was tried before has to be waited for.
@@ -125,6 +176,9 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 	switch pace := traits[done.finding.reason].pace; {
 	case heldBack(done.observation, done.answer):
 		return done.attempt.failures, done.attempt.repairs, patience
+	case done.finding.unwritten():
+		failures = done.attempt.failures + 1
+		return failures, 0, done.now.Add(renewal.WriteRetry(failures, wasted(done), done.crowd, seed))
 	case done.dropped() || pace == backOff:
 		failures = done.attempt.failures + 1
 		return failures, 0, renewal.Retry(done.now, expires, failures, done.answer.RetryAfter, seed)
@@ -140,6 +194,18 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 		return 0, repairs, done.now.Add(max(renewal.MinInterval, renewal.Backoff(repairs, seed)))
 	default:
 		return 0, 0, time.Time{}
+	}
+}
+
+// wasted counts the calls in a row whose token could not be written.
+func wasted(done outcome) int {
+	switch {
+	case done.dropped() && done.finding.unwritten():
+		return done.attempt.wasted + 1
+	case done.finding.unwritten():
+		return done.attempt.wasted
+	default:
+		return 0
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -21,8 +20,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// SecretClient writes Secrets and gets only their metadata back, so that no token ever comes from the API server. It reads
-// one live only to tell whose a name is.
+// SecretClient writes Secrets. It returns metadata alone: the data that comes back from a write is
+// compared with what was sent, and dropped. It reads metadata live only to tell whose a name is.
 type SecretClient struct {
 	rest rest.Interface
 }
@@ -45,18 +44,40 @@ const (
 	asMetadataList = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 )
 
-// Create creates the Secret and returns its metadata. AlreadyExists: the name is taken.
-func (c *SecretClient) Create(ctx context.Context, secret *corev1.Secret) (*metav1.PartialObjectMetadata, error) {
-	body, err := json.Marshal(secret)
-	if err != nil {
-		return nil, fmt.Errorf("encoding Secret %s: %w", secret.Name, err)
-	}
-	return c.metadata(ctx, c.rest.Post().Namespace(secret.Namespace).SetHeader("Content-Type", "application/json"), body)
+// Stored is what the API server made of a write.
+type Stored struct {
+	Meta *metav1.PartialObjectMetadata
+	// Changed names what admission has removed or changed of what was written. Nil: nothing.
+	Changed []string
+	// Damaged says that the operator cannot keep a Secret that was changed like that.
+	Damaged bool
+	// HoldsMore says of a cleared Secret that it still holds data that was to be removed.
+	HoldsMore bool
 }
 
-// Patch applies a JSON patch to the Secret and returns its metadata. Conflict: the Secret has moved on.
-func (c *SecretClient) Patch(ctx context.Context, name types.NamespacedName, patch []byte) (*metav1.PartialObjectMetadata, error) {
-	return c.metadata(ctx, c.rest.Patch(types.JSONPatchType).Namespace(name.Namespace).Name(name.Name), patch)
+// mode is whether a write is meant, or only tried out.
+type mode bool
+
+const (
+	// forReal stores what is written.
+	forReal mode = false
+	// dryRun has the API server do all but store it, admission included.
+	dryRun mode = true
+)
+
+// Create creates the Secret. AlreadyExists: the name is taken.
+func (c *SecretClient) Create(ctx context.Context, secret *corev1.Secret, mode mode) (Stored, error) {
+	body, err := json.Marshal(secret)
+	if err != nil {
+		return Stored{}, fmt.Errorf("encoding Secret %s: %w", secret.Name, err)
+	}
+	request := c.rest.Post().Namespace(secret.Namespace).SetHeader("Content-Type", "application/json")
+	return c.write(ctx, request, body, secret, mode)
+}
+
+// Patch applies a JSON patch that makes the Secret what wanted is. Conflict: the Secret has moved on.
+func (c *SecretClient) Patch(ctx context.Context, wanted *corev1.Secret, patch []byte, mode mode) (Stored, error) {
+	return c.write(ctx, c.rest.Patch(types.JSONPatchType).Namespace(wanted.Namespace).Name(wanted.Name), patch, wanted, mode)
 }
 
 // Delete deletes the very Secret that meta was read from. That it is gone already is no error; that it has changed since is. What is
@@ -105,46 +126,46 @@ func (c *SecretClient) Find(ctx context.Context, name types.NamespacedName) (*me
 	return &list.Items[0], nil
 }
 
-func (c *SecretClient) metadata(ctx context.Context, request *rest.Request, body []byte) (*metav1.PartialObjectMetadata, error) {
-	raw, err := c.do(ctx, request.Param("fieldManager", tokensecret.FieldManager), asMetadata, body)
+// write sends a write, and compares what the API server has stored with what was wanted. Where the
+// write leaves the data alone, only metadata is asked for.
+func (c *SecretClient) write(ctx context.Context, request *rest.Request, body []byte, wanted *corev1.Secret, mode mode) (Stored, error) {
+	accept := asMetadata
+	if wanted.Data != nil {
+		accept = "application/json"
+	}
+	request = request.Param("fieldManager", tokensecret.FieldManager)
+	if mode == dryRun {
+		request = request.Param("dryRun", metav1.DryRunAll)
+	}
+	raw, err := c.do(ctx, request, accept, body)
 	if err != nil {
-		return nil, err
+		return Stored{}, err
 	}
-	meta := &metav1.PartialObjectMetadata{}
-	if err := json.Unmarshal(raw, meta); err != nil {
-		return nil, fmt.Errorf("decoding the metadata of a Secret: %w", err)
+	secret := &corev1.Secret{}
+	if err := json.Unmarshal(raw, secret); err != nil {
+		return Stored{}, errors.New("the API server's answer to a write of a Secret cannot be decoded") // err could quote it
 	}
+	meta := &metav1.PartialObjectMetadata{ObjectMeta: secret.ObjectMeta}
 	meta.ManagedFields = tokensecret.TrimManagedFields(meta.ManagedFields) // as the cache will have them
-	return meta, nil
+	return Stored{
+		Meta:      meta,
+		Changed:   tokensecret.Differences(secret, wanted),
+		Damaged:   tokensecret.Damaged(secret, wanted),
+		HoldsMore: wanted.Data != nil && tokensecret.HoldsMore(secret, wanted),
+	}, nil
 }
 
-// do sends the request. client-go logs bodies when its verbosity is high enough; here they hold tokens, so it gets a logger
-// that discards them, and a reader, which it does not log.
+// do sends the request once: how soon to send it again is for the controller to say. client-go logs
+// bodies when its verbosity is high enough; here they hold tokens, so it gets a logger that discards
+// them, and a reader, which it does not log.
 func (c *SecretClient) do(ctx context.Context, request *rest.Request, accept string, body []byte) ([]byte, error) {
-	request = request.Resource("secrets").SetHeader("Accept", accept)
+	request = request.Resource("secrets").SetHeader("Accept", accept).MaxRetries(0)
 	if body != nil {
 		request = request.Body(bytes.NewReader(body))
 	}
 	result := request.Do(logr.NewContext(ctx, logr.Discard()))
 	if err := result.Error(); err != nil { // which, unlike Raw's, is the API server's own
-		return nil, withoutAdmission(err)
+		return nil, err
 	}
 	return result.Raw()
-}
-
-// withoutAdmission cuts off what an admission webhook or policy has said beyond that it refuses: those can quote what they were
-// shown, which here is a token.
-func withoutAdmission(err error) error {
-	var status *apierrors.StatusError
-	if !errors.As(err, &status) {
-		return err
-	}
-	for _, denial := range []string{"denied the request", "denied request"} {
-		if head, _, found := strings.Cut(status.ErrStatus.Message, denial); found {
-			cut := *status
-			cut.ErrStatus.Message, cut.ErrStatus.Details = head+denial, nil
-			return &cut
-		}
-	}
-	return err
 }

@@ -82,6 +82,7 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		Watches(&v1alpha1.PipesEnvironment{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfEnvironment),
 			builder.WithPredicates(environmentMatters())).
 		WatchesRawSource(recovered).
+		WatchesRawSource(&r.requeue).
 		WithOptions(withErrorBackoff(options))
 	if !r.IgnoreNamespaceLabels {
 		build = build.WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace),

@@ -95,7 +95,7 @@ var _ = Describe("A shard", func() {
 		w.timeline.advance(w.reload(token).Status.ExpirationTime.Sub(w.clock.Now()) - time.Second)
 		Expect(w.tokenIn(token)).NotTo(Equal(before))
 		Expect(w.upstream.RequestsFor(idOf(token))).To(HaveLen(1))
-		Expect(by.requests.since(mine)).To(ConsistOf(patchSecret, writeStatus))
+		Expect(by.requests.since(mine)).To(ConsistOf(tryOut, patchSecret, writeStatus))
 		Expect(notBy.requests.since(others)).To(BeEmpty())
 	}
 

@@ -28,12 +28,12 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 	}
 	switch {
 	case done.answer.Sent && !done.dropped():
-		status.LastHandledRefreshRequest = refreshRequest(done.token)
+		status.LastHandledRefreshRequest = done.request
 	case done.attempt.request != "" && done.attempt.request == refreshRequest(done.token):
 		// The status was not written. A request that is no longer the one on the object may be older than what the status tells.
 		status.LastHandledRefreshRequest = done.attempt.request
 	}
-	if done.secret.IsOurs() {
+	if done.secret.IsOurs() || done.kept {
 		status.Binding = &v1alpha1.SecretReference{Name: done.token.TargetSecretName()}
 	}
 	if done.secret.State == tokensecret.Intact {
@@ -90,9 +90,13 @@ func readiness(done outcome) (ready metav1.Condition, beside *metav1.Condition) 
 		mark := condition(trait.mark, metav1.ConditionTrue, found.reason, found.message)
 		return condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, found.reason, found.message), &mark
 	case done.secret.State == tokensecret.Intact:
-		found = finding{v1alpha1.TokenExpiredReason, "The token has expired, and the next one has not been asked for yet"}
+		found = finding{v1alpha1.TokenExpiredReason, "The token has expired, and there is no newer one yet: the operator asks for it"}
 		mark := condition(v1alpha1.ReconcilingCondition, metav1.ConditionTrue, found.reason, found.message)
 		return condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, found.reason, found.message), &mark
+	case deleting(done.token):
+		found = finding{v1alpha1.PendingReason, "The PipesToken is being deleted, so no token is fetched for it"}
+		mark := condition(v1alpha1.ReconcilingCondition, metav1.ConditionTrue, found.reason, found.message)
+		return condition(v1alpha1.ReadyCondition, metav1.ConditionUnknown, found.reason, found.message), &mark
 	default:
 		found = finding{v1alpha1.PendingReason, "Waiting for the next call to WorkOS to be due, within the requestsPerMinute of the PipesEnvironment"}
 		mark := condition(v1alpha1.ReconcilingCondition, metav1.ConditionTrue, found.reason, found.message)

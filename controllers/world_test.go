@@ -314,6 +314,7 @@ func (w *world) startShard(shard controllers.Shard, change ...func(*controllers.
 		c(tokens)
 	}
 	Expect(tokens.SetupWithManager(w.ctx, manager, w.timeline.options())).To(Succeed())
+	Expect(tokens.SetupExpiryWithManager(manager)).To(Succeed())
 	environments := &controllers.PipesEnvironmentReconciler{
 		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
 		Shard: shard,
@@ -370,6 +371,7 @@ func (r *requests) watch(next http.RoundTripper) http.RoundTripper {
 const (
 	createSecret = "POST secrets"
 	patchSecret  = "PATCH secrets"
+	tryOut       = "PATCH secrets?dryRun"
 	listSecrets  = "LIST secrets"
 	deleteSecret = "DELETE secrets"
 	writeStatus  = "PATCH pipestokens/status"
@@ -395,6 +397,9 @@ func describe(request *http.Request) string {
 		if request.URL.Query().Get("limit") != "" || request.URL.Query().Get("resourceVersion") != "" {
 			return "" // the informers' own
 		}
+	}
+	if request.URL.Query().Get("dryRun") != "" {
+		resource += "?dryRun"
 	}
 	return verb + " " + resource
 }

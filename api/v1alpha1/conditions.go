@@ -90,6 +90,14 @@ const (
 	// SecretRejectedReason: the API server refuses the Secret (a quota, an admission policy, an immutable Secret ...).
 	SecretRejectedReason = "SecretRejected"
 
+	// SecretNotWrittenReason: the API server does not take the Secret for a reason that should pass (5xx, 429, a timeout, an
+	// admission webhook that is down). The message has the API server's words.
+	SecretNotWrittenReason = "SecretNotWritten"
+
+	// SecretChangedReason: an admission policy or webhook removes or changes what the operator writes, so that the Secret
+	// cannot be kept. The message names what.
+	SecretChangedReason = "SecretChanged"
+
 	// InvalidTemplateReason: secretTemplate cannot be rendered.
 	InvalidTemplateReason = "InvalidTemplate"
 

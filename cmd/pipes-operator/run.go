@@ -174,6 +174,9 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controlle
 	if err := tokens.SetupWithManager(ctx, manager, controller.Options{MaxConcurrentReconciles: o.maxConcurrentReconciles}); err != nil {
 		return fmt.Errorf("setting up the controller of PipesTokens: %w", err)
 	}
+	if err := tokens.SetupExpiryWithManager(manager); err != nil {
+		return fmt.Errorf("setting up the controller that tells of expired tokens: %w", err)
+	}
 	environments := &controllers.PipesEnvironmentReconciler{
 		Client: manager.GetClient(), Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,

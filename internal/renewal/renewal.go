@@ -144,6 +144,37 @@ func Backoff(failures int, seed string) time.Duration {
 	return max((delay - jitter).Truncate(time.Second), time.Second)
 }
 
+const (
+	// ShortestLife is the least that a token must have left to live for it to replace another: a kubelet
+	// takes longer to show it to a pod, and renewing it would be a call each few seconds.
+	ShortestLife = 15 * time.Second
+
+	maxWriteBackoff = 20 * time.Second
+	// writers is how many objects of a namespace try their writes within maxWriteBackoff.
+	writers = 4
+)
+
+// Useless says whether a token that has just arrived expires too soon to be of use. expires zero: never.
+func Useless(expires, now time.Time) bool {
+	return !expires.IsZero() && expires.Sub(now) < ShortestLife
+}
+
+// WriteRetry is the delay until the next attempt to write a Secret that the API server does not take:
+// 2 s, doubling up to 20 s. Where many wait in a namespace they take turns, up to 5 minutes: the first
+// that succeeds calls the others. wasted counts the calls in a row whose token could not be written,
+// although the API server had accepted the write without it: the second one has to wait 5 minutes.
+func WriteRetry(failures, wasted, crowd int, seed string) time.Duration {
+	if wasted > 1 {
+		return Backoff(32, seed)
+	}
+	delay := min(Backoff(failures, seed), maxWriteBackoff)
+	if crowd > writers {
+		delay = min(maxWriteBackoff*time.Duration(crowd)/writers, maxBackoff)
+		delay = time.Duration((0.5 + draw(seed, int64(failures))) * float64(delay)).Truncate(time.Second)
+	}
+	return max(delay, time.Second)
+}
+
 // SlowPoll is the delay until the next look at something that has been waiting for a human since the given instant: fresh
 // after the change, patient later, and with no counter to store.
 func SlowPoll(now, since time.Time) time.Duration {

@@ -79,6 +79,20 @@ func (s Secret) HoldsValidToken(now time.Time) bool {
 	return s.State == Intact && (s.Facts.ExpiresAt.IsZero() || s.Facts.ExpiresAt.After(now))
 }
 
+// MayHoldToken says whether a token of the PipesToken may be in the Secret, as far as its metadata
+// tells: it is ours and not cleared; or it is somebody else's by now and has our annotations.
+func (s Secret) MayHoldToken(token *v1alpha1.PipesToken) bool {
+	switch s.State {
+	case Intact, Altered:
+		return true
+	case Orphaned, Foreign:
+		_, facts, _ := parseFacts(s.Meta.Annotations)
+		return facts || s.State == Orphaned && hasData(s.Meta, placeholder(token))
+	default:
+		return false
+	}
+}
+
 func labelledFor(meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken) bool {
 	return meta.Labels[v1alpha1.ManagedByLabel] == v1alpha1.ManagedByValue &&
 		meta.Labels[v1alpha1.TokenLabel] == labelValue(token.Name)

@@ -1,0 +1,95 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/redact"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+)
+
+// writeFailure is the finding for an error of the API server about a write of the Secret, in the API
+// server's own words. quotes says of a text whether it holds the token.
+func writeFailure(verb string, err error, quotes func(string) bool) finding {
+	if isRefusal(err) {
+		return finding{reason: v1alpha1.SecretRejectedReason, message: "The API server refuses the Secret: " + words(err, quotes)}
+	}
+	return finding{reason: v1alpha1.SecretNotWrittenReason, message: fmt.Sprintf(
+		"The operator cannot %s the Secret; it tries again by itself: %s", verb, words(err, quotes))}
+}
+
+// changedByAdmission is the finding for a Secret that the API server stores otherwise than it was written.
+func changedByAdmission(changes []string) finding {
+	const most = 3
+	told := strings.Join(changes[:min(len(changes), most)], ", ")
+	if len(changes) > most {
+		told += fmt.Sprintf(", and %d more", len(changes)-most)
+	}
+	return finding{reason: v1alpha1.SecretChangedReason, message: printable(fmt.Sprintf(
+		"An admission policy or webhook changes what the operator writes (%s): exempt Secrets with the label %s=%s from it",
+		told, v1alpha1.ManagedByLabel, v1alpha1.ManagedByValue))}
+}
+
+// deniedByAdmission says whether a webhook or a policy has refused the request. They can do so with any
+// status code: also with those that mean something else to us, such as 404 and 409.
+func deniedByAdmission(err error) bool {
+	var status *apierrors.StatusError
+	if !errors.As(err, &status) {
+		return false
+	}
+	message := status.ErrStatus.Message
+	return strings.Contains(message, "denied the request") || strings.Contains(message, "denied request")
+}
+
+// movedOn says whether the object is not as the write took it to be.
+func movedOn(err error) bool {
+	if errors.Is(err, errMovedOn) {
+		return true
+	}
+	var status *apierrors.StatusError
+	if !errors.As(err, &status) || deniedByAdmission(err) {
+		return false
+	}
+	details := status.ErrStatus.Details
+	gone := apierrors.IsNotFound(err) && (details == nil || details.Kind != "namespaces")
+	return apierrors.IsConflict(err) || gone
+}
+
+// isRefusal says whether the API server will refuse the same write again: a quota, an admission policy, an immutable Secret.
+func isRefusal(err error) bool {
+	return errors.Is(err, errHeld) || deniedByAdmission(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err) ||
+		apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err) || apierrors.IsMethodNotSupported(err)
+}
+
+// words are what the API server says, fit for a condition. They are withheld only where they hold the token.
+func words(err error, quotes func(string) bool) string {
+	text := err.Error()
+	var unreachable *url.Error
+	if errors.As(err, &unreachable) {
+		text = "the API server cannot be reached: " + unreachable.Err.Error() // without the URL, which says nothing new
+	}
+	if !quotes(text) {
+		return printable(text)
+	}
+	const withheld = " (the rest is withheld because it quotes the token)"
+	for _, denial := range []string{"denied the request", "denied request"} {
+		// What follows are the words of a webhook or a policy.
+		if head, _, found := strings.Cut(text, denial); found && !quotes(head) {
+			return printable(head+denial) + withheld
+		}
+	}
+	return strings.TrimSpace(withheld)
+}
+
+// quotesToken says whether text holds the fetched token, or a token with that hash: as it is, or as
+// JSON, a URL or base64 has it.
+func quotesToken(text, uid string, fetched redact.String, hash string) bool {
+	return redact.Holds(text, fetched) || hash != "" && redact.AnyWord(text, func(word string) bool {
+		return tokensecret.HashToken(uid, redact.NewString(word)) == hash
+	})
+}

@@ -1,0 +1,151 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+)
+
+// stillThere comes before why a token that has to go may still be in the Secret.
+const stillThere = ". The token is still in the Secret: "
+
+// withdraw applies inactivePolicy to the Secret. It touches nothing that is not ours, and nothing that
+// holds no token. Where the token cannot be taken away, the finding says so.
+func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
+	done.finding.message, _, _ = strings.Cut(done.finding.message, stillThere)
+	if done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain {
+		return
+	}
+	why := ""
+	err := r.takeAway(ctx, done)
+	switch {
+	case err != nil:
+		done.unfinished, why = err, words(err, done.quotes)
+	case done.secret.State == tokensecret.Foreign && done.secret.MayHoldToken(done.token):
+		why = fmt.Sprintf("Secret %q has another controller now, so the operator leaves it alone: delete it", done.token.TargetSecretName())
+	default:
+		return
+	}
+	done.kept = true
+	done.finding.message += stillThere + why
+}
+
+// takeAway removes the token from the Secret. Somebody may edit the Secret all the time: then it is
+// read live and the write is made again at once, on what there is.
+func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) error {
+	err := r.lookForHidden(ctx, done)
+	const attempts = 4
+	for i := 0; err == nil && i < attempts; i++ {
+		if done.secret.State != tokensecret.Orphaned && !done.secret.IsOurs() {
+			return nil
+		}
+		if err = r.empty(ctx, done); !movedOn(err) {
+			return err
+		}
+		err = r.lookLive(ctx, done)
+	}
+	if err == nil {
+		err = fmt.Errorf("clearing Secret %s: it is being changed all the time", done.token.TargetSecretName())
+	}
+	return err
+}
+
+// lookForHidden looks once for a Secret that the cache does not show, because it has lost our label,
+// before the status says that the token is gone.
+func (r *PipesTokenReconciler) lookForHidden(ctx context.Context, done *outcome) error {
+	told := readyOf(done.token.Status).Reason == done.finding.reason && done.token.Status.Binding == nil
+	if done.secret.State != tokensecret.Absent || told {
+		return nil
+	}
+	return r.lookLive(ctx, done)
+}
+
+// lookLive reads the metadata of the Secret from the API server. After an answer of WorkOS, a Secret
+// of ours that is not as it was observed may hold the token of a later answer.
+func (r *PipesTokenReconciler) lookLive(ctx context.Context, done *outcome) error {
+	found, err := r.Secrets.Find(ctx, secretName(done.token))
+	if err != nil {
+		return fmt.Errorf("looking for Secret %s: %w", done.token.TargetSecretName(), err)
+	}
+	before := done.secret
+	done.secret = tokensecret.Observe(found, done.token, done.template)
+	if found != nil {
+		r.memory.wrote(done.token, found, done.now)
+	}
+	later := done.secret.IsOurs() && (before.State != tokensecret.Intact || !done.secret.Facts.SameToken(before.Facts))
+	if done.tried && later && done.secret.State != tokensecret.Empty {
+		return fmt.Errorf("clearing Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
+	}
+	return nil
+}
+
+// empty clears or deletes the Secret, as inactivePolicy says.
+func (r *PipesTokenReconciler) empty(ctx context.Context, done *outcome) error {
+	remove := done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyDelete
+	// A Secret with finalizers stays until they are gone, and so it is cleared before it is deleted.
+	if done.secret.MayHoldToken(done.token) && (!remove || len(done.secret.Meta.Finalizers) > 0) {
+		err := r.clear(ctx, done)
+		if err != nil && !apierrors.IsInvalid(err) {
+			return err
+		}
+		remove = remove || err != nil // An immutable Secret cannot be cleared, and its token has to go all the same.
+	}
+	if !remove {
+		return nil
+	}
+	return r.remove(ctx, done)
+}
+
+// errNotCleared: the API server accepted the write, and the Secret holds data all the same.
+var errNotCleared = errors.New("admission puts data back into it: exempt Secrets with the label " +
+	v1alpha1.ManagedByLabel + "=" + v1alpha1.ManagedByValue)
+
+func (r *PipesTokenReconciler) clear(ctx context.Context, done *outcome) error {
+	patch, err := done.secret.ClearPatch(done.token)
+	var stored Stored
+	if err == nil {
+		stored, err = r.slowly(ctx, done, func() (Stored, error) {
+			return r.Secrets.Patch(ctx, tokensecret.Cleared(done.token), patch, forReal)
+		})
+	}
+	if err == nil {
+		r.wrote(done, stored.Meta)
+		if stored.HoldsMore {
+			err = errNotCleared
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("clearing Secret %s: %w", done.token.TargetSecretName(), err)
+	}
+	return nil
+}
+
+// errHeld: a Secret that can neither be changed nor be deleted.
+var errHeld = errors.New("it is immutable, and a finalizer keeps it from being deleted")
+
+// remove deletes the Secret, unless it only waits for its finalizers.
+func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error {
+	left := done.secret.Meta
+	if left.DeletionTimestamp == nil {
+		var err error
+		if left, err = r.Secrets.Delete(ctx, done.secret.Meta); err != nil {
+			return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), err)
+		}
+	}
+	if left == nil {
+		r.memory.secretDeleted(client.ObjectKeyFromObject(done.token), done.secret.Meta.UID)
+		done.secret = tokensecret.Secret{State: tokensecret.Absent}
+		return nil
+	}
+	if r.wrote(done, left); done.secret.MayHoldToken(done.token) {
+		return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), errHeld)
+	}
+	return nil
+}
