@@ -186,6 +186,21 @@ func TestWhatTheKeyBeforeWasRefusedIsAskedForAgainAtOnce(t *testing.T) {
 	}
 }
 
+// Timers of what nothing is fetched for any more would fire for ever.
+func TestNothingIsDueForWhatIsBeingDeleted(t *testing.T) {
+	for _, state := range []tokensecret.State{tokensecret.Absent, tokensecret.Empty, tokensecret.Altered, tokensecret.Intact} {
+		seen := healthy()
+		seen.token.DeletionTimestamp, seen.secret.State = new(metav1.NewTime(noon)), state
+		seen.now = noon.Add(2 * time.Hour)
+		if decided := decide(seen); decided.action != wait {
+			t.Errorf("Secret %s: decided %s", state, decided.action)
+		}
+		if due := nextTry(outcome{observation: seen}); !due.IsZero() {
+			t.Errorf("Secret %s: due at %s", state, due)
+		}
+	}
+}
+
 // Every exit of a pass over a living object comes back, and none comes back at once for ever.
 func TestEveryOutcomeComesBack(t *testing.T) {
 	for _, reason := range append(slices.Collect(maps.Keys(traits)), "") {

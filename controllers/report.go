@@ -108,7 +108,7 @@ const (
 // cycle is how often a token like the one in the Secret is renewed; zero when there is none to renew.
 func (done outcome) cycle() time.Duration {
 	switch facts := done.secret.Facts; {
-	case done.secret.State != tokensecret.Intact, done.token.Spec.Suspend, traits[done.finding.reason].withdraws:
+	case done.secret.State != tokensecret.Intact, done.token.Spec.Suspend, deleting(done.token), traits[done.finding.reason].withdraws:
 		return 0
 	case facts.ExpiresAt.IsZero():
 		return refreshInterval(done.token)
@@ -226,7 +226,7 @@ func nextTry(done outcome) time.Time {
 	switch trait := traits[done.finding.reason]; {
 	case done.finding.reason == v1alpha1.SecretConflictReason:
 		return done.attempt.notBefore
-	case done.token.Spec.Suspend, done.finding.present() && !trait.asked:
+	case done.token.Spec.Suspend, deleting(done.token), done.finding.present() && !trait.asked:
 		return time.Time{}
 	case done.finding.reason == v1alpha1.EnvironmentNotReadyReason && done.outdated:
 		return done.now

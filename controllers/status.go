@@ -33,7 +33,9 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 		// The status was not written. A request that is no longer the one on the object may be older than what the status tells.
 		status.LastHandledRefreshRequest = done.attempt.request
 	}
-	if done.secret.IsOurs() || done.kept {
+	// A Secret that somebody has orphaned stays bound: its token still has to go with the grant.
+	orphaned := done.secret.State == tokensecret.Orphaned && before.Binding != nil
+	if done.secret.IsOurs() || orphaned || done.kept {
 		status.Binding = &v1alpha1.SecretReference{Name: done.token.TargetSecretName()}
 	}
 	if done.secret.State == tokensecret.Intact {

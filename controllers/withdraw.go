@@ -23,16 +23,18 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
 	if done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain {
 		return
 	}
-	why := ""
 	err := r.takeAway(ctx, done)
 	switch {
 	case err != nil:
-		done.unfinished, why = err, words(err, done.quotes)
-	case done.secret.State == tokensecret.Foreign && done.secret.MayHoldToken(done.token):
-		why = fmt.Sprintf("Secret %q has another controller now, so the operator leaves it alone: delete it", done.token.TargetSecretName())
-	default:
-		return
+		done.unfinished = err
+		done.keep(words(err, done.quotes))
+	case !done.secret.IsOurs() && done.secret.MayHoldToken(done.token):
+		done.keep(fmt.Sprintf("Secret %q does not belong to this PipesToken, so the operator leaves it alone: delete it", done.token.TargetSecretName()))
 	}
+}
+
+// keep says why a token that has to go may still be in the Secret.
+func (done *outcome) keep(why string) {
 	done.kept = true
 	done.finding.message += stillThere + why
 }
@@ -43,10 +45,13 @@ func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) erro
 	err := r.lookForHidden(ctx, done)
 	const attempts = 4
 	for i := 0; err == nil && i < attempts; i++ {
-		if done.secret.State != tokensecret.Orphaned && !done.secret.IsOurs() {
-			return nil
+		switch {
+		case done.wasOrphaned():
+			err = r.clear(ctx, done)
+		case done.secret.IsOurs():
+			err = r.empty(ctx, done)
 		}
-		if err = r.empty(ctx, done); !movedOn(err) {
+		if !movedOn(err) {
 			return err
 		}
 		err = r.lookLive(ctx, done)
@@ -55,6 +60,12 @@ func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) erro
 		err = fmt.Errorf("clearing Secret %s: it is being changed all the time", done.token.TargetSecretName())
 	}
 	return err
+}
+
+// wasOrphaned says whether somebody has taken the owner reference off a Secret that this PipesToken
+// wrote. One that a deleted PipesToken of the same name has left is its user's.
+func (done *outcome) wasOrphaned() bool {
+	return done.secret.State == tokensecret.Orphaned && done.token.Status.Binding != nil && done.secret.MayHoldToken(done.token)
 }
 
 // lookForHidden looks once for a Secret that the cache does not show, because it has lost our label,

@@ -45,8 +45,7 @@ func (r *PipesTokenReconciler) write(ctx context.Context, done *outcome, content
 // without what stands beside the token, nobody would know when it expires, or whose it is.
 func (r *PipesTokenReconciler) discard(ctx context.Context, done *outcome) {
 	if err := r.clear(ctx, done); err != nil {
-		done.kept = true
-		done.finding.message += stillThere + words(err, done.quotes)
+		done.keep(words(err, done.quotes))
 	}
 }
 

@@ -82,10 +82,10 @@ func (s Secret) HoldsValidToken(now time.Time) bool {
 // MayHoldToken says whether a token of the PipesToken may be in the Secret, as far as its metadata
 // tells: it is ours and not cleared; or it is somebody else's by now and has our annotations.
 func (s Secret) MayHoldToken(token *v1alpha1.PipesToken) bool {
-	switch s.State {
-	case Intact, Altered:
+	switch {
+	case s.State == Intact, s.State == Altered:
 		return true
-	case Orphaned, Foreign:
+	case s.Meta != nil && (s.State == Orphaned || s.State == Foreign):
 		_, facts, _ := parseFacts(s.Meta.Annotations)
 		return facts || s.State == Orphaned && hasData(s.Meta, placeholder(token))
 	default:

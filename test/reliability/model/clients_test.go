@@ -149,6 +149,8 @@ func (o *operator) learn(answer any) {
 	switch typed := answer.(type) {
 	case *metav1.PartialObjectMetadata:
 		o.view.seen[typed.ResourceVersion] = true
+	case *corev1.Secret:
+		o.view.seen[typed.ResourceVersion] = true
 	case *metav1.PartialObjectMetadataList:
 		for _, item := range typed.Items {
 			o.view.seen[item.ResourceVersion] = true

@@ -105,9 +105,10 @@ func (w *world) checkWrite(o *operator, key types.NamespacedName, before, after 
 // ownerOf is the PipesToken of the pass, as it was when the pass began, if the Secret is its own: controlled by it, or orphaned with
 // its labels, or new.
 func (w *world) ownerOf(p *pass, key types.NamespacedName, before, after *corev1.Secret) *v1alpha1.PipesToken {
+	orphaned := false
 	if before != nil {
 		controller := metav1.GetControllerOf(before)
-		orphaned := controller == nil && before.Labels[v1alpha1.ManagedByLabel] == v1alpha1.ManagedByValue &&
+		orphaned = controller == nil && before.Labels[v1alpha1.ManagedByLabel] == v1alpha1.ManagedByValue &&
 			before.Labels[v1alpha1.TokenLabel] == p.request.Name
 		if !orphaned && (controller == nil || controller.UID != p.uid) {
 			return nil
@@ -117,7 +118,8 @@ func (w *world) ownerOf(p *pass, key types.NamespacedName, before, after *corev1
 		}
 	}
 	if after != nil {
-		if controller := metav1.GetControllerOf(after); controller == nil || controller.UID != p.uid {
+		cleared := orphaned && len(tokensIn(after)) == 0 // that of a withdrawn grant has to go, whoever took the owner away
+		if controller := metav1.GetControllerOf(after); !cleared && (controller == nil || controller.UID != p.uid) {
 			return nil
 		}
 	}

@@ -38,7 +38,7 @@ var fieldManager = func() *managedfields.FieldManager {
 }()
 
 // createSecret is POST.
-func (s *apiServer) createSecret(secret *corev1.Secret, manager string) (*corev1.Secret, error) {
+func (s *apiServer) createSecret(secret *corev1.Secret, manager string, dryRun bool) (*corev1.Secret, error) {
 	key := client.ObjectKeyFromObject(secret)
 	if secret.Type == "" {
 		secret.Type = corev1.SecretTypeOpaque
@@ -50,12 +50,16 @@ func (s *apiServer) createSecret(secret *corev1.Secret, manager string) (*corev1
 		return nil, apierrors.NewAlreadyExists(secretResource, key.Name)
 	}
 	secret.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}
-	s.put(secrets, managed(&corev1.Secret{TypeMeta: secret.TypeMeta}, secret, manager))
+	stored := managed(&corev1.Secret{TypeMeta: secret.TypeMeta}, secret, manager)
+	if dryRun {
+		return stored, nil
+	}
+	s.put(secrets, stored)
 	return s.secret(key), nil
 }
 
 // patchSecret is PATCH with a JSON patch.
-func (s *apiServer) patchSecret(key types.NamespacedName, patch []byte, manager string) (*corev1.Secret, error) {
+func (s *apiServer) patchSecret(key types.NamespacedName, patch []byte, manager string, dryRun bool) (*corev1.Secret, error) {
 	live := s.secret(key)
 	if live == nil {
 		return nil, apierrors.NewNotFound(secretResource, key.Name)
@@ -75,11 +79,11 @@ func (s *apiServer) patchSecret(key types.NamespacedName, patch []byte, manager 
 	if err := json.Unmarshal(document, changed); err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
-	return s.updateSecret(changed, manager)
+	return s.updateSecret(changed, manager, dryRun)
 }
 
-// updateSecret stores a changed Secret, if it was made from the newest one.
-func (s *apiServer) updateSecret(changed *corev1.Secret, manager string) (*corev1.Secret, error) {
+// updateSecret stores a changed Secret, if it was made from the newest one. A dry run does all but store it.
+func (s *apiServer) updateSecret(changed *corev1.Secret, manager string, dryRun bool) (*corev1.Secret, error) {
 	key := client.ObjectKeyFromObject(changed)
 	live := s.secret(key)
 	if changed.ResourceVersion != live.ResourceVersion || changed.UID != live.UID {
@@ -91,6 +95,9 @@ func (s *apiServer) updateSecret(changed *corev1.Secret, manager string) (*corev
 	after := managed(live, changed, manager)
 	if sameButForManagers(live, after) {
 		return live, nil
+	}
+	if dryRun {
+		return after, nil
 	}
 	s.put(secrets, after)
 	if after.DeletionTimestamp != nil && len(after.Finalizers) == 0 {
@@ -175,14 +182,20 @@ func invalidSecret(secret, live *corev1.Secret) error {
 	return nil
 }
 
-// serveSecrets answers what the operator's SecretClient asks, and returns metadata only, as it is asked to.
+// serveSecrets answers what the operator's SecretClient asks, and returns metadata only where that is asked for.
 func (s *apiServer) serveSecrets(request *http.Request, body []byte) (any, error) {
 	parts := strings.Split(strings.TrimPrefix(request.URL.Path, "/api/v1/namespaces/"), "/")
 	key := types.NamespacedName{Namespace: parts[0]}
 	if len(parts) == 3 {
 		key.Name = parts[2]
 	}
-	manager := request.URL.Query().Get("fieldManager")
+	manager, dryRun := request.URL.Query().Get("fieldManager"), request.URL.Query().Get("dryRun") != ""
+	answer := func(secret *corev1.Secret) any {
+		if secret == nil || strings.Contains(request.Header.Get("Accept"), "as=PartialObjectMetadata") {
+			return metadataOrNil(secret)
+		}
+		return secret
+	}
 	switch request.Method {
 	case http.MethodGet:
 		_, key.Name, _ = strings.Cut(request.URL.Query().Get("fieldSelector"), "=")
@@ -196,11 +209,11 @@ func (s *apiServer) serveSecrets(request *http.Request, body []byte) (any, error
 		if err := json.Unmarshal(body, secret); err != nil {
 			return nil, apierrors.NewBadRequest(err.Error())
 		}
-		created, err := s.createSecret(secret, manager)
-		return metadataOrNil(created), err
+		created, err := s.createSecret(secret, manager, dryRun)
+		return answer(created), err
 	case http.MethodPatch:
-		patched, err := s.patchSecret(key, body, manager)
-		return metadataOrNil(patched), err
+		patched, err := s.patchSecret(key, body, manager, dryRun)
+		return answer(patched), err
 	case http.MethodDelete:
 		var options metav1.DeleteOptions
 		if err := json.Unmarshal(body, &options); err != nil {

@@ -24,7 +24,7 @@ func (w *world) editSecret(key types.NamespacedName, manager string, edit func(*
 	}
 	changed := live.DeepCopy()
 	edit(&secretEdit{changed})
-	_, err := w.server.updateSecret(changed, manager)
+	_, err := w.server.updateSecret(changed, manager, false)
 	if err != nil {
 		w.logf("%s: is refused: %v", manager, err)
 	}
@@ -71,7 +71,7 @@ func (w *world) createForeign(key types.NamespacedName, how string) {
 			}
 		}
 	}
-	_, _ = w.server.createSecret(secret, "kubectl") // that the name is taken is no news
+	_, _ = w.server.createSecret(secret, "kubectl", false) // that the name is taken is no news
 }
 
 // strangerEdits are edits of a Secret by somebody who is not the operator.
