@@ -1,12 +1,18 @@
 package controllers_test
 
 import (
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admission "k8s.io/api/admission/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -16,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/controllers"
 )
 
 // A real API server refuses, loses and changes what the operator writes.
@@ -236,6 +243,67 @@ var _ = Describe("Admission", func() {
 		w.waitForReason(token, v1alpha1.TokenSyncedReason)
 	})
 
+	It("by a policy that changes the type is told, and the Secret created anew once it is gone", func() {
+		remove := install(mutated, policy(`object.type == "Opaque" && !("probe" in object.data) ?
+			[JSONPatch{op: "replace", path: "/type", value: "example.com/other"}] : []`)...)
+		token := w.token("alice")
+		w.connect(token)
+		w.settled(token, v1alpha1.SecretChangedReason)
+		Expect(says(token, v1alpha1.ReadyCondition)).To(ContainSubstring("the type is changed"))
+		Expect(w.secret(token)).To(BeNil())
+		w.timeline.advance(10 * time.Minute)
+		Expect(calls(token)).To(BeNumerically("<=", 3))
+		remove()
+		Eventually(untouched, soon, often).Should(Succeed())
+		recovers(token)
+		Expect(w.secret(token).Type).To(Equal(corev1.SecretTypeOpaque))
+	})
+
+	It("by a webhook that takes long is told while it does, and the token written once it answers", func() {
+		w.operator.stop()
+		w.start(func(r *controllers.PipesTokenReconciler) { r.SlowWrite = 100 * time.Millisecond })
+		release := make(chan struct{})
+		hook := newSlowWebhook(release)
+		slow := webhookDown("secrets", admissionv1.Create).(*admissionv1.ValidatingWebhookConfiguration)
+		slow.Webhooks[0].ClientConfig = hook.config()
+		slow.Webhooks[0].TimeoutSeconds = ptr.To[int32](30)
+		install(func() error {
+			if _, err := probe(); err != nil || hook.probes.Load() == 0 {
+				return fmt.Errorf("the webhook is not asked yet: %w", err)
+			}
+			return nil
+		}, slow)
+		token := w.token("alice")
+		w.connect(token)
+		w.create(token)
+		w.waitForReasonOnly(token, v1alpha1.SecretNotWrittenReason)
+		Expect(says(token, v1alpha1.ReadyCondition)).To(ContainSubstring("has not answered for 100ms"))
+		close(release)
+		w.waitForReason(token, v1alpha1.TokenSyncedReason)
+		Expect(calls(token)).To(Equal(1))
+	})
+
+	for _, code := range []int32{http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
+		It(fmt.Sprintf("and an API server that answers %d are told, cost few calls, and are forgiven", code), func() {
+			token := w.synced("alice", alwaysFresh)
+			valid, before := w.tokenIn(token), calls(token)
+			w.operator.requests.refuseWith(code, "etcdserver: no leader", createSecret, patchSecret, tryOut, tryCreate)
+			askNow(token, "now")
+			Eventually(func() string { return says(token, v1alpha1.RenewalFailedCondition) }, soon, often).Should(
+				And(HavePrefix("SecretNotWritten: "), ContainSubstring("etcdserver: no leader")))
+			other := w.token("bob")
+			w.connect(other)
+			w.settled(other, v1alpha1.SecretNotWrittenReason)
+			w.timeline.advance(10 * time.Minute)
+			Expect(w.tokenIn(token)).To(Equal(valid))
+			Expect(calls(token) - before).To(BeNumerically("<=", 3))
+			Expect(calls(other)).To(BeNumerically("<=", 3))
+			w.operator.requests.refuse("", "")
+			recovers(token)
+			recovers(other)
+		})
+	}
+
 	for name, test := range map[string]struct{ mutation, says string }{
 		"removes a data key": {remove("data", "access_token"), `data key "access_token" is removed`},
 		"changes a data key": {replace("data", "access_token", `"b3RoZXI="`), `data key "access_token" is changed`},
@@ -294,4 +362,35 @@ func mutation(path, key, patch string) string {
 
 func pointer(path, key string) string {
 	return "/" + strings.ReplaceAll(path, ".", "/") + "/" + strings.ReplaceAll(key, "/", "~1")
+}
+
+// slowWebhook lets everything pass: probes at once, and everything else once it is released.
+type slowWebhook struct {
+	server *httptest.Server
+	probes atomic.Int32
+}
+
+func newSlowWebhook(release <-chan struct{}) *slowWebhook {
+	hook := &slowWebhook{}
+	hook.server = httptest.NewTLSServer(http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		defer GinkgoRecover()
+		var review admission.AdmissionReview
+		Expect(json.NewDecoder(request.Body).Decode(&review)).To(Succeed())
+		var object metav1.PartialObjectMetadata
+		Expect(json.Unmarshal(review.Request.Object.Raw, &object)).To(Succeed())
+		if _, isProbe := object.Labels["probe"]; isProbe {
+			hook.probes.Add(1)
+		} else {
+			<-release
+		}
+		review.Response = &admission.AdmissionResponse{UID: review.Request.UID, Allowed: true}
+		Expect(json.NewEncoder(response).Encode(review)).To(Succeed())
+	}))
+	DeferCleanup(hook.server.Close)
+	return hook
+}
+
+func (h *slowWebhook) config() admissionv1.WebhookClientConfig {
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.server.Certificate().Raw})
+	return admissionv1.WebhookClientConfig{URL: &h.server.URL, CABundle: certificate}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -261,7 +262,14 @@ var _ = Describe("Interference", func() {
 type faults struct {
 	failing  string
 	failures atomic.Int32
-	refusing atomic.Pointer[[2]string]
+	refusing atomic.Pointer[refusal]
+}
+
+// refusal is an answer to every request of some kinds.
+type refusal struct {
+	code    int32
+	message string
+	notes   []string
 }
 
 // fail lets the next so many requests of that kind fail as a struggling API server does.
@@ -272,7 +280,12 @@ func (r *requests) fail(note string, times int32) {
 
 // refuse lets every request of that kind be refused with that message; an empty kind ends it.
 func (r *requests) refuse(note, message string) {
-	r.faults.refusing.Store(&[2]string{note, message})
+	r.refuseWith(http.StatusForbidden, message, note)
+}
+
+// refuseWith lets every request of those kinds be answered like that.
+func (r *requests) refuseWith(code int32, message string, notes ...string) {
+	r.faults.refusing.Store(&refusal{code, message, notes})
 }
 
 // answer is the answer to a request that shall not reach the API server; nil for one that shall.
@@ -280,10 +293,16 @@ func (f *faults) answer(request *http.Request, note string) *http.Response {
 	if f.failures.Load() > 0 && note == f.failing && f.failures.Add(-1) >= 0 {
 		return respond(request, http.StatusInternalServerError, metav1.StatusReasonInternalError, "the test says no")
 	}
-	if refused := f.refusing.Load(); refused != nil && note != "" && note == refused[0] {
-		return respond(request, http.StatusForbidden, metav1.StatusReasonForbidden, refused[1])
+	if refused := f.refusing.Load(); refused != nil && note != "" && slices.Contains(refused.notes, note) {
+		return respond(request, refused.code, reasons[refused.code], refused.message)
 	}
 	return nil
+}
+
+var reasons = map[int32]metav1.StatusReason{
+	http.StatusForbidden: metav1.StatusReasonForbidden, http.StatusTooManyRequests: metav1.StatusReasonTooManyRequests,
+	http.StatusInternalServerError: metav1.StatusReasonInternalError, http.StatusServiceUnavailable: metav1.StatusReasonServiceUnavailable,
+	http.StatusGatewayTimeout: metav1.StatusReasonTimeout,
 }
 
 func respond(request *http.Request, code int32, reason metav1.StatusReason, message string) *http.Response {

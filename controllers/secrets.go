@@ -51,6 +51,8 @@ type Stored struct {
 	Changed []string
 	// Damaged says that the operator cannot keep a Secret that was changed like that.
 	Damaged bool
+	// OtherType says that the type was changed, which no later write can undo.
+	OtherType bool
 	// HoldsMore says of a cleared Secret that it still holds data that was to be removed.
 	HoldsMore bool
 }
@@ -151,6 +153,7 @@ func (c *SecretClient) write(ctx context.Context, request *rest.Request, body []
 		Meta:      meta,
 		Changed:   tokensecret.Differences(secret, wanted),
 		Damaged:   tokensecret.Damaged(secret, wanted),
+		OtherType: wanted.Data != nil && secret.Type != wanted.Type,
 		HoldsMore: wanted.Data != nil && tokensecret.HoldsMore(secret, wanted),
 	}, nil
 }

@@ -155,7 +155,7 @@ func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error 
 		done.secret = tokensecret.Secret{State: tokensecret.Absent}
 		return nil
 	}
-	if r.wrote(done, left); done.secret.MayHoldToken(done.token) {
+	if r.wrote(done, left); done.secret.MayHoldToken(done.token) { // a finalizer keeps it
 		return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), errHeld)
 	}
 	return nil

@@ -372,6 +372,7 @@ const (
 	createSecret = "POST secrets"
 	patchSecret  = "PATCH secrets"
 	tryOut       = "PATCH secrets?dryRun"
+	tryCreate    = "POST secrets?dryRun"
 	listSecrets  = "LIST secrets"
 	deleteSecret = "DELETE secrets"
 	writeStatus  = "PATCH pipestokens/status"

@@ -35,16 +35,21 @@ func (r *PipesTokenReconciler) write(ctx context.Context, done *outcome, content
 	r.compare(done, stored)
 	switch {
 	case stored.Damaged:
-		r.discard(ctx, done)
+		r.discard(ctx, done, stored)
 	case overwritten && !done.finding.present():
 		r.unwritten.overwrote(done.token.Namespace, done.now)
 	}
 }
 
 // discard takes a token out again that admission has left in a Secret which the operator cannot keep:
-// without what stands beside the token, nobody would know when it expires, or whose it is.
-func (r *PipesTokenReconciler) discard(ctx context.Context, done *outcome) {
-	if err := r.clear(ctx, done); err != nil {
+// without what stands beside the token, nobody would know when it expires, or whose it is. A Secret of
+// another type is deleted: its type cannot be changed any more.
+func (r *PipesTokenReconciler) discard(ctx context.Context, done *outcome, stored Stored) {
+	discard := r.clear
+	if stored.OtherType {
+		discard = r.remove
+	}
+	if err := discard(ctx, done); err != nil {
 		done.keep(words(err, done.quotes))
 	}
 }
