@@ -82,7 +82,9 @@ func TestWhatWasAskedInVainWaitsForWhenOthersAreReplaced(t *testing.T) {
 			seen := healthy()
 			seen.now = noon.Add(56 * time.Minute)
 			seen.attempt.inherited = true
-			seen.others = slugHabit{renewal.Habit{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}, noon.Add(55 * time.Minute)}
+			seen.others = slugHabit{
+				Habit: renewal.Habit{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}, lastObtained: noon.Add(55 * time.Minute),
+			}
 			test.change(&seen)
 			due, turn := seen.nextDue(), seen.inTurn(seen.attempt)
 			if due.Before(noon.Add(48*time.Minute)) || due.After(noon.Add(52*time.Minute)) {
