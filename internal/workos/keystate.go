@@ -183,6 +183,7 @@ func (k *keyState) forget(now time.Time) {
 	}
 	k.cleaned = now
 	k.gates.forget(now)
+	k.forgetParked(now)
 	for of, circuit := range k.circuits {
 		if circuit.forget(now) {
 			delete(k.circuits, of)
@@ -278,6 +279,7 @@ const staleProbe = 10 * time.Minute
 func (k *keyState) trouble(base string, now time.Time) (Trouble, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.forget(now)
 	for _, scope := range []string{wholeKey, base} {
 		if gate := k.gates[scope]; gate.until.After(now) && gate.outcome != OutcomeKeyRejected && !gate.toldUntil(now).IsZero() {
 			return Trouble{gate.outcome, gate.toldUntil(now)}, true

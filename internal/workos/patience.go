@@ -36,7 +36,7 @@ func (k *keyState) enter(asking call, now time.Time) (answer Answer, here bool) 
 	return Answer{}, false
 }
 
-// leave notes that somebody no longer waits for a call, and says whether it is still under way.
+// stopWaiting notes that somebody no longer waits for a call, and says whether it is still under way.
 func (k *keyState) stopWaiting(asking call) (underway bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -55,14 +55,19 @@ func (k *keyState) park(asked call, answer Answer, now time.Time) []release {
 	if k.waiting[asked] > 0 {
 		return nil
 	}
-	for other, left := range k.parked {
-		if now.Sub(left.at) >= parkLife {
-			delete(k.parked, other)
-		}
-	}
+	k.forgetParked(now)
 	k.parked[asked] = parked{answer, now}
 	k.epoch = k.epochs.Add(1)
 	return []release{{k.ownersAt(asked.base, false), asked.request}}
+}
+
+// forgetParked drops answers that nobody has come for.
+func (k *keyState) forgetParked(now time.Time) {
+	for asked, left := range k.parked {
+		if now.Sub(left.at) >= parkLife {
+			delete(k.parked, asked)
+		}
+	}
 }
 
 // patience is how long a caller waits for a call.

@@ -247,14 +247,16 @@ func (t *timeline) between(from, to time.Time) (count int) {
 	return count
 }
 
-// noMinuteAbove checks every window of 60 s.
-func (t *timeline) noMinuteAbove(test *testing.T, limit int) {
-	test.Helper()
-	for i := limit; i < len(t.sent); i++ {
-		if d := t.sent[i].Sub(t.sent[i-limit]); d <= time.Minute {
-			test.Fatalf("%d requests within %v", limit+1, d)
+// fullest is the most requests that left within any 60 s.
+func (t *timeline) fullest() (most int) {
+	first := 0
+	for i := range t.sent {
+		for t.sent[i].Sub(t.sent[first]) > time.Minute {
+			first++
 		}
+		most = max(most, i+1-first)
 	}
+	return most
 }
 
 // population is n PipesTokens that are renewed as the minutes go by, in so many namespaces.
@@ -298,10 +300,14 @@ func (t *timeline) outage(f fault, from time.Time) (last time.Duration) {
 }
 
 func TestAllTokensAreValidSoonAfterAnOutage(t *testing.T) {
-	const limit, within, most = 3000, 10 * time.Second, 60
+	const limit, most = 3000, 60
 	for name, fault := range faults {
 		for _, size := range [][2]int{{1, 1}, {3, 1}, {10, 2}, {200, 1}, {1000, 1}, {1000, 30}, {1000, 1000}} {
 			t.Run(fmt.Sprintf("%s, %d in %d namespaces", name, size[0], size[1]), func(t *testing.T) {
+				within := 10 * time.Second
+				if size[0] < 10 && fault.latency == simTimeout {
+					within += 10 * time.Second // the only call that could be made is still on its way when the outage ends
+				}
 				var worst time.Duration
 				worstCalls, worstPasses := 0, 0
 				for start := 10 * time.Minute; start < 12*time.Minute; start += 15 * time.Second {
@@ -313,7 +319,9 @@ func TestAllTokensAreValidSoonAfterAnOutage(t *testing.T) {
 					worst = max(worst, sim.outage(fault, from))
 					worstCalls = max(worstCalls, sim.between(from, from.Add(time.Minute)))
 					worstPasses = max(worstPasses, sim.passes-passes)
-					sim.noMinuteAbove(t, limit)
+					if most := sim.fullest(); most > limit {
+						t.Errorf("%d requests in a minute", most)
+					}
 					if size[0] == 1000 {
 						break
 					}
