@@ -24,6 +24,8 @@ const (
 	urgentProbe = 2 * time.Second
 	// longestProbe bounds the time between two probes while nobody is urgent: it begins at urgentProbe and doubles.
 	longestProbe = 30 * time.Second
+	// longestAlone bounds it for connections that are known to fail: no other one may be there to probe.
+	longestAlone = 5 * time.Minute
 	// urgentBefore is how long before its expiry a token is urgent.
 	urgentBefore = time.Minute
 	// failureLife is how long a failed connection is remembered that nobody asks for any more.
@@ -182,13 +184,14 @@ func (c *circuit) wait(asking call, turn Turn, now time.Time) time.Duration {
 		return 0
 	}
 	probes := c.trackOf(turn)
-	interval := min(urgentProbe<<min(probes.misses, 8), longestProbe)
+	interval, longest := urgentProbe<<min(probes.misses, 8), longestProbe
 	if turn.urgent(now) {
 		interval = urgentProbe
 	}
 	if c.stepsBack(asking, turn) {
-		interval = min(2*interval, longestProbe)
+		interval, longest = 2*interval, longestAlone
 	}
+	interval = min(interval, longest)
 	if first, seen := c.firsts[asking]; seen && now.After(first.Add(lineGap)) {
 		interval += maxNewcomers * newcomerGap
 	}
@@ -206,6 +209,14 @@ func (c *circuit) stepsBack(asking call, turn Turn) bool {
 // latest of them first, because it is the least likely to be one of those that fail; and the others in a line with those that are like
 // them.
 func (c *circuit) hold(asking call, turn Turn, now time.Time) time.Duration {
+	wait := c.holdInLine(asking, turn, now)
+	if urgent := turn.Deadline.Add(-urgentBefore).Sub(now); !turn.Deadline.IsZero() && urgent > 0 {
+		return min(wait, urgent) // from then on it probes more often
+	}
+	return wait
+}
+
+func (c *circuit) holdInLine(asking call, turn Turn, now time.Time) time.Duration {
 	wait, probes := c.wait(asking, turn, now), c.trackOf(turn)
 	_, seen := c.firsts[asking]
 	if !seen && !c.stepsBack(asking, turn) && probes.newcomers < maxNewcomers && len(c.firsts) < maxFailing {
