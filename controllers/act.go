@@ -135,9 +135,14 @@ func (r *PipesTokenReconciler) learn(done *outcome, asked observation, decided d
 // turnOf says how a call stands against others while the budget of the API key is short.
 func turnOf(seen observation) workos.Turn {
 	turn := workos.Turn{Share: seen.token.Namespace, Idle: traits[seen.standing.reason].pace == slowPoll}
-	if seen.secret.HoldsValidToken(seen.now) {
-		// A token without an expiry is only looked at.
-		turn.Deadline, turn.Idle = seen.secret.Facts.ExpiresAt, turn.Idle || seen.secret.Facts.ExpiresAt.IsZero()
+	if seen.secret.State != tokensecret.Intact {
+		return turn
 	}
+	turn.Proven, turn.Expired = true, !seen.secret.HoldsValidToken(seen.now)
+	if turn.Expired || seen.now.Before(seen.nextDue()) {
+		return turn // A refresh that somebody asks for before the renewal is due goes ahead of nobody.
+	}
+	// A token without an expiry is lost to nobody who waits.
+	turn.Deadline, turn.Idle = seen.secret.Facts.ExpiresAt, turn.Idle || seen.secret.Facts.ExpiresAt.IsZero()
 	return turn
 }

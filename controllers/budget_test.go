@@ -106,30 +106,30 @@ var _ = Describe("The budget of calls and writes", func() {
 		Expect(w.operator.requests.since(0)).To(BeEmpty())
 	})
 
-	It("spends one call and the Secret on a foreign edit", func() {
-		token := w.synced("alice")
+	It("spends one call and the Secret, and the status for its new dates, on a foreign edit", func() {
+		token := w.rested("alice")
 		spent := w.costFrom(token)
 		secret := w.secret(token)
 		w.waitForPass(token, func() { w.edit(secret, func() { secret.Data["access_token"] = []byte("forged") }) })
-		spent.is(1, patchSecret)
+		spent.is(1, patchSecret, writeStatus)
 		Expect(w.tokenIn(token)).To(Equal(w.held(token)))
 	})
 
-	It("spends one call and the Secret on a foreign removal of a key", func() {
-		token := w.synced("alice")
+	It("spends one call and the Secret, and the status for its new dates, on a foreign removal of a key", func() {
+		token := w.rested("alice")
 		spent := w.costFrom(token)
 		secret := w.secret(token)
 		w.waitForPass(token, func() { w.edit(secret, func() { delete(secret.Data, "scopes") }) })
-		spent.is(1, patchSecret)
+		spent.is(1, patchSecret, writeStatus)
 		Expect(w.secret(token).Data).To(HaveKey("scopes"))
 	})
 
-	It("spends one call and the Secret on a foreign key", func() {
-		token := w.synced("alice")
+	It("spends one call and the Secret, and the status for its new dates, on a foreign key", func() {
+		token := w.rested("alice")
 		spent := w.costFrom(token)
 		secret := w.secret(token)
 		w.waitForPass(token, func() { w.edit(secret, func() { secret.Data["extra"] = []byte("x") }) })
-		spent.is(1, patchSecret)
+		spent.is(1, patchSecret, writeStatus)
 		Expect(w.secret(token).Data).NotTo(HaveKey("extra"))
 	})
 
@@ -176,7 +176,7 @@ var _ = Describe("The budget of calls and writes", func() {
 	})
 
 	It("spends one call and the Secret when somebody takes our label away", func() {
-		token := w.synced("alice")
+		token := w.rested("alice")
 		spent := w.costFrom(token)
 		secret := w.secret(token)
 		w.waitForPass(token, func() { w.edit(secret, func() { delete(secret.Labels, v1alpha1.ManagedByLabel) }) })
@@ -213,7 +213,7 @@ var _ = Describe("The budget of calls and writes", func() {
 	})
 
 	It("spends one call, the Secret and the status on a changed template", func() {
-		token := w.synced("alice")
+		token := w.rested("alice")
 		spent := w.costFrom(token)
 		w.waitForPass(token, func() {
 			w.edit(token, func() {
@@ -225,7 +225,7 @@ var _ = Describe("The budget of calls and writes", func() {
 	})
 
 	It("spends one call and the status on a refresh on demand that brings the same token", func() {
-		token := w.synced("alice")
+		token := w.rested("alice")
 		spent := w.costFrom(token)
 		w.waitForPass(token, func() {
 			w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
@@ -131,6 +132,7 @@ var _ = Describe("A user's connection", func() {
 		token := w.token("alice")
 		w.connect(token, func(c *workossim.Connection) { c.State = workossim.NotInstalled })
 		w.settled(token, v1alpha1.NotInstalledReason)
+		w.timeline.advance(workos.MinInterval)
 		w.upstream.SetState(idOf(token), workossim.Connected)
 		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
 		w.waitForReason(token, v1alpha1.TokenSyncedReason)

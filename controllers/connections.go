@@ -11,9 +11,11 @@ import (
 	"unicode"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -40,6 +42,9 @@ type Connections struct {
 	// recovered is told of an environment whose PipesTokens have to be looked at again, although no status says so.
 	recovered func(context.Context, *v1alpha1.PipesEnvironment)
 
+	// reads has many PipesTokens that need the same API key share one read of it.
+	reads singleflight.Group
+
 	mu      sync.Mutex
 	known   map[types.NamespacedName]*connectionState
 	version uint64
@@ -57,10 +62,13 @@ type connectionState struct {
 	rejected bool
 	// unwell: the environment could not be used, and PipesTokens have not been told since that it can be.
 	unwell bool
-	// troubled: WorkOS is down or has asked for patience. heard: an answer has told which of both it is.
-	troubled, heard bool
+	// trouble is why calls are held back; nil when they are not. heard: an answer has told whether they are.
+	trouble *workos.Trouble
+	heard   bool
 	// since is when its health was first looked at, and first when that of the environment was.
 	since, first time.Time
+	// quiet counts checks in a row that nobody waited for.
+	quiet int
 	// version moves whenever the connection does.
 	version uint64
 }
@@ -71,13 +79,39 @@ func (c *Connections) client(ctx context.Context, environment *v1alpha1.PipesEnv
 	c.mu.Lock()
 	state, ok := c.known[client.ObjectKeyFromObject(environment)]
 	c.mu.Unlock()
-	if !ok || state.uid != environment.UID || state.generation != environment.Generation || state.client == nil {
-		var err error
-		if state, err = c.refresh(ctx, environment); err != nil {
-			return nil, 0, finding{}, err
-		}
+	if ok && state.isOf(environment) && state.client != nil {
+		return state.client, state.version, finding{}, nil
 	}
+	read, err, _ := c.reads.Do(fmt.Sprintf("%s %d", environment.UID, environment.Generation), func() (any, error) {
+		return c.refreshMissing(ctx, environment)
+	})
+	if err != nil {
+		return nil, 0, finding{}, err
+	}
+	state = read.(*connectionState)
 	return state.client, state.version, state.problem, nil
+}
+
+// refreshMissing reads the API key of an environment that has no client yet. Where that ends what was reported on the environment, it has
+// the environment reconciled.
+func (c *Connections) refreshMissing(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*connectionState, error) {
+	name := client.ObjectKeyFromObject(environment)
+	c.mu.Lock()
+	before, known := c.known[name]
+	c.mu.Unlock()
+	if known && before.isOf(environment) && before.client != nil {
+		return before, nil // another PipesToken has read it just now
+	}
+	state, err := c.refresh(ctx, environment)
+	if err == nil && known && state != before && c.changed != nil {
+		c.changed(name)
+	}
+	return state, err
+}
+
+// isOf says whether a connection is that of an environment as it is.
+func (s *connectionState) isOf(environment *v1alpha1.PipesEnvironment) bool {
+	return s.uid == environment.UID && s.generation == environment.Generation
 }
 
 // check reads the API key anew and returns what is wrong with the environment, if anything.
@@ -124,7 +158,10 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint
 // hear takes note of an answer, and says whether it is news.
 func (s *connectionState) hear(answer workos.Answer) bool {
 	before := *s
-	_, s.troubled = s.client.Trouble()
+	s.trouble = nil
+	if trouble, troubled := s.client.Trouble(); troubled {
+		s.trouble = &trouble
+	}
 	s.heard = s.heard || answer.Sent
 	switch answer.Outcome {
 	case workos.OutcomeKeyRejected:
@@ -133,7 +170,7 @@ func (s *connectionState) hear(answer workos.Answer) bool {
 		workos.OutcomeNotFound, workos.OutcomeAccountSelectionRequired, workos.OutcomeAuthMethodMismatch:
 		s.rejected = false
 	}
-	return s.troubled != before.troubled || s.heard != before.heard || s.rejected != before.rejected
+	return !ptr.Equal(s.trouble, before.trouble) || s.heard != before.heard || s.rejected != before.rejected
 }
 
 // tell has the PipesTokens of an environment looked at again once it can be used again. The status does not always tell them: another
@@ -191,6 +228,9 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	fresh.unwell = fresh.rejected || fresh.problem.present()
 	if known {
 		fresh.first, fresh.unwell = old.first, fresh.unwell || old.unwell
+	}
+	if known && old.problem == fresh.problem {
+		fresh.quiet = old.quiet
 	}
 	c.version++
 	fresh.version = c.version

@@ -177,13 +177,14 @@ func (seen observation) flaw() string {
 }
 
 // notBefore is the earliest time of the next try. What a change may have mended does not wait: the environment's new client, or
-// its new requestsPerMinute, an edit of what the API server refused, or a Secret that is no longer somebody else's.
+// its new requestsPerMinute, an edit of what the API server refused, or a Secret that is no longer somebody else's. Nor does an attempt
+// that was held back, once that has ended.
 func (seen observation) notBefore() time.Time {
 	mended := seen.standing.reason == v1alpha1.EnvironmentNotReadyReason && seen.client != seen.attempt.client ||
 		seen.standing.unwritten() && (seen.token.Generation != seen.token.Status.ObservedGeneration || seen.recovered.After(seen.attempt.at)) ||
 		seen.attempt.taken && (seen.secret.IsOurs() || seen.secret.State == tokensecret.Orphaned) ||
 		seen.attempt.heldAt != 0 && seen.environment != nil && seen.environment.Generation != seen.attempt.heldAt
-	if mended {
+	if mended || seen.isReleased() {
 		return time.Time{}
 	}
 	return seen.attempt.notBefore

@@ -17,6 +17,7 @@ import (
 type habits struct {
 	mu      sync.Mutex
 	entries map[habitKey]slugHabit
+	noted   uint64 // how often something was noted
 }
 
 // slugHabit is what is known of a slug.
@@ -24,6 +25,8 @@ type slugHabit struct {
 	renewal.Habit
 	// lastObtained is when the latest token was obtained of those that this process has found: until then somebody was there to ask.
 	lastObtained time.Time
+	// noted orders the slugs by when they were last heard of.
+	noted uint64
 }
 
 type habitKey struct {
@@ -54,12 +57,43 @@ func (h *habits) inherit(seen observation) {
 	h.note(key, known)
 }
 
+// maxHabits bounds the slugs that are known, and maxHabitsEach those of one environment: slugs are for tenants to choose.
+const maxHabits, maxHabitsEach = 4096, 256
+
 // note replaces what is known of a slug. The lock is held.
 func (h *habits) note(key habitKey, known slugHabit) {
 	if h.entries == nil {
 		h.entries = map[habitKey]slugHabit{}
 	}
+	if _, replaces := h.entries[key]; !replaces {
+		h.makeRoom(key.environment)
+	}
+	h.noted++
+	known.noted = h.noted
 	h.entries[key] = known
+}
+
+// makeRoom drops the slug that has not been heard of for longest: of the same environment if that knows too many, else of all.
+func (h *habits) makeRoom(environment types.NamespacedName) {
+	var oldest, oldestHere habitKey
+	here := 0
+	for key, known := range h.entries {
+		if oldest == (habitKey{}) || known.noted < h.entries[oldest].noted {
+			oldest = key
+		}
+		if key.environment != environment {
+			continue
+		}
+		if here++; here == 1 || known.noted < h.entries[oldestHere].noted {
+			oldestHere = key
+		}
+	}
+	switch {
+	case here >= maxHabitsEach:
+		delete(h.entries, oldestHere)
+	case len(h.entries) >= maxHabits:
+		delete(h.entries, oldest)
+	}
 }
 
 // learn notes what WorkOS answered when the renewal of what was seen was due, and returns what is known of that connection, and of the

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -82,7 +83,9 @@ func TestWhatWasAskedInVainWaitsForWhenOthersAreReplaced(t *testing.T) {
 			seen := healthy()
 			seen.now = noon.Add(56 * time.Minute)
 			seen.attempt.inherited = true
-			seen.others = slugHabit{renewal.Habit{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}, noon.Add(55 * time.Minute)}
+			seen.others = slugHabit{
+				Habit: renewal.Habit{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}, lastObtained: noon.Add(55 * time.Minute),
+			}
 			test.change(&seen)
 			due, turn := seen.nextDue(), seen.inTurn(seen.attempt)
 			if due.Before(noon.Add(48*time.Minute)) || due.After(noon.Add(52*time.Minute)) {
@@ -112,4 +115,41 @@ func TestWhatOthersFoundIsTheLatest(t *testing.T) {
 	if found := h.of(habitOf(seen)).lastObtained; !found.Equal(noon) {
 		t.Errorf("got %s, want noon", found)
 	}
+}
+
+// Slugs are for tenants to choose: what is known of them is bounded, and many slugs of one environment push out none of another.
+func TestHabitsAreBounded(t *testing.T) {
+	h := &habits{}
+	note := func(environment, slug string) {
+		seen := healthy()
+		seen.environmentName.Name, seen.token.Spec.Slug = environment, slug
+		h.inherit(seen)
+	}
+	note("quiet", "github")
+	for n := range 3 * maxHabitsEach {
+		note("noisy", fmt.Sprint("slug-", n))
+		note("noisy", "in-use")
+	}
+	if got := len(h.entries); got != maxHabitsEach+1 {
+		t.Errorf("%d slugs are known, want %d", got, maxHabitsEach+1)
+	}
+	for _, key := range []habitKey{habitKeyOf("quiet", "github"), habitKeyOf("noisy", "in-use")} {
+		if _, known := h.entries[key]; !known {
+			t.Errorf("%v has been forgotten", key)
+		}
+	}
+	for environment := range 2 * maxHabits / maxHabitsEach {
+		for n := range maxHabitsEach {
+			note(fmt.Sprint("environment-", environment), fmt.Sprint("slug-", n))
+		}
+	}
+	if got := len(h.entries); got != maxHabits {
+		t.Errorf("%d slugs are known, want %d", got, maxHabits)
+	}
+}
+
+func habitKeyOf(environment, slug string) habitKey {
+	seen := healthy()
+	seen.environmentName.Name, seen.token.Spec.Slug = environment, slug
+	return habitOf(seen)
 }

@@ -72,8 +72,8 @@ func (c *Connections) health(name types.NamespacedName, perMinute float64, overl
 	case together > float64(limit) || overloaded && together > room*float64(limit):
 		told.overload = c.tooMany(together, limit)
 	}
-	if answer, troubled := state.client.Trouble(); troubled {
-		told.failing = troubleOf(answer)
+	if trouble, troubled := state.client.Trouble(); troubled {
+		told.failing = troubleOf(trouble)
 	} else if !state.heard && now.Sub(state.since) < settling {
 		told.failing = nil
 	}
@@ -90,14 +90,22 @@ func (c *Connections) tooMany(needed float64, limit int) *finding {
 			"raise requestsPerMinute as far as WorkOS allows, or spread the PipesTokens over several API keys", roughly(needed), whose, limit)}
 }
 
-// troubleOf says the same as long as the trouble lasts, whatever the last answer was.
-func troubleOf(answer workos.Answer) *finding {
-	if answer.Outcome == workos.OutcomeRateLimited {
+// troubleOf says the same as long as the trouble lasts. What WorkOS has said to one PipesToken is not for the others.
+func troubleOf(trouble workos.Trouble) *finding {
+	switch {
+	case trouble.Outcome == workos.OutcomeRateLimited && trouble.Until.IsZero():
 		return &finding{v1alpha1.RateLimitedReason,
 			"WorkOS limits the rate of this API key, so fewer requests are made for a minute; tokens that are valid stay"}
+	case trouble.Outcome == workos.OutcomeRateLimited:
+		return &finding{v1alpha1.RateLimitedReason,
+			"WorkOS limits the rate of this API key, so no request is made" + " until " + instant(trouble.Until) + "; tokens that are valid stay"}
+	case !trouble.Until.IsZero():
+		return &finding{v1alpha1.UpstreamUnavailableReason,
+			"WorkOS is unavailable and has asked to wait, so no request is made" + " until " + instant(trouble.Until) + "; tokens that are valid stay"}
+	default:
+		return &finding{v1alpha1.UpstreamUnavailableReason,
+			"WorkOS cannot be reached, or fails for an integration, so that one request at a time finds out when it is back; tokens that are valid stay"}
 	}
-	return &finding{v1alpha1.UpstreamUnavailableReason,
-		"WorkOS cannot be reached, or fails for an integration, so that one request at a time finds out when it is back; tokens that are valid stay"}
 }
 
 // roughly is a number with two digits that count, rounded up: a status is not written for less.

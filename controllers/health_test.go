@@ -10,6 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
@@ -80,11 +82,78 @@ var _ = Describe("An outage of WorkOS", func() {
 		})
 	}
 
+	It("leaves no token expired ten seconds after its end", func() {
+		w.timeline.advance(47 * time.Minute)
+		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultServerError})
+		w.timeline.advance(15 * time.Minute) // every token has expired
+		for _, token := range tokens {
+			Expect(conditionsOf(w.reload(token))).To(ContainElement("Ready=False/UpstreamUnavailable"))
+		}
+		w.upstream.ClearFaults()
+		w.timeline.advance(10 * time.Second)
+		for _, token := range tokens {
+			w.waitForReason(token, v1alpha1.TokenSyncedReason)
+		}
+	})
+
+	It("that WorkOS announces for long is told with its end", func() {
+		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultRateLimited, RetryAfter: "1000000000", Times: 1})
+		first, second := w.token("new-1"), w.token("new-2")
+		w.connect(first)
+		w.connect(second)
+		w.settled(first, v1alpha1.RateLimitedReason)
+		end := w.clock.Now().Add(time.Hour).Format(time.RFC3339)
+		w.settled(second, v1alpha1.RateLimitedReason)
+		w.timeline.settle()
+		for _, token := range []*v1alpha1.PipesToken{first, second} {
+			Expect(meta.FindStatusCondition(w.reload(token).Status.Conditions, v1alpha1.ReadyCondition).Message).To(ContainSubstring("not before " + end))
+		}
+		Expect(w.trouble(v1alpha1.UpstreamFailingCondition)).To(And(HavePrefix("RateLimited: "), ContainSubstring("until "+end)))
+		mark := w.operator.requests.mark()
+		w.timeline.advance(30 * time.Minute)
+		Expect(w.operator.requests.since(mark)).To(BeEmpty(), "the same is not written again")
+		Expect(w.trouble(v1alpha1.UpstreamFailingCondition)).To(ContainSubstring("until " + end))
+	})
+
 	It("is told by each PipesToken whose token has expired", func() {
 		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultServerError})
 		w.timeline.advance(62 * time.Minute)
 		for _, token := range tokens {
 			Expect(conditionsOf(w.reload(token))).To(ContainElement("Ready=False/UpstreamUnavailable"))
+		}
+	})
+})
+
+var _ = Describe("A call that takes long", func() {
+	It("keeps nobody else from being worked on, and its answer is written once it comes", func() {
+		w := newWorld()
+		w.start(func(r *controllers.PipesTokenReconciler) {
+			r.Connections.Upstream = workos.New(workos.Options{Clock: w.clock, Patience: 10 * time.Millisecond})
+		})
+		w.waitForEnvironment(v1alpha1.AvailableReason)
+		hold := make(chan struct{})
+		var slow []*v1alpha1.PipesToken
+		for n := range 3 * workers {
+			token := w.token(fmt.Sprintf("slow-%d", n))
+			id := w.connect(token)
+			w.upstream.Inject(workossim.Fault{Kind: workossim.FaultLatency, Match: &id, Hold: hold})
+			w.create(token)
+			slow = append(slow, token)
+		}
+		w.timeline.settle()
+		quick := w.token("quick")
+		quick.Spec.Slug = "slack"
+		w.connect(quick)
+		w.create(quick)
+		w.waitForReason(quick, v1alpha1.TokenSyncedReason)
+		for _, token := range slow {
+			Expect(conditionsOf(w.reload(token))).To(ContainElement("Ready=Unknown/Pending"))
+		}
+		close(hold)
+		for _, token := range slow {
+			w.waitForReason(token, v1alpha1.TokenSyncedReason)
+			Expect(w.tokenIn(token)).To(Equal(w.held(token)))
+			Expect(w.upstream.RequestsFor(idOf(token))).To(HaveLen(1))
 		}
 	})
 })

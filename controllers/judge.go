@@ -119,11 +119,13 @@ func failure(seen observation, answer workos.Answer) finding {
 	if !ok {
 		found = finding{v1alpha1.UpstreamUnavailableReason, "WorkOS gave an answer that this version does not know"}
 	}
+	found.message += patienceNote(answer.Until)
 	if answer.Message != "" && answer.Outcome != workos.OutcomeNotInstalled && answer.Outcome != workos.OutcomeNeedsReauthorization {
 		found.message += ": " + printable(answer.Message)
 	}
 	before, _, _ := strings.Cut(seen.standing.message, requestIDMark)
-	if seen.standing.reason == found.reason && (!answer.Sent || before == found.message) {
+	repeats := !answer.Sent && strings.Contains(before, patienceNote(answer.Until))
+	if seen.standing.reason == found.reason && (repeats || before == found.message) {
 		return seen.standing
 	}
 	if answer.RequestID != "" {

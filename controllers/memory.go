@@ -54,6 +54,8 @@ type attempt struct {
 	taken bool
 	// heldAt is the generation of the environment that the last try had to wait for its turn at; zero: it had not.
 	heldAt int64
+	// heldSince is the epoch of the answer that held the last attempt back (see workos.Answer); zero: none did.
+	heldSince uint64
 }
 
 // asOf is what was noted, at now. If the clock has been set back since, waits end after as long as they would have.

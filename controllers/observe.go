@@ -32,6 +32,8 @@ type observation struct {
 	// client is the version of the environment's client; it moves when the API key or the base URL does.
 	client  uint64
 	granted bool
+	// epoch moves when attempts that WorkOS's state held back may be made.
+	epoch uint64
 
 	// others is what is known from all PipesTokens of this slug of how early WorkOS hands out the next token.
 	others slugHabit
@@ -51,6 +53,7 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 	if err := r.lookAtRights(ctx, &seen); err != nil {
 		return observation{}, err
 	}
+
 	written := r.memory.lastWrite(token)
 	cached, err := r.cachedSecret(ctx, token)
 	if err != nil {
@@ -82,7 +85,7 @@ func (r *PipesTokenReconciler) lookAtRights(ctx context.Context, seen *observati
 	if seen.environment, err = r.environment(ctx, seen.environmentName); err != nil || seen.environment == nil {
 		return err
 	}
-	seen.client = r.Connections.versionOf(seen.environmentName)
+	seen.client, seen.epoch = r.Connections.versionOf(seen.environmentName), r.Connections.epochOf(seen.environmentName)
 	seen.granted, err = r.granted(ctx, seen.environment, seen.token)
 	return err
 }

@@ -19,10 +19,6 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 )
 
-// keyCheckInterval is how often the Secret with an API key is read again. The operator has no right to watch Secrets that are not
-// its own by name, and a rotated key should be in use within a minute.
-const keyCheckInterval = 30 * time.Second
-
 // PipesEnvironmentReconciler keeps the connection of each PipesEnvironment fresh, and says whether it can be used.
 type PipesEnvironmentReconciler struct {
 	// Client reads from caches and writes status.
@@ -66,7 +62,11 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 		}
 	}
 	r.Connections.tell(ctx, environment, problem)
-	return ctrl.Result{RequeueAfter: keyCheckInterval}, nil
+	used, err := r.isUsed(ctx, environment)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: r.Connections.nextKeyCheck(request.NamespacedName, used)}, nil
 }
 
 // environmentConditions is Ready, Stalled beside it when a person has to act, GrantsValid, and what its health calls for.

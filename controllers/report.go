@@ -35,6 +35,9 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	done.attempt = nextAttempt(done, status)
 	r.memory.remember(done.token, done.attempt)
 	due := nextTry(done)
+	if r.releasedMeanwhile(done) {
+		due = done.now
+	}
 	r.Metrics.Observe(name, status, Renewal{due, done.cycle(), done.environmentName})
 
 	if !sameStatus(status, done.token.Status) {
@@ -139,7 +142,7 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 	next.noted, next.client = done.now, done.client
 	switch looked := done.finding.reason == v1alpha1.SecretConflictReason && !done.now.Before(next.notBefore); {
 	case done.tried || looked:
-		next.connected, next.taken, next.heldAt = connectedCondition(done), looked, 0
+		next.connected, next.taken, next.heldAt, next.heldSince = connectedCondition(done), looked, 0, done.heldSince()
 		if done.answer.Outcome == workos.OutcomeHeld {
 			next.heldAt = done.environment.Generation
 		}
@@ -174,7 +177,7 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 	seed, expires := string(done.token.UID), done.secret.Facts.ExpiresAt
 	patience := done.now.Add(done.answer.RetryAfter)
 	switch pace := traits[done.finding.reason].pace; {
-	case heldBack(done.observation, done.answer):
+	case heldBack(done.observation, done.answer), done.paced():
 		return done.attempt.failures, done.attempt.repairs, patience
 	case done.finding.unwritten():
 		failures = done.attempt.failures + 1

@@ -30,6 +30,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
 // Indexes of PipesTokens in the cache.
@@ -74,6 +75,9 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	r.Connections.recovered = func(ctx context.Context, environment *v1alpha1.PipesEnvironment) {
 		recovered.add(r.tokensOfEnvironment(ctx, environment)...)
 	}
+	r.Connections.onRecovery(func(environment types.NamespacedName, of workos.Request) {
+		recovered.addUrgently(r.heldBackFor(ctx, environment, of)...)
+	})
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("pipestoken").
 		For(&v1alpha1.PipesToken{}, builder.WithPredicates(predicate.Or(
@@ -97,7 +101,8 @@ func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options 
 	r.Connections.changed = func(name types.NamespacedName) { changed.add(reconcile.Request{NamespacedName: name}) }
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pipesenvironment").
-		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, r.Shard.askedFor()))).
+		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, refreshRequestChanged(), r.Shard.askedFor()))).
 		WatchesRawSource(changed).
 		WithOptions(withErrorBackoff(options)).
 		Complete(r.Watchdog.watch(r.Shard.lettingGo(r.Client, &v1alpha1.PipesEnvironment{}, r)))
@@ -124,6 +129,18 @@ func (p *prompt) add(requests ...reconcile.Request) {
 	}
 	for _, request := range requests {
 		(*queue).Add(request)
+	}
+}
+
+// addUrgently adds with the priority of renewals.
+func (p *prompt) addUrgently(requests ...reconcile.Request) {
+	queue := p.queue.Load()
+	if queue == nil {
+		return
+	}
+	add := urgently(*queue)
+	for _, request := range requests {
+		add(request)
 	}
 }
 

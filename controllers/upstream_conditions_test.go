@@ -102,7 +102,7 @@ var _ = Describe("WorkOS in trouble", func() {
 			Expect(kstatusOf(token)).To(Equal(t.kstatus))
 			expectComplete(token)
 			Expect(w.secret(token)).To(Equal(before), "the Secret has been touched")
-			Expect(len(w.upstream.RequestsFor(idOf(token)))-calls).To(BeNumerically("<=", 20), "a hot loop")
+			Expect(len(w.upstream.RequestsFor(idOf(token)))-calls).To(BeNumerically("<=", 30), "a hot loop")
 
 			w.upstream.ClearFaults()
 			w.timeline.advance(10 * time.Minute)

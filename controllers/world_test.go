@@ -131,6 +131,14 @@ func (w *world) synced(name string, change ...func(*workossim.Connection)) *v1al
 	return token
 }
 
+// rested is synced, and as much later as two requests for one connection are apart at least.
+func (w *world) rested(name string, change ...func(*workossim.Connection)) *v1alpha1.PipesToken {
+	GinkgoHelper()
+	token := w.synced(name, change...)
+	w.timeline.advance(workos.MinInterval)
+	return token
+}
+
 // settled creates a PipesToken and waits until the operator has said so much of it, in status and event.
 func (w *world) settled(token *v1alpha1.PipesToken, reason string) {
 	GinkgoHelper()

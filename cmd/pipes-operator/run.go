@@ -160,7 +160,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controlle
 	}
 	connections := &controllers.Connections{
 		Reader:        manager.GetAPIReader(),
-		Upstream:      workos.New(workos.Options{UserAgent: "pipes-operator/" + version, Clock: clock}),
+		Upstream:      workos.New(workos.Options{UserAgent: "pipes-operator/" + version, Clock: clock, Patience: time.Second}),
 		AllowedHosts:  o.hosts(),
 		AllowInsecure: o.allowInsecure,
 		Share:         o.upstreamShare,

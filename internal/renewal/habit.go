@@ -102,6 +102,9 @@ func (h Habit) closeTo(left time.Duration) bool {
 // in vain costs a call.
 const exploreShare = 1. / 40
 
+// leastExplored leaves MinInterval for a call at the expiry, after jitter and rounding, when it turns out to be too early.
+const leastExplored = (MinInterval + time.Second) * jitterShare / (jitterShare - 1)
+
 // learnedLead is how early to ask for the successor of t, given the lead that t would have without anything learned.
 func learnedLead(t Token, lead time.Duration) time.Duration {
 	if t.Lead == nil || *t.Lead >= lead {
@@ -110,7 +113,8 @@ func learnedLead(t Token, lead time.Duration) time.Duration {
 	learned := max(0, *t.Lead)
 	if draw(t.Seed+"explore", t.Expires.Unix()) < exploreShare {
 		far := draw(t.Seed+"how early", t.Expires.Unix())
-		learned += time.Duration(far * far * far * float64(lead-learned)) // mostly not far: that finds seconds as well as minutes
+		earlier := time.Duration(far * far * far * float64(lead-learned)) // mostly not far: that finds seconds as well as minutes
+		learned = min(max(learned+earlier, leastExplored), lead)
 	}
 	return learned
 }

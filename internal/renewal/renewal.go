@@ -134,14 +134,14 @@ func Retry(now, expires time.Time, failures int, retryAfter time.Duration, seed 
 }
 
 // Backoff is the delay after the given number of failures in a row: 2 s, 4 s, 8 s ... 5 min, each shortened by up to a fifth
-// by a stable jitter, in whole seconds and at least one.
+// by a stable jitter, in whole seconds: rounded up, so that what is left is never less than that.
 func Backoff(failures int, seed string) time.Duration {
 	delay := firstBackoff
 	for range min(failures-1, 16) {
 		delay = min(2*delay, maxBackoff)
 	}
 	jitter := time.Duration(draw(seed, int64(failures)) * float64(delay/jitterShare))
-	return max((delay - jitter).Truncate(time.Second), time.Second)
+	return (delay - jitter + time.Second - 1).Truncate(time.Second)
 }
 
 const (

@@ -207,23 +207,23 @@ func TestProbesOfATokenThatStaysTheSame(t *testing.T) {
 func TestBackoffDoublesUpToFiveMinutes(t *testing.T) {
 	for _, test := range []struct {
 		failures    int
-		least, most time.Duration // the jitter takes up to a fifth off, and what is left is cut to whole seconds
+		least, most time.Duration // the jitter takes up to a fifth off, and what is left is rounded up to whole seconds
 	}{
-		{math.MinInt32, time.Second, 2 * time.Second},
-		{-1, time.Second, 2 * time.Second},
-		{0, time.Second, 2 * time.Second},
-		{1, time.Second, 2 * time.Second},
-		{2, 3 * time.Second, 4 * time.Second},
-		{3, 6 * time.Second, 8 * time.Second},
-		{4, 12 * time.Second, 16 * time.Second},
-		{5, 25 * time.Second, 32 * time.Second},
-		{6, 51 * time.Second, 64 * time.Second},
-		{7, 102 * time.Second, 128 * time.Second},
-		{8, 204 * time.Second, 256 * time.Second},
-		{9, 240 * time.Second, 300 * time.Second},
-		{10, 240 * time.Second, 300 * time.Second},
-		{1000, 240 * time.Second, 300 * time.Second},
-		{math.MaxInt, 240 * time.Second, 300 * time.Second},
+		{math.MinInt32, 2 * time.Second, 2 * time.Second},
+		{-1, 2 * time.Second, 2 * time.Second},
+		{0, 2 * time.Second, 2 * time.Second},
+		{1, 2 * time.Second, 2 * time.Second},
+		{2, 4 * time.Second, 4 * time.Second},
+		{3, 7 * time.Second, 8 * time.Second},
+		{4, 13 * time.Second, 16 * time.Second},
+		{5, 26 * time.Second, 32 * time.Second},
+		{6, 52 * time.Second, 64 * time.Second},
+		{7, 103 * time.Second, 128 * time.Second},
+		{8, 205 * time.Second, 256 * time.Second},
+		{9, 241 * time.Second, 300 * time.Second},
+		{10, 241 * time.Second, 300 * time.Second},
+		{1000, 241 * time.Second, 300 * time.Second},
+		{math.MaxInt, 241 * time.Second, 300 * time.Second},
 	} {
 		shortest, longest := time.Duration(math.MaxInt64), time.Duration(0)
 		for _, seed := range seeds(500) {
@@ -233,7 +233,7 @@ func TestBackoffDoublesUpToFiveMinutes(t *testing.T) {
 			}
 			shortest, longest = min(shortest, delay), max(longest, delay)
 		}
-		// Cut to whole seconds, hardly any draw reaches the upper end.
+		// Hardly any draw reaches the lower end.
 		if shortest < test.least || shortest > test.least+test.least/50 {
 			t.Errorf("after %d failures the shortest delay is %v, want %v", test.failures, shortest, test.least)
 		}

@@ -68,19 +68,37 @@ type Answer struct {
 	Token Token
 	// Message is for people, at most 256 printable characters, and empty for OutcomeToken. It is a fixed text of
 	// this package, or the "message" of WorkOS's JSON; for OutcomeInactive it names the reason that WorkOS gave. It
-	// never is a response body, and never holds the key. It stays the same while a gate repeats it.
+	// never is a response body, and never holds the key. When Sent is false it is a fixed text: what WorkOS says of
+	// one connection is not for others.
 	Message string
-	// RequestID is WorkOS's X-Request-ID, what its support asks for: at most 128 of [A-Za-z0-9._:-]. A gate repeats
-	// that of the answer that closed it. Empty when there is none.
+	// RequestID is WorkOS's X-Request-ID, what its support asks for: at most 128 of [A-Za-z0-9._:-]. Empty when there
+	// is none, and when Sent is false.
 	RequestID string
 	// RetryAfter greater than zero says not to ask again before: what 429 or 503 sent, 30 s after a 401, or what is
-	// left of the wait for a closed gate or the budget. At most an hour.
+	// left of the wait for a closed gate, an open circuit or the budget. At most an hour. Callers that are held back
+	// are spread over some time, and Upstream.OnRecovery calls them back before it when they may leave.
 	RetryAfter time.Duration
+	// Until is the time that WorkOS has asked for with 429 or 503, in whole seconds, if that is a minute or more. It is
+	// the same for everybody who is held back by it. Zero: there is none.
+	Until time.Time
+	// Down says that the integration counts as down. RetryAfter then says when this connection may find out whether it
+	// still is, in place of any back-off of the caller.
+	Down bool
+	// Epoch moves when calls that were held back may leave: Client.Epoch tells.
+	Epoch uint64
 	// ClockSkew is WorkOS's clock (the Date header, whole seconds) less the local one at receipt. Zero when unknown.
 	ClockSkew time.Duration
 	// Sent says whether a request was attempted for this answer. False: a gate was closed, or the budget used up.
 	// Callers that shared one request all see true.
 	Sent bool
+}
+
+// Trouble is why calls are held back, for everybody to read: it holds nothing that WorkOS has said to one connection.
+type Trouble struct {
+	// Outcome is OutcomeUnavailable: WorkOS is down, or an integration of it; or OutcomeRateLimited, up to a minute ago.
+	Outcome Outcome
+	// Until is Answer.Until.
+	Until time.Time
 }
 
 // clone detaches the slices, because identical calls share an answer.

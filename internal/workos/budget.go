@@ -112,7 +112,8 @@ func (b *budget) take(c call, turn Turn, now time.Time) time.Duration {
 	b.forget(now)
 	b.fill(now)
 	b.turns.expire(now)
-	held, ahead := b.turns.enter(c, turn, now)
+	rate, _ := b.pace()
+	held, ahead := b.turns.enter(c, turn, time.Duration(float64(time.Second)/rate), now)
 	wait := max(b.untilFilled(ahead+1, now), b.untilBelowCeiling(now))
 	if wait <= 0 {
 		b.turns.served(held)

@@ -48,25 +48,26 @@ func (c *Client) Token(ctx context.Context, r Request, turn Turn) (Answer, error
 		return Answer{}, fmt.Errorf("asking WorkOS for a token of %s: %w", r.Slug, err)
 	}
 	call := call{base: c.base.String(), request: r}
+	if answer, here := c.state.enter(call, c.upstream.clock.Now()); here {
+		return answer, nil
+	}
 	flight := c.state.flights.DoChan(call.String(), func() (any, error) {
 		return c.ask(context.WithoutCancel(ctx), call, turn)
 	})
-	select {
-	case <-ctx.Done():
-		return Answer{}, fmt.Errorf("asking WorkOS for a token of %s: %w", r.Slug, ctx.Err())
-	case landed := <-flight:
-		if landed.Err != nil {
-			return Answer{}, fmt.Errorf("asking WorkOS for a token of %s: %w", r.Slug, landed.Err)
-		}
-		return landed.Val.(Answer).clone(), nil
+	landed, err := c.await(ctx, call, flight)
+	if err = errors.Join(err, landed.Err); err != nil {
+		return Answer{}, fmt.Errorf("asking WorkOS for a token of %s: %w", r.Slug, err)
 	}
+	return landed.Val.(Answer).clone(), nil
 }
 
-// Trouble returns the answer that tells why calls with this client are held back just now: WorkOS is down, or has asked for patience
-// within the last minute. False: they are not.
-func (c *Client) Trouble() (Answer, bool) {
+// Trouble returns why calls with this client are held back now. False: they are not.
+func (c *Client) Trouble() (Trouble, bool) {
 	return c.state.trouble(c.base.String(), c.upstream.clock.Now())
 }
+
+// Epoch is the Answer.Epoch of an answer that is given now. It differs from an earlier one if calls that were held back then may leave.
+func (c *Client) Epoch() uint64 { return c.state.currentEpoch() }
 
 // Need tells how many requests a minute the client's owner needs. It returns how many all owners that use the same API key need
 // together, and how many they may make.
@@ -86,12 +87,15 @@ func (c *Client) ask(ctx context.Context, call call, turn Turn) (answer Answer, 
 	if refusal, refused := c.state.admit(call, turn, c.upstream.clock.Now()); refused {
 		return refusal, nil
 	}
-	defer func() { c.state.ended(c.upstream.clock.Now()) }()
+	defer func() { c.state.ended(call, c.upstream.clock.Now()) }()
 	answer, err = c.send(ctx, call.request)
-	if err == nil {
-		c.state.settle(call, answer, c.upstream.clock.Now())
+	if err != nil {
+		return Answer{}, err
 	}
-	return answer, err
+	now := c.upstream.clock.Now()
+	answer, releases := c.state.settle(call, answer, now)
+	c.upstream.report(append(releases, c.state.park(call, answer, now)...))
+	return answer, nil
 }
 
 // send makes the request. It goes to the transport directly: what http.Client would add are redirects.

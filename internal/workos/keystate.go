@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -22,56 +22,86 @@ func (c call) String() string {
 	return fmt.Sprintf("%q %q %q %q", c.base, c.request.Slug, c.request.UserID, c.request.OrganizationID)
 }
 
+func (c call) integration() integration { return integration{c.base, c.request.Slug} }
+
+// maxCircuits bounds how many integrations have a circuit: slugs are for tenants to choose. Those beyond it have none.
+const maxCircuits = 1024
+
 // keyState is what all users of an API key share. It does not hold the key.
 type keyState struct {
 	flights singleflight.Group // by call
 
-	mu     sync.Mutex
-	limits map[string]int     // requests per minute, by owner
-	needs  map[string]float64 // what renewals take of them
-	budget *budget
-	gates  gates
-	// breakers are those of the integrations whose last call has failed.
-	breakers map[string]*breaker
+	mu       sync.Mutex
+	owners   map[string]owner
+	budget   *budget
+	gates    gates
+	circuits map[integration]*circuit // of the integrations for which a call has failed
+	floors   *floors
+	underway map[call]*underway
+	waiting  map[call]int // how many wait for a call
+	parked   map[call]parked
+	cleaned  time.Time
+	// epoch moves whenever a gate or a circuit that was closed to somebody has opened. epochs hands the numbers out, for all keys.
+	epoch  uint64
+	epochs *atomic.Uint64
 }
 
-func newKeyState(requestsPerMinute int) *keyState {
+// owner is a PipesEnvironment that uses the key.
+type owner struct {
+	base              string
+	requestsPerMinute int
+	needed            float64 // requests per minute that renewals take
+}
+
+// underway is a call that has left and has not ended.
+type underway struct {
+	turn Turn
+	left time.Time
+	// probes: it is the one that finds out. slow: it has counted as failed already.
+	probes, slow bool
+}
+
+func newKeyState(requestsPerMinute int, epochs *atomic.Uint64) *keyState {
 	return &keyState{
-		limits: map[string]int{}, needs: map[string]float64{},
-		budget: newBudget(requestsPerMinute), gates: gates{}, breakers: map[string]*breaker{},
+		owners: map[string]owner{}, budget: newBudget(requestsPerMinute), gates: gates{}, circuits: map[integration]*circuit{},
+		floors: newFloors(), underway: map[call]*underway{}, waiting: map[call]int{}, parked: map[call]parked{}, epoch: epochs.Add(1), epochs: epochs,
 	}
 }
 
-// join lets owner use the key at no more than requestsPerMinute.
-func (k *keyState) join(owner string, requestsPerMinute int, now time.Time) {
+// join lets an owner use the key at base, at no more than requestsPerMinute.
+func (k *keyState) join(name, base string, requestsPerMinute int, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.limits[owner] = requestsPerMinute
+	k.owners[name] = owner{base, requestsPerMinute, k.owners[name].needed}
 	k.applyLimit(now)
 }
 
-// leave takes owner's limit away. The last limit stays, for clients that have not been let go yet.
-func (k *keyState) leave(owner string, now time.Time) {
+// leave takes an owner's limit away. The last limit stays, for clients that are still in use.
+func (k *keyState) leave(name string, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.limits, owner)
-	delete(k.needs, owner)
+	delete(k.owners, name)
 	k.applyLimit(now)
 }
 
 func (k *keyState) applyLimit(now time.Time) {
-	if len(k.limits) > 0 {
-		k.budget.setLimit(slices.Min(slices.Collect(maps.Values(k.limits))), now)
+	if len(k.owners) == 0 {
+		return
 	}
+	smallest := slices.MinFunc(slices.Collect(maps.Values(k.owners)), func(a, b owner) int { return a.requestsPerMinute - b.requestsPerMinute })
+	k.budget.setLimit(smallest.requestsPerMinute, now)
 }
 
-// need notes how many requests a minute owner needs, and returns how many all owners need together, and how many they have.
-func (k *keyState) need(owner string, perMinute float64) (together float64, limit int) {
+// need notes how many requests a minute an owner needs, and returns how many all owners need together, and how many they have.
+func (k *keyState) need(name string, perMinute float64) (together float64, limit int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.needs[owner] = perMinute
-	for _, need := range k.needs {
-		together += need
+	if known, ok := k.owners[name]; ok {
+		known.needed = perMinute
+		k.owners[name] = known
+	}
+	for _, known := range k.owners {
+		together += known.needed
 	}
 	return together, k.budget.limit
 }
@@ -80,71 +110,188 @@ func (k *keyState) need(owner string, perMinute float64) (together float64, limi
 func (k *keyState) idle(now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.limits) == 0 && k.budget.idle(now) && !k.gates.anyClosed(now)
+	return len(k.owners) == 0 && k.budget.idle(now) && !k.gates.anyClosed(now)
 }
 
-// admit lets a call pass, charging the budget, or refuses it with the answer to give instead. Of one that has passed, ended is told the end.
-func (k *keyState) admit(c call, turn Turn, now time.Time) (refusal Answer, refused bool) {
+// admit lets a call leave, charging the budget, or refuses it with the answer to give instead. The caller must call ended once a call
+// that was let through is over.
+func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer, refused bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if refusal, refused := k.gates.refusal(c, now); refused {
+	k.forget(now)
+	k.countSlow(asking.integration(), now)
+	if refusal, refused := k.gates.refusal(asking, turn, now); refused {
+		refusal.Epoch = k.epoch
 		return refusal, true
 	}
-	if wait := k.budget.take(c, turn, now); wait > 0 {
+	circuit := k.circuits[asking.integration()]
+	if circuit != nil && circuit.wait(asking, turn, now) > 0 {
 		return Answer{
-			Outcome:    OutcomeHeld,
-			Message:    "waiting for its turn within the requests per minute of the API key",
-			RetryAfter: min(wait, maxRetryAfter),
+			Outcome: OutcomeUnavailable, Message: circuitMessage, RetryAfter: circuit.hold(asking, turn, now), Down: true, Epoch: k.epoch,
 		}, true
 	}
-	k.gates.pass(c, now)
+	if wait := k.floors.wait(asking, turn.Share, now); wait > 0 {
+		return held("the last request for this connection was made less than 5 s ago", wait), true
+	}
+	if wait := k.budget.take(asking, turn, now); wait > 0 {
+		return held("waiting for its turn within the requests per minute of the API key", wait), true
+	}
+	k.gates.pass(asking, now)
+	leaving := &underway{turn: turn, left: now}
+	if circuit != nil && circuit.holds(turn.Share) {
+		circuit.probe(turn, now)
+		leaving.probes = true
+	}
+	k.floors.leave(asking, turn.Share, now)
+	k.underway[asking] = leaving
 	return Answer{}, false
 }
 
-// ended notes that a call which was let pass is over, whatever came of it.
-func (k *keyState) ended(now time.Time) {
+// circuitMessage is all that is said of an open circuit: whose calls have failed, and how, is not for others.
+const circuitMessage = "requests for this integration fail, so single ones find out when it is back"
+
+func held(message string, wait time.Duration) Answer {
+	return Answer{Outcome: OutcomeHeld, Message: message, RetryAfter: min(wait, maxRetryAfter)}
+}
+
+// countSlow has calls of an integration count as failed that have not been answered for long, so that a WorkOS that swallows requests
+// is noticed before the first of them times out.
+func (k *keyState) countSlow(of integration, now time.Time) {
+	for asked, u := range k.underway {
+		if asked.integration() == of && !u.slow && now.Sub(u.left) >= slowCall {
+			u.slow = true
+			k.fail(asked, u.turn, now)
+		}
+	}
+}
+
+func (k *keyState) fail(asked call, turn Turn, now time.Time) {
+	of := asked.integration()
+	if k.circuits[of] == nil {
+		if len(k.circuits) >= maxCircuits {
+			return
+		}
+		k.circuits[of] = newCircuit()
+	}
+	k.circuits[of].fail(asked, turn, now)
+}
+
+// forget drops, once a minute, what no longer matters.
+func (k *keyState) forget(now time.Time) {
+	if now.Sub(k.cleaned) < time.Minute {
+		return
+	}
+	k.cleaned = now
+	k.gates.forget(now)
+	k.forgetParked(now)
+	for of, circuit := range k.circuits {
+		if circuit.forget(now) {
+			delete(k.circuits, of)
+		}
+	}
+}
+
+// ended notes that a call that was let through is over, whatever came of it.
+func (k *keyState) ended(asked call, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	delete(k.underway, asked)
 	k.budget.end(now)
 }
 
-// settle learns from an answer that WorkOS gave to a call.
-func (k *keyState) settle(c call, answer Answer, now time.Time) {
+// release says which owners can be asked for again, and for what; what is empty stands for all.
+type release struct {
+	owners  []string
+	request Request
+}
+
+// settle learns from an answer that WorkOS gave to a call. It returns the answer with what follows for the caller, and who can be asked
+// for again because of it.
+func (k *keyState) settle(asked call, answer Answer, now time.Time) (Answer, []release) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	scope := integration(c)
-	slowed, early := k.gates.closed(wholeKey, now), k.gates.closed(scope, now)
-	k.gates.settle(c, answer, now)
+	var releases []release
+	slowed := k.gates.closed(wholeKey, now)
+	if k.gates.settle(asked, answer, now) {
+		releases = append(releases, release{owners: k.ownersAt(asked.base, true)})
+	}
+	answer.Until = askedUntil(answer, now)
 	if answer.Outcome == OutcomeRateLimited && !slowed {
 		k.budget.slowDown(now)
 	}
-	if early {
-		return // This call left before the gate was closed, and tells nothing new.
+	if k.settleCircuit(asked, &answer, now) {
+		releases = append(releases, release{k.ownersAt(asked.base, false), Request{Slug: asked.request.Slug}})
 	}
-	if !failed(answer.Outcome) {
-		delete(k.breakers, scope)
-		return
+	if len(releases) > 0 {
+		k.epoch = k.epochs.Add(1)
 	}
-	if k.breakers[scope] == nil {
-		k.breakers[scope] = &breaker{failed: map[call]struct{}{}}
-	}
-	if wait := k.breakers[scope].trip(c); wait > 0 {
-		k.gates[scope] = gate{answer: answer, until: now.Add(wait), patience: callLife}
-	}
+	answer.Epoch = k.epoch
+	return answer, releases
 }
 
-// trouble returns the answer that tells why calls at base are held back, if they are: WorkOS is down, or has asked for patience within
-// the last minute.
-func (k *keyState) trouble(base string, now time.Time) (Answer, bool) {
+// settleCircuit has the circuit of the call's integration learn from an answer, and says whether that has closed it.
+func (k *keyState) settleCircuit(asked call, answer *Answer, now time.Time) (closed bool) {
+	of, u := asked.integration(), k.underway[asked]
+	if u == nil {
+		u = &underway{}
+	}
+	if !failed(answer.Outcome) {
+		circuit := k.circuits[of]
+		return circuit != nil && circuit.answer(asked)
+	}
+	if !u.slow {
+		k.fail(asked, u.turn, now)
+	}
+	circuit := k.circuits[of]
+	if circuit == nil || !circuit.holds(u.turn.Share) {
+		return false
+	}
+	if u.probes {
+		circuit.miss(u.turn)
+	}
+	answer.Down = true
+	answer.RetryAfter = max(answer.RetryAfter, circuit.hold(asked, u.turn, now))
+	return false
+}
+
+// ownersAt are those that use the key at a base URL, or anywhere, because a gate of the whole key may have opened.
+func (k *keyState) ownersAt(base string, anywhere bool) (names []string) {
+	for name, owner := range k.owners {
+		if anywhere || owner.base == base {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// currentEpoch is the epoch that an answer has which is given now.
+func (k *keyState) currentEpoch() uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for scope, b := range k.breakers {
-		if closed := k.gates[scope]; b.trips > 0 && strings.HasPrefix(scope, base+" ") && now.Sub(closed.until) < staleTrouble {
-			return closed.answer, true
+	return k.epoch
+}
+
+// staleProbe is how long an open circuit is reported that nobody probes any more.
+const staleProbe = 10 * time.Minute
+
+// trouble returns why calls at base are held back, if they are: WorkOS is down, or has limited the rate within the last minute.
+func (k *keyState) trouble(base string, now time.Time) (Trouble, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.forget(now)
+	for _, scope := range []string{wholeKey, base} {
+		if gate := k.gates[scope]; gate.until.After(now) && gate.outcome != OutcomeKeyRejected && !gate.toldUntil(now).IsZero() {
+			return Trouble{gate.outcome, gate.toldUntil(now)}, true
+		}
+	}
+	for of, circuit := range k.circuits {
+		if of.base == base && circuit.isOpen() && now.Sub(circuit.lastProbe()) < staleProbe {
+			return Trouble{Outcome: OutcomeUnavailable}, true
 		}
 	}
 	if k.budget.part(now) < 1 {
-		return Answer{Outcome: OutcomeRateLimited, Message: "WorkOS has asked for patience"}, true
+		return Trouble{Outcome: OutcomeRateLimited}, true
 	}
-	return Answer{}, false
+	return Trouble{}, false
 }

@@ -16,6 +16,22 @@ type Turn struct {
 	// Share names who shares with whom: among calls without a deadline each share gets one turn after the other, however many
 	// calls another one has. A namespace.
 	Share string
+	// Proven: the connection has returned a token before, which is still in use. Its failures say more of the integration than those
+	// of one that never has. Expired: that token has expired.
+	Proven, Expired bool
+}
+
+func (t Turn) proven() bool { return t.Proven || t.Expired || !t.Deadline.IsZero() }
+
+// lost says whether the token in use has expired, so that somebody is without one for as long as this call waits.
+func (t Turn) lost() bool { return t.Expired && !t.Idle }
+
+// urgent says whether somebody waits for this call: no token is there, or it is about to expire.
+func (t Turn) urgent(now time.Time) bool {
+	if t.Deadline.IsZero() {
+		return t.lost() || !t.Idle && !t.Proven
+	}
+	return t.Deadline.Sub(now) < urgentBefore
 }
 
 // rank is the order of turns, the first part of it.
@@ -29,7 +45,7 @@ const (
 
 func (t Turn) rank(now time.Time) rank {
 	switch {
-	case t.Deadline.After(now):
+	case t.Deadline.After(now), t.lost():
 		return rankDeadline
 	case t.Idle:
 		return rankIdle
@@ -42,8 +58,10 @@ func (t Turn) rank(now time.Time) rank {
 type ticket struct {
 	call call
 	rank rank
-	// deadline orders those that have one; round orders the others: the n-th call of a share is in its n-th round.
+	// deadline orders those that have one; round orders the others: the n-th call of a share is in its n-th round. lost: the deadline
+	// is only a place among the others, see lostPlace.
 	deadline time.Time
+	lost     bool
 	round    int
 	share    share
 	number   int // of arrival, which decides the rest
@@ -69,23 +87,43 @@ type share struct {
 type turns struct {
 	waiting []*ticket
 	byCall  map[call]*ticket
-	rounds  map[share]int // of the last call of each share
+	rounds  map[share]int        // of the last call of each share
+	lost    map[string]time.Time // the last place of each share for a token that has expired
 	now     [rankIdle + 1]int
 	arrived int
 }
 
 func newTurns() *turns {
-	return &turns{byCall: map[call]*ticket{}, rounds: map[share]int{}}
+	return &turns{byCall: map[call]*ticket{}, rounds: map[share]int{}, lost: map[string]time.Time{}}
+}
+
+// lostDelay is how much time a token in use may have left to be renewed before one that has expired already.
+const lostDelay = 5 * time.Second
+
+// lostPlace puts the renewal of a token that has expired among the renewals of tokens that will: before those that have more than
+// lostDelay left, but no more of each share than a quarter of the pace, which is one in every gap.
+func (q *turns) lostPlace(share string, gap time.Duration, now time.Time) time.Time {
+	place := now.Add(lostDelay)
+	if next := q.lost[share].Add(4 * gap); next.After(place) {
+		place = next
+	}
+	q.lost[share] = place
+	return place
 }
 
 // enter gives the call a place, or another one if its turn is of another rank or deadline now. It returns the ticket and how many go
-// before it.
-func (q *turns) enter(c call, turn Turn, now time.Time) (held *ticket, ahead int) {
-	rank, deadline := turn.rank(now), time.Time{}
-	if rank == rankDeadline {
+// before it. gap is the time between two calls at the pace of the key.
+func (q *turns) enter(c call, turn Turn, gap time.Duration, now time.Time) (held *ticket, ahead int) {
+	rank, deadline, lost := turn.rank(now), time.Time{}, turn.lost()
+	held = q.byCall[c]
+	switch {
+	case lost && held != nil && held.lost:
+		deadline = held.deadline
+	case lost:
+		deadline = q.lostPlace(turn.Share, gap, now)
+	case rank == rankDeadline:
 		deadline = turn.Deadline
 	}
-	held = q.byCall[c]
 	if held != nil && (held.rank != rank || !held.deadline.Equal(deadline)) {
 		q.leave(held)
 		held = nil
@@ -93,7 +131,7 @@ func (q *turns) enter(c call, turn Turn, now time.Time) (held *ticket, ahead int
 	if held != nil {
 		return held, q.place(held)
 	}
-	held = &ticket{call: c, rank: rank, deadline: deadline, share: share{rank, turn.Share}, number: q.arrived}
+	held = &ticket{call: c, rank: rank, deadline: deadline, lost: lost, share: share{rank, turn.Share}, number: q.arrived}
 	q.arrived++
 	if rank != rankDeadline {
 		held.round = max(q.now[rank], q.rounds[held.share]) + 1
@@ -133,17 +171,23 @@ func (q *turns) forget(now time.Time, patience time.Duration) {
 		return late
 	})
 	clear(q.rounds)
+	clear(q.lost)
 	for _, held := range q.waiting {
 		q.rounds[held.share] = max(q.rounds[held.share], held.round)
 	}
 }
 
 // expire takes those whose deadline has passed out of the way of those that can still be saved. They get another place when they
-// come back.
+// come back. A token that has expired already stays.
 func (q *turns) expire(now time.Time) {
-	for len(q.waiting) > 0 && q.waiting[0].rank == rankDeadline && !q.waiting[0].deadline.After(now) {
-		late := q.waiting[0]
-		q.waiting = q.waiting[1:]
-		delete(q.byCall, late.call)
+	first := 0
+	for ; first < len(q.waiting) && q.waiting[first].rank == rankDeadline && !q.waiting[first].deadline.After(now); first++ {
+		if late := q.waiting[first]; !late.lost {
+			delete(q.byCall, late.call)
+		}
+	}
+	kept := slices.DeleteFunc(q.waiting[:first:first], func(late *ticket) bool { return !late.lost })
+	if gone := first - len(kept); gone > 0 {
+		q.waiting = slices.Delete(q.waiting, len(kept), first)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -28,7 +29,10 @@ type Options struct {
 	UserAgent string
 	// Timeout bounds a call as a whole, from the dial to the last byte. 0: 15 s.
 	Timeout time.Duration
-	// Clock tells the time for budgets, gates and ClockSkew. nil: the real one. Timeout always runs on real time.
+	// Patience is how long a caller waits for an answer. The request goes on after that, and its answer is kept for the next
+	// caller, who is called back (OnRecovery): a WorkOS that is slow for some keeps no worker from the others. 0: until Timeout.
+	Patience time.Duration
+	// Clock tells the time for budgets, gates and ClockSkew. nil: the real one. Timeout and Patience always run on real time.
 	Clock clock.PassiveClock
 }
 
@@ -38,7 +42,11 @@ type Upstream struct {
 	transport http.RoundTripper
 	userAgent string
 	timeout   time.Duration
+	patience  time.Duration
 	clock     clock.PassiveClock
+
+	epochs    atomic.Uint64
+	recovered atomic.Pointer[func(owner string, of Request)]
 
 	mu     sync.Mutex
 	owners map[string]*keyState            // by owner
@@ -51,6 +59,7 @@ func New(o Options) *Upstream {
 		transport: o.Transport,
 		userAgent: cmp.Or(o.UserAgent, "pipes-operator"),
 		timeout:   cmp.Or(o.Timeout, defaultTimeout),
+		patience:  o.Patience,
 		clock:     o.Clock,
 		owners:    map[string]*keyState{},
 		keys:      map[[sha256.Size]byte]*keyState{},
@@ -67,6 +76,27 @@ func New(o Options) *Upstream {
 // Format implements fmt.Formatter. fmt would otherwise walk state that others are changing.
 func (u *Upstream) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "workos.Upstream")
+}
+
+// OnRecovery has recovered called whenever callers that were held back may ask again before their RetryAfter: an integration works
+// again, WorkOS no longer limits the rate or refuses the key, or an answer has come for which nobody waited any more. It is told each
+// owner that may have waited, and for what: the Slug alone stands for all connections of an integration, the empty Request for all of
+// the owner. Answer.Epoch tells who was held back before. It is called before the answer is returned, and must not call this package.
+func (u *Upstream) OnRecovery(recovered func(owner string, of Request)) {
+	u.recovered.Store(&recovered)
+}
+
+// report calls what OnRecovery was given.
+func (u *Upstream) report(releases []release) {
+	recovered := u.recovered.Load()
+	if recovered == nil {
+		return
+	}
+	for _, release := range releases {
+		for _, owner := range release.owners {
+			(*recovered)(owner, release.request)
+		}
+	}
 }
 
 // Connect returns a client that asks at baseURL with key, for owner: the identity of a PipesEnvironment,
@@ -98,10 +128,10 @@ func (u *Upstream) Connect(owner, baseURL string, key redact.String, requestsPer
 	id := sha256.Sum256([]byte(key.Reveal()))
 	state := u.keys[id]
 	if state == nil {
-		state = newKeyState(requestsPerMinute)
+		state = newKeyState(requestsPerMinute, &u.epochs)
 		u.keys[id] = state
 	}
-	state.join(owner, requestsPerMinute, now)
+	state.join(owner, base.String(), requestsPerMinute, now)
 	if former := u.owners[owner]; former != nil && former != state {
 		former.leave(owner, now)
 	}
