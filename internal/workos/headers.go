@@ -16,6 +16,9 @@ const (
 	// defaultRetryAfter is the patience after a 429 that names none: enough to stop the calls that are on their way
 	// to a key that is over its limit, little enough for the spurious 429s that WorkOS has sent (July 2025).
 	defaultRetryAfter = time.Second
+	// longWait is from where on a message says until when WorkOS asks to wait. Shorter waits are over before anybody reads
+	// of them, and would change the message with each attempt.
+	longWait = 5 * time.Minute
 	// rejectedRetryAfter is how long a rejected key (401) is left alone.
 	rejectedRetryAfter = 30 * time.Second
 )
@@ -34,6 +37,16 @@ func retryAfter(status int, header http.Header, received time.Time) time.Duratio
 		return parseRetryAfter(header, received)
 	}
 	return 0
+}
+
+// withWait adds to a message until when WorkOS asks to wait, if that is long.
+func withWait(message string, wait time.Duration, received time.Time) string {
+	if wait < longWait {
+		return message
+	}
+	until := received.Add(wait + time.Second - 1).UTC().Truncate(time.Second)
+	note := "; WorkOS asks to wait, so nothing is sent before " + until.Format(time.RFC3339)
+	return cut(message, maxMessage-len(note)) + note
 }
 
 // parseRetryAfter reads both forms of RFC 9110, section 10.2.3: seconds, and an HTTP date. A date is taken relative
