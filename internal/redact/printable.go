@@ -34,3 +34,20 @@ func Printable(text string) string {
 func visible(r rune) bool {
 	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
+
+// Cut keeps the first limit characters of text, without half a placeholder or a space at the end.
+func Cut(text string, limit int) string {
+	count := 0
+	for i := range text {
+		if count < limit {
+			count++
+			continue
+		}
+		text = text[:i]
+		if begin := strings.LastIndexByte(text, '['); begin >= 0 && text[begin:] != placeholder && strings.HasPrefix(placeholder, text[begin:]) {
+			text = text[:begin]
+		}
+		return strings.TrimRight(text, " ")
+	}
+	return text
+}

@@ -154,6 +154,22 @@ func TestTextIsBoundedAtAWord(t *testing.T) {
 	}
 }
 
+func TestCutLeavesNoHalfOfAPlaceholder(t *testing.T) {
+	for _, test := range []struct {
+		text  string
+		limit int
+		want  string
+	}{
+		{"", 0, ""}, {"abc", 0, ""}, {"abc", 3, "abc"}, {"äöü", 2, "äö"}, {"ab c", 3, "ab"}, {"ab ", 3, "ab "},
+		{"a [redacted] b", 2, "a"}, {"a [redacted] b", 3, "a"}, {"a [redacted] b", 11, "a"}, {"a [redacted] b", 12, "a [redacted]"},
+		{"a [redacted] b", 13, "a [redacted]"}, {"a [reduced] b", 8, "a [reduc"},
+	} {
+		if got := redact.Cut(test.text, test.limit); got != test.want {
+			t.Errorf("%q, %d: got %q, want %q", test.text, test.limit, got, test.want)
+		}
+	}
+}
+
 // encodings are the forms that random bytes take as a token, of 20 characters or more.
 var encodings = map[string]func([]byte) string{
 	"hex":       hex.EncodeToString,

@@ -269,3 +269,31 @@ func TestOutcomesListsEachOnce(t *testing.T) {
 		t.Errorf("got %d outcomes", len(outcomes))
 	}
 }
+
+// Messages are read by people who may not read Secrets.
+func TestMessagesHoldNoCredentials(t *testing.T) {
+	const refresh = "ghr_1B4a2e77838347a7E420ce178F2E7c6912E169246c34E1"
+	for name, test := range map[string]struct {
+		response
+		want string
+	}{
+		"message":           {response{400, `{"message":"invalid_grant: refresh token ` + refresh + ` is revoked"}`}, "invalid_grant: refresh token [redacted] is revoked"},
+		"description":       {response{400, `{"error_description":"` + refresh + ` is revoked"}`}, "[redacted] is revoked"},
+		"list":              {response{400, `{"message":["a","` + refresh + `"]}`}, "a; [redacted]"},
+		"errors":            {response{422, `{"errors":[{"field":"user_id","message":"` + refresh + `"}]}`}, "user_id: [redacted]"},
+		"code":              {response{409, `{"code":"` + refresh + `"}`}, "HTTP 409 Conflict ([redacted])"},
+		"reason":            {response{200, `{"active":false,"error":"` + refresh + `"}`}, "WorkOS gives the reason [redacted]"},
+		"split":             {response{400, `{"message":"` + refresh[:8] + `\u200b` + refresh[8:] + `"}`}, "[redacted]"},
+		"the key, split":    {response{400, `{"message":"no key ` + testKey[:8] + `\u0000` + testKey[8:] + `"}`}, "no key [redacted]"},
+		"cut in the middle": {response{400, `{"message":"` + strings.Repeat("a ", 120) + refresh + `"}`}, strings.Repeat("a ", 120) + "[redacted]"},
+		"cut placeholder":   {response{400, `{"message":"` + strings.Repeat("a ", 125) + refresh + `"}`}, strings.TrimSpace(strings.Repeat("a ", 125))},
+		"IDs stay":          {response{403, `{"message":"user_01EHZNVPK3SFK441A1RGBFSHRT is no member of org_01EHZNVPK3SFK441A1RGBFSHRT"}`}, "user_01EHZNVPK3SFK441A1RGBFSHRT is no member of org_01EHZNVPK3SFK441A1RGBFSHRT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := ask(t, connectOnly(t, workos.Options{Transport: always(test.status, test.body)}, baseURL), alice)
+			if answer.Message != test.want {
+				t.Errorf("got %q, want %q", answer.Message, test.want)
+			}
+		})
+	}
+}

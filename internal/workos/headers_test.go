@@ -2,6 +2,7 @@ package workos_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,5 +63,64 @@ func TestClockSkewIsTheUpstreamsLead(t *testing.T) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+func TestMessageSaysUntilWhenALongWaitLasts(t *testing.T) {
+	const note = "; WorkOS asks to wait, so nothing is sent before "
+	for name, test := range map[string]struct {
+		status     int
+		retryAfter string
+		body, want string
+	}{
+		"429, 31 years":   {429, "1000000000", `{"message":"Slow down."}`, "Slow down." + note + "2026-11-23T14:00:00Z"},
+		"429, 5 minutes":  {429, "300", ``, "HTTP 429 Too Many Requests" + note + "2026-11-23T13:05:00Z"},
+		"429, a date":     {429, epoch.Add(20 * time.Minute).Format(http.TimeFormat), ``, "HTTP 429 Too Many Requests" + note + "2026-11-23T13:20:00Z"},
+		"429, 20 seconds": {429, "20", `{"message":"Slow down."}`, "Slow down."},
+		"503, 10 minutes": {503, "600", ``, "HTTP 503 Service Unavailable" + note + "2026-11-23T13:10:00Z"},
+		"a long message":  {429, "3600", `{"message":"` + strings.Repeat("ä", 300) + `"}`, strings.Repeat("ä", 256-len(note)-20) + note + "2026-11-23T14:00:00Z"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := steppedClock()
+			client := connectOnly(t, workos.Options{Transport: always(test.status, test.body, "Retry-After", test.retryAfter), Clock: clock}, baseURL)
+			for _, sent := range []bool{true, false} {
+				answer := ask(t, client, alice)
+				if answer.Message != test.want || answer.Sent != sent {
+					t.Errorf("sent %v: got %q, want %q", answer.Sent, answer.Message, test.want)
+				}
+				step(clock, 500*time.Millisecond)
+			}
+		})
+	}
+}
+
+func TestBusyConnectionHoldsNobodyElseBack(t *testing.T) {
+	for name, test := range map[string]response{
+		"409": {409, `{"code":"refresh_in_progress"}`},
+		"503": {503, `{"code":"concurrent_request"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := workos.Options{Transport: always(test.status, test.body, "Retry-After", "600"), Clock: steppedClock()}
+			client := connectOnly(t, o, baseURL)
+			for n := range 20 {
+				expect(t, ask(t, client, user(n)), workos.OutcomeBusy, true, 0)
+			}
+		})
+	}
+}
+
+func TestCompressedAnswerIsNamed(t *testing.T) {
+	for encoding, want := range map[string]workos.Outcome{
+		"gzip": workos.OutcomeUnreadable, "br": workos.OutcomeUnreadable, "identity": workos.OutcomeToken, "Identity": workos.OutcomeToken, "": workos.OutcomeToken,
+	} {
+		o := workos.Options{Transport: always(200, goodBody, "Content-Encoding", encoding)}
+		answer := ask(t, connectOnly(t, o, baseURL), alice)
+		if answer.Outcome != want || want != workos.OutcomeToken && answer.Message != "the answer is compressed, which the request does not allow" {
+			t.Errorf("%q: got %s %q", encoding, answer.Outcome, answer.Message)
+		}
+	}
+	answer := ask(t, connectOnly(t, workos.Options{Transport: always(404, "\x1f\x8b\x00", "Content-Encoding", "gzip")}, baseURL), alice)
+	if answer.Outcome != workos.OutcomeNotFound || answer.Message != "HTTP 404 Not Found" {
+		t.Errorf("a compressed refusal: got %s %q", answer.Outcome, answer.Message)
 	}
 }

@@ -28,7 +28,7 @@ func readScopes(raw json.RawMessage, secrets ...redact.String) []string {
 	}
 	var bounded []string
 	for _, scope := range scopes {
-		if scope = cut(redact.Exact(redact.Printable(scope), secrets...), maxScope); scope != "" && len(bounded) < MaxScopes {
+		if scope = redact.Cut(redact.Exact(redact.Printable(scope), secrets...), maxScope); scope != "" && len(bounded) < MaxScopes {
 			bounded = append(bounded, scope)
 		}
 	}

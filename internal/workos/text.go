@@ -15,12 +15,7 @@ const maxRequestID = 128
 // quoted is text that somebody else wrote, fit for a status or a log: printable, without the key and what looks like a
 // credential, and cut to limit characters. What is struck is struck before the cut, which could leave half of it.
 func quoted(text string, key redact.String, limit int) string {
-	text = redact.Text(text, key)
-	line := cut(text, limit)
-	if begin := strings.LastIndexByte(line, '['); begin >= 0 && strings.HasPrefix(key.String(), line[begin:]) {
-		line = line[:begin] // which leaves no half of a placeholder
-	}
-	return strings.TrimSuffix(line, " ")
+	return redact.Cut(redact.Text(text, key), limit)
 }
 
 // withoutKey strikes the key out, for upstreams and proxies that echo what they were sent.
@@ -29,18 +24,6 @@ func withoutKey(text string, key redact.String) string {
 		return text
 	}
 	return strings.ReplaceAll(text, key.Reveal(), key.String())
-}
-
-// cut keeps the first limit characters.
-func cut(text string, limit int) string {
-	count := 0
-	for i := range text {
-		if count == limit {
-			return text[:i]
-		}
-		count++
-	}
-	return text
 }
 
 // visibleASCII says whether text is one or more of ! to ~, what RFC 6749 (appendix A.12, VSCHAR) allows in an access
