@@ -46,7 +46,7 @@ func withWait(message string, wait time.Duration, received time.Time) string {
 	}
 	until := received.Add(wait + time.Second - 1).UTC().Truncate(time.Second)
 	note := "; WorkOS asks to wait, so nothing is sent before " + until.Format(time.RFC3339)
-	return redact.Cut(message, maxMessage-len(note)) + note
+	return redact.Cut(strings.TrimRight(message, "."), maxMessage-len(note)) + note
 }
 
 // parseRetryAfter reads both forms of RFC 9110, section 10.2.3: seconds, and an HTTP date. A date is taken relative

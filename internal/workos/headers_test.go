@@ -73,7 +73,7 @@ func TestMessageSaysUntilWhenALongWaitLasts(t *testing.T) {
 		retryAfter string
 		body, want string
 	}{
-		"429, 31 years":   {429, "1000000000", `{"message":"Slow down."}`, "Slow down." + note + "2026-11-23T14:00:00Z"},
+		"429, 31 years":   {429, "1000000000", `{"message":"Slow down."}`, "Slow down" + note + "2026-11-23T14:00:00Z"},
 		"429, 5 minutes":  {429, "300", ``, "HTTP 429 Too Many Requests" + note + "2026-11-23T13:05:00Z"},
 		"429, a date":     {429, epoch.Add(20 * time.Minute).Format(http.TimeFormat), ``, "HTTP 429 Too Many Requests" + note + "2026-11-23T13:20:00Z"},
 		"429, 20 seconds": {429, "20", `{"message":"Slow down."}`, "Slow down."},
