@@ -1,10 +1,12 @@
 package controllers_test
 
 import (
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -113,6 +115,30 @@ var _ = Describe("A user's connection", func() {
 		Expect(token.Status.MissingScopes).To(Equal([]string{"admin:org"}))
 		Expect(token.Status.Scopes).To(Equal([]string{"repo", "user:email"}))
 		Expect(kstatusOf(token)).To(Equal(status.CurrentStatus))
+	})
+
+	It("says that there are more scopes than the status lists", func() {
+		token := w.synced("alice", func(c *workossim.Connection) {
+			for n := range 1000 {
+				c.Scopes = append(c.Scopes, fmt.Sprintf("scope:%d", n))
+			}
+		})
+		Expect(token.Status.Scopes).To(HaveLen(workos.MaxScopes))
+		granted := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ScopesGrantedCondition)
+		Expect(granted.Message).To(HaveSuffix("Only the first 256 scopes are listed, there may be more"))
+	})
+
+	It("says until when WorkOS asks to wait, also to a PipesToken that is created later", func() {
+		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultRateLimited, RetryAfter: "1000000000", Times: 1})
+		until := w.clock.Now().Add(time.Hour).UTC().Truncate(time.Second).Format("2006-01-02T15")
+		for _, name := range []string{"alice", "bob"} {
+			token := w.token(name)
+			w.connect(token)
+			w.settled(token, v1alpha1.RateLimitedReason)
+			Expect(meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition).Message).To(ContainSubstring("(not before " + until))
+			w.timeline.advance(time.Minute)
+		}
+		Expect(w.upstream.Requests()).To(HaveLen(1))
 	})
 
 	It("asks nothing on a restart while the user is not connected", func() {

@@ -102,6 +102,8 @@ var explanations = map[workos.Outcome]finding{
 		"Several connections of the user match: leave one of them connected"},
 	workos.OutcomeAuthMethodMismatch: {v1alpha1.AuthMethodMismatchReason,
 		"The connected account does not use OAuth, so it has no access token: have the user connect with OAuth"},
+	workos.OutcomeBusy: {v1alpha1.UpstreamUnavailableReason,
+		"WorkOS cannot return the token now, because another request changes this connection; the operator asks again by itself"},
 	workos.OutcomeRejected: {v1alpha1.RequestRejectedReason,
 		"WorkOS refuses the request"},
 	workos.OutcomeRateLimited: {v1alpha1.RateLimitedReason,

@@ -74,13 +74,13 @@ func words(err error, quotes func(string) bool) string {
 		text = "the API server cannot be reached: " + unreachable.Err.Error() // without the URL, which says nothing new
 	}
 	if !quotes(text) {
-		return printable(text)
+		return printable(redact.Text(text))
 	}
 	const withheld = " (the rest is withheld because it quotes the token)"
 	for _, denial := range []string{"denied the request", "denied request"} {
 		// What follows are the words of a webhook or a policy.
 		if head, _, found := strings.Cut(text, denial); found && !quotes(head) {
-			return printable(head+denial) + withheld
+			return printable(redact.Text(head+denial)) + withheld
 		}
 	}
 	return strings.TrimSpace(withheld)

@@ -136,11 +136,16 @@ var connectedByToken = &metav1.Condition{
 }
 
 func scopesGranted(facts tokensecret.Facts) metav1.Condition {
+	note := ""
+	if max(len(facts.Scopes), len(facts.MissingScopes)) >= workos.MaxScopes {
+		note = fmt.Sprintf(". Only the first %d scopes are listed, there may be more", workos.MaxScopes)
+	}
 	if len(facts.MissingScopes) == 0 {
-		return condition(v1alpha1.ScopesGrantedCondition, metav1.ConditionTrue, v1alpha1.AllScopesGrantedReason, "The user has granted every scope that the integration asks for")
+		return condition(v1alpha1.ScopesGrantedCondition, metav1.ConditionTrue, v1alpha1.AllScopesGrantedReason,
+			"The user has granted every scope that the integration asks for"+note)
 	}
 	return condition(v1alpha1.ScopesGrantedCondition, metav1.ConditionFalse, v1alpha1.MissingScopesReason,
-		"The user has not granted: "+printable(strings.Join(facts.MissingScopes, ", ")))
+		"The user has not granted: "+printable(strings.Join(facts.MissingScopes, ", "))+note)
 }
 
 func condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {

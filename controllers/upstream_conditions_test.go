@@ -32,10 +32,22 @@ func passes(reason string, fault workossim.Fault) trouble {
 }
 
 var troubles = map[string]trouble{
-	"400":                         stalls(v1alpha1.RequestRejectedReason, workossim.Fault{Kind: workossim.FaultStatus, Status: http.StatusBadRequest}),
-	"403":                         stalls(v1alpha1.RequestRejectedReason, workossim.Fault{Kind: workossim.FaultStatus, Status: http.StatusForbidden}),
-	"404":                         stalls(v1alpha1.IntegrationNotFoundReason, workossim.Fault{Kind: workossim.FaultStatus, Status: http.StatusNotFound}),
-	"409":                         stalls(v1alpha1.AccountSelectionRequiredReason, workossim.Fault{Kind: workossim.FaultAccountSelection}),
+	"400": stalls(v1alpha1.RequestRejectedReason, workossim.Fault{Kind: workossim.FaultStatus, Status: http.StatusBadRequest}),
+	"403": stalls(v1alpha1.RequestRejectedReason, workossim.Fault{Kind: workossim.FaultStatus, Status: http.StatusForbidden}),
+	"404": stalls(v1alpha1.IntegrationNotFoundReason, workossim.Fault{Kind: workossim.FaultStatus, Status: http.StatusNotFound}),
+	"409": stalls(v1alpha1.AccountSelectionRequiredReason, workossim.Fault{Kind: workossim.FaultAccountSelection}),
+	"408": passes(v1alpha1.UpstreamUnavailableReason, workossim.Fault{Kind: workossim.FaultStatus, Status: http.StatusRequestTimeout}),
+	"409 with another code": passes(v1alpha1.UpstreamUnavailableReason, workossim.Fault{
+		Kind: workossim.FaultStatus, Status: http.StatusConflict, Body: `{"code":"refresh_in_progress"}`,
+	}),
+	"421": passes(v1alpha1.UpstreamUnavailableReason, workossim.Fault{Kind: workossim.FaultStatus, Status: http.StatusMisdirectedRequest}),
+	"503 concurrent_request": passes(v1alpha1.UpstreamUnavailableReason, workossim.Fault{
+		Kind: workossim.FaultStatus, Status: http.StatusServiceUnavailable, Body: `{"code":"concurrent_request","message":"Retry."}`,
+	}),
+	"301": stalls(v1alpha1.RequestRejectedReason, workossim.Fault{Kind: workossim.FaultStatus, Status: http.StatusMovedPermanently}),
+	"inactive, but a choice of account": stalls(v1alpha1.AccountSelectionRequiredReason, workossim.Fault{
+		Kind: workossim.FaultStatus, Status: http.StatusOK, Body: `{"active":false,"error":"account_selection_required"}`,
+	}),
 	"422 auth_method_mismatch":    stalls(v1alpha1.AuthMethodMismatchReason, workossim.Fault{Kind: workossim.FaultAuthMethodMismatch}),
 	"422 validation":              stalls(v1alpha1.RequestRejectedReason, workossim.Fault{Kind: workossim.FaultValidation}),
 	"429 without Retry-After":     passes(v1alpha1.RateLimitedReason, workossim.Fault{Kind: workossim.FaultRateLimited}),

@@ -25,15 +25,18 @@ const (
 	OutcomeKeyRejected Outcome = "key_rejected"
 	// OutcomeNotFound: no such integration, user or organization (404).
 	OutcomeNotFound Outcome = "not_found"
-	// OutcomeAccountSelectionRequired: several connections match (409).
+	// OutcomeAccountSelectionRequired: several connections match (409, or active false, with that code).
 	OutcomeAccountSelectionRequired Outcome = "account_selection_required"
 	// OutcomeAuthMethodMismatch: the connected account is not an OAuth one (422 with that code).
 	OutcomeAuthMethodMismatch Outcome = "auth_method_mismatch"
+	// OutcomeBusy: another request changes the connection just now (409 with any other code or none, 503 with the code
+	// concurrent_request). It concerns this connection alone, and passes: it closes no gate, and counts as an answer.
+	OutcomeBusy Outcome = "busy"
 	// OutcomeRejected: any other 4xx, and every 3xx, because redirects are never followed.
 	OutcomeRejected Outcome = "rejected"
 	// OutcomeRateLimited: WorkOS asks for patience (429), or did so a moment ago (Sent is false).
 	OutcomeRateLimited Outcome = "rate_limited"
-	// OutcomeUnavailable: 5xx, a timeout, no connection; or a 503 asked for patience a moment ago (Sent is false).
+	// OutcomeUnavailable: 5xx, 407, 408, 421, 425, a timeout, no connection; or a 503 asked for patience a moment ago (Sent is false).
 	OutcomeUnavailable Outcome = "unavailable"
 	// OutcomeUnreadable: an answer that is none: a 2xx without the promised JSON, a token that cannot be one.
 	OutcomeUnreadable Outcome = "unreadable"
@@ -45,8 +48,8 @@ const (
 func Outcomes() []Outcome {
 	return []Outcome{
 		OutcomeToken, OutcomeNotInstalled, OutcomeNeedsReauthorization, OutcomeInactive, OutcomeKeyRejected,
-		OutcomeNotFound, OutcomeAccountSelectionRequired, OutcomeAuthMethodMismatch, OutcomeRejected,
-		OutcomeRateLimited, OutcomeUnavailable, OutcomeUnreadable, OutcomeHeld,
+		OutcomeNotFound, OutcomeAccountSelectionRequired, OutcomeAuthMethodMismatch, OutcomeBusy,
+		OutcomeRejected, OutcomeRateLimited, OutcomeUnavailable, OutcomeUnreadable, OutcomeHeld,
 	}
 }
 
@@ -57,7 +60,7 @@ type Token struct {
 	// ExpiresAt is the expiry as sent, in UTC, fractions of a second included. Zero: none is known.
 	ExpiresAt time.Time
 	// Scopes that the token has, and MissingScopes that are configured for the integration but were not granted:
-	// each at most 256, of at most 512 printable characters; nil when there are none.
+	// each at most MaxScopes, of at most 512 printable characters; nil when there are none.
 	Scopes, MissingScopes []string
 }
 
@@ -67,9 +70,9 @@ type Answer struct {
 	// Token is set for OutcomeToken only.
 	Token Token
 	// Message is for people, at most 256 printable characters, and empty for OutcomeToken. It is a fixed text of
-	// this package, or the "message" of WorkOS's JSON; for OutcomeInactive it names the reason that WorkOS gave. It
-	// never is a response body, and never holds the key. When Sent is false it is a fixed text: what WorkOS says of
-	// one connection is not for others.
+	// this package, or what WorkOS's JSON says in "message" and "errors", or in "error_description"; for OutcomeInactive
+	// it names the reason that WorkOS gave. It never is a response body, and never holds the key or what looks like a
+	// credential. When Sent is false it is a fixed text: what WorkOS says of one connection is not for others.
 	Message string
 	// RequestID is WorkOS's X-Request-ID, what its support asks for: at most 128 of [A-Za-z0-9._:-]. Empty when there
 	// is none, and when Sent is false.

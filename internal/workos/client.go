@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"strings"
 
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
@@ -16,8 +17,12 @@ import (
 // maxBody bounds what is read of a response, in bytes. A token's answer has a few hundred.
 const maxBody = 1 << 20
 
-// errTooLong says that a response has more than maxBody.
-var errTooLong = errors.New("longer than 1 MiB")
+var (
+	// errTooLong says that a response has more than maxBody.
+	errTooLong = errors.New("longer than 1 MiB")
+	// errCompressed says that a response is compressed, although the request asks for an uncompressed one.
+	errCompressed = errors.New("compressed")
+)
 
 // Client asks for tokens with one API key at one base URL. Upstream.Connect makes it. It is safe for concurrent use.
 type Client struct {
@@ -115,7 +120,9 @@ func (c *Client) send(ctx context.Context, r Request) (Answer, error) {
 	body, readErr := readBody(response)
 	answer := decode(response.StatusCode, body, readErr, c.key)
 	answer.RequestID = requestID(response.Header, c.key)
-	answer.RetryAfter = retryAfter(response.StatusCode, response.Header, received)
+	if answer.Outcome != OutcomeBusy { // That concerns one connection, and no gate may close for it.
+		answer.RetryAfter = retryAfter(response.StatusCode, response.Header, received)
+	}
 	answer.ClockSkew = clockSkew(response.Header, received)
 	answer.Sent = true
 	return answer, nil
@@ -134,6 +141,7 @@ func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	request.Header.Set("Authorization", "Bearer "+c.key.Reveal())
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept-Encoding", "identity")
 	request.Header.Set("User-Agent", c.upstream.userAgent)
 	return request, nil
 }
@@ -145,8 +153,12 @@ func readBody(response *http.Response) ([]byte, error) {
 		return nil, nil
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
-	if len(body) > maxBody {
+	encoding := response.Header.Get("Content-Encoding")
+	switch {
+	case len(body) > maxBody:
 		return nil, errTooLong
+	case err == nil && encoding != "" && !strings.EqualFold(encoding, "identity"):
+		return nil, errCompressed
 	}
 	return body, err
 }

@@ -12,8 +12,21 @@ import (
 
 // failure names why no answer came, in a closed vocabulary. The transport's own text is never passed on: it holds
 // addresses, and what answered at them, so that whoever may choose a base URL could explore the operator's network
-// with it. What is left tells as much as a user needs to mend a setting.
+// with it. What is left tells as much as a user needs to fix a setting. Proxies are the administrator's, and so it says
+// when it was the proxy that failed.
 func failure(err error) string {
+	var refusal proxyRefusal
+	if errors.As(err, &refusal) {
+		return refusal.Error()
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "proxyconnect" {
+		return "the proxy cannot be reached: " + connectionFailure(err)
+	}
+	return connectionFailure(err)
+}
+
+func connectionFailure(err error) string {
 	var dns *net.DNSError
 	switch {
 	case isTimeout(err):

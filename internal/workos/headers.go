@@ -78,5 +78,5 @@ func requestID(header http.Header, key redact.String) string {
 	if letters := strings.Map(needed, key.Reveal()); letters != "" && strings.Contains(id, letters) {
 		return ""
 	}
-	return cut(id, maxRequestID)
+	return redact.Cut(id, maxRequestID)
 }

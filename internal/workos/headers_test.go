@@ -64,3 +64,34 @@ func TestClockSkewIsTheUpstreamsLead(t *testing.T) {
 		})
 	}
 }
+
+func TestBusyConnectionHoldsNobodyElseBack(t *testing.T) {
+	for name, test := range map[string]response{
+		"409": {409, `{"code":"refresh_in_progress"}`},
+		"503": {503, `{"code":"concurrent_request"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := workos.Options{Transport: always(test.status, test.body, "Retry-After", "600"), Clock: steppedClock()}
+			client := connectOnly(t, o, baseURL)
+			for n := range 20 {
+				expect(t, ask(t, client, user(n)), workos.OutcomeBusy, true, 0)
+			}
+		})
+	}
+}
+
+func TestCompressedAnswerIsNamed(t *testing.T) {
+	for encoding, want := range map[string]workos.Outcome{
+		"gzip": workos.OutcomeUnreadable, "br": workos.OutcomeUnreadable, "identity": workos.OutcomeToken, "Identity": workos.OutcomeToken, "": workos.OutcomeToken,
+	} {
+		o := workos.Options{Transport: always(200, goodBody, "Content-Encoding", encoding)}
+		answer := ask(t, connectOnly(t, o, baseURL), alice)
+		if answer.Outcome != want || want != workos.OutcomeToken && answer.Message != "the answer is compressed, which the request does not allow" {
+			t.Errorf("%q: got %s %q", encoding, answer.Outcome, answer.Message)
+		}
+	}
+	answer := ask(t, connectOnly(t, workos.Options{Transport: always(404, "\x1f\x8b\x00", "Content-Encoding", "gzip")}, baseURL), alice)
+	if answer.Outcome != workos.OutcomeNotFound || answer.Message != "HTTP 404 Not Found" {
+		t.Errorf("a compressed refusal: got %s %q", answer.Outcome, answer.Message)
+	}
+}

@@ -25,14 +25,15 @@ func TestRequestIsWhatWorkOSDocuments(t *testing.T) {
 			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
 				for what, pair := range map[string][2]string{
-					"method":        {r.Method, http.MethodPost},
-					"path":          {r.URL.EscapedPath(), test.path},
-					"query":         {r.URL.RawQuery, ""},
-					"body":          {string(body), test.body},
-					"Authorization": {r.Header.Get("Authorization"), "Bearer " + testKey},
-					"Content-Type":  {r.Header.Get("Content-Type"), "application/json"},
-					"Accept":        {r.Header.Get("Accept"), "application/json"},
-					"User-Agent":    {r.Header.Get("User-Agent"), "pipes-operator/v1.2.3"},
+					"method":          {r.Method, http.MethodPost},
+					"path":            {r.URL.EscapedPath(), test.path},
+					"query":           {r.URL.RawQuery, ""},
+					"body":            {string(body), test.body},
+					"Authorization":   {r.Header.Get("Authorization"), "Bearer " + testKey},
+					"Content-Type":    {r.Header.Get("Content-Type"), "application/json"},
+					"Accept":          {r.Header.Get("Accept"), "application/json"},
+					"Accept-Encoding": {r.Header.Get("Accept-Encoding"), "identity"},
+					"User-Agent":      {r.Header.Get("User-Agent"), "pipes-operator/v1.2.3"},
 				} {
 					if pair[0] != pair[1] {
 						t.Errorf("%s: got %q, want %q", what, pair[0], pair[1])

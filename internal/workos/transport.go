@@ -1,9 +1,11 @@
 package workos
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -17,6 +19,7 @@ import (
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: checkProxy,
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    5 * time.Second,
@@ -29,4 +32,19 @@ func NewTransport() *http.Transport {
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
+}
+
+// proxyRefusal is the status with which a proxy refuses to connect to WorkOS.
+type proxyRefusal int
+
+func (r proxyRefusal) Error() string {
+	return "the proxy refuses the connection: " + httpStatus(int(r))
+}
+
+// checkProxy keeps the status of a refusal. net/http would return the words alone that the proxy puts beside it.
+func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
+	if response.StatusCode != http.StatusOK {
+		return proxyRefusal(response.StatusCode)
+	}
+	return nil
 }
