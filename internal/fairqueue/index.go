@@ -25,7 +25,7 @@ func (x *index[T]) put(item T) {
 	position := x.position(item)
 	if *position == 0 {
 		x.items = append(x.items, item)
-		*position = int32(len(x.items))
+		*position = stored(len(x.items) - 1)
 	}
 	if at := int(*position) - 1; !x.up(at) {
 		x.down(at)
@@ -80,5 +80,10 @@ func (x *index[T]) down(at int) {
 
 func (x *index[T]) swap(a, b int) {
 	x.items[a], x.items[b] = x.items[b], x.items[a]
-	*x.position(x.items[a]), *x.position(x.items[b]) = int32(a+1), int32(b+1)
+	*x.position(x.items[a]), *x.position(x.items[b]) = stored(a), stored(b)
+}
+
+// stored is how an item keeps its place.
+func stored(at int) int32 {
+	return int32(at + 1) //nolint:gosec // no process holds two billion objects
 }

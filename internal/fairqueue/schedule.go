@@ -295,7 +295,7 @@ func (s *schedule) namespace(name string) *namespace {
 	return n
 }
 
-// rank files a namespace after what it has has changed.
+// rank files a namespace anew after its places or its workers have changed.
 func (s *schedule) rank(n *namespace) {
 	switch {
 	case n.byNeed.len() > 0:
