@@ -3,7 +3,6 @@ package controllers
 import (
 	"errors"
 	"maps"
-	"math"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
@@ -135,36 +135,27 @@ func request(o *observation, value string) {
 	o.token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: value}
 }
 
-func TestUrgency(t *testing.T) {
-	valid, none := healthy(), healthy()
+// Urgent is what has a deadline: a valid token. What the reconcile after it is for makes no difference.
+func TestUrgencyIsTheExpiryOfAValidToken(t *testing.T) {
+	valid, expired, unlimited, none := healthy(), healthy(), healthy(), healthy()
+	expires := valid.secret.Facts.ExpiresAt
+	expired.now = expires
+	unlimited.secret.Facts.ExpiresAt = time.Time{}
 	none.secret = tokensecret.Secret{State: tokensecret.Absent}
-	due, expires := valid.nextDue(), valid.secret.Facts.ExpiresAt
-	planned := expires.Sub(due)
-	ordered := [][]int{
-		{urgency(outcome{observation: none, finding: finding{reason: v1alpha1.NotInstalledReason}}, due)},
-		{0}, // fresh events
-		{urgency(outcome{observation: none, finding: finding{reason: v1alpha1.UpstreamUnavailableReason}}, due)},
-		{
-			urgency(outcome{observation: valid}, due),
-			urgency(outcome{observation: valid}, expires.Add(-planned/2)), // where WorkOS refused once
-			urgency(outcome{observation: valid}, expires.Add(-planned/4)), // which are minutes
-			urgency(outcome{observation: valid}, expires.Add(time.Minute)),
-			urgency(outcome{observation: valid}, time.Time{}), // suspended
-			urgency(outcome{observation: valid, finding: finding{reason: v1alpha1.NeedsReauthorizationReason}}, expires.Add(-planned/20)),
-		},
-		{
-			urgency(outcome{observation: valid}, expires.Add(-planned/20)),
-			urgency(outcome{observation: valid}, expires),
-		},
-	}
-	below := math.MinInt
-	for _, alike := range ordered {
-		for _, priority := range alike {
-			if priority != alike[0] || priority <= below {
-				t.Errorf("priorities are %v", ordered)
-			}
+	failed := finding{reason: v1alpha1.UpstreamUnavailableReason}
+	for name, test := range map[string]struct {
+		done outcome
+		want int
+	}{
+		"a valid token":                    {outcome{observation: valid}, fairqueue.Renewal(expires)},
+		"a valid token that nobody renews": {outcome{observation: valid, finding: failed}, fairqueue.Renewal(expires)},
+		"an expired token":                 {outcome{observation: expired, finding: failed}, fairqueue.Ordinary},
+		"a token without expiry":           {outcome{observation: unlimited}, fairqueue.Ordinary},
+		"no token":                         {outcome{observation: none, finding: failed}, fairqueue.Ordinary},
+	} {
+		if got := urgency(test.done); got != test.want {
+			t.Errorf("%s: priority %d, want %d", name, got, test.want)
 		}
-		below = alike[0]
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
@@ -58,7 +57,7 @@ func (r *PipesTokenReconciler) releasedMeanwhile(done outcome) bool {
 
 // heldBackFor returns those PipesTokens of an environment that were held back, the nearest expiry first, and first tokens last. In of,
 // the slug alone stands for all connections of it, and nothing at all for all of the environment.
-func (r *PipesTokenReconciler) heldBackFor(ctx context.Context, environment types.NamespacedName, of workos.Request) []reconcile.Request {
+func (r *PipesTokenReconciler) heldBackFor(ctx context.Context, environment types.NamespacedName, of workos.Request) []*v1alpha1.PipesToken {
 	tokens := &v1alpha1.PipesTokenList{}
 	if err := r.Client.List(ctx, tokens, client.MatchingFields{environmentIndex: environment.String()},
 		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
@@ -72,11 +71,7 @@ func (r *PipesTokenReconciler) heldBackFor(ctx context.Context, environment type
 		}
 	}
 	slices.SortStableFunc(held, func(a, b *v1alpha1.PipesToken) int { return cmp.Compare(expiryOrder(a), expiryOrder(b)) })
-	requests := make([]reconcile.Request, 0, len(held))
-	for _, token := range held {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(token)})
-	}
-	return requests
+	return held
 }
 
 // concerns says whether a PipesToken is one of those that a request stands for.

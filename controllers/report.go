@@ -54,7 +54,7 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	if done.unfinished != nil {
 		return ctrl.Result{}, done.unfinished
 	}
-	priority := urgency(done, due)
+	priority := urgency(done)
 	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt()), Priority: &priority}, nil
 }
 
@@ -238,38 +238,6 @@ func nextTry(done outcome) time.Time {
 	default:
 		return latest(done.renewalDue(), done.attempt.notBefore)
 	}
-}
-
-// Priorities in the queue. Fresh events have 0 and the initial list −100.
-const (
-	priorityPressed  = 200 // a token in use is about to expire, and there is little time for another try
-	priorityRenewal  = 100 // a token in use is about to expire
-	priorityRecovery = 50  // no token is there, and it may be had any moment
-	priorityPoll     = -50 // somebody has to do something first
-)
-
-// urgency is the priority of the next pass, whose try is due then. The queue has few priorities, which do not grow while an object waits.
-func urgency(done outcome, due time.Time) int {
-	switch {
-	case done.pressed(due):
-		return priorityPressed
-	case done.secret.HoldsValidToken(done.now):
-		return priorityRenewal
-	case traits[done.finding.reason].pace == backOff || !done.finding.present():
-		return priorityRecovery
-	default:
-		return priorityPoll
-	}
-}
-
-// pressed says whether a try at that time has less than a minute, and less than a third of what the policy leaves between a renewal and
-// the expiry. The first probe leaves half of that: were it pressed, or all that have so little time by plan, others would starve.
-func (done outcome) pressed(due time.Time) bool {
-	expires := done.expiry()
-	if expires.IsZero() || due.After(expires) || traits[done.finding.reason].pace == slowPoll {
-		return false
-	}
-	return expires.Sub(due) < min(expires.Sub(done.nextDue())/3, time.Minute)
 }
 
 // announce emits one event when readiness, its reason, or the success of renewal changes; none per rotation or retry.

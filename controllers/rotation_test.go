@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
@@ -77,25 +78,19 @@ var _ = Describe("The long run", func() {
 })
 
 var _ = Describe("Objects that come back at the same time", func() {
-	It("are worked on in the order of what is at stake", func() {
+	It("are renewed by their expiry, before everything else", func() {
 		w := running()
 		priority := func(token *v1alpha1.PipesToken) int { return w.timeline.priorityOf(requestFor(token)) }
 		missing := w.token("missing")
 		w.connect(missing, func(c *workossim.Connection) { c.State = workossim.NotInstalled })
 		w.settled(missing, v1alpha1.NotInstalledReason)
-		renewed, pressed := w.synced("renewed", alwaysFresh), w.synced("pressed")
-		Expect(priority(renewed)).To(Equal(priority(pressed)))
-		poll, renewal := priority(missing), priority(renewed)
+		later := w.synced("later", alwaysFresh, func(c *workossim.Connection) { c.Lifetime = 2 * time.Hour })
+		sooner := w.synced("sooner", alwaysFresh)
 
-		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultServerError})
-		w.timeline.advance(pressed.Status.ExpirationTime.Sub(w.clock.Now()) - 20*time.Second)
-		awaited := w.token("awaited")
-		w.connect(awaited)
-		w.settled(awaited, v1alpha1.UpstreamUnavailableReason)
-		const event = 0
-		ascending := []int{poll, event, priority(awaited), renewal, priority(pressed)}
-		Expect(slices.IsSorted(ascending)).To(BeTrue(), "%v", ascending)
-		Expect(slices.Compact(ascending)).To(HaveLen(5))
+		Expect(priority(missing)).To(Equal(fairqueue.Ordinary))
+		Expect(priority(later)).To(Equal(fairqueue.Renewal(later.Status.ExpirationTime.Time)))
+		Expect(priority(sooner)).To(BeNumerically(">", priority(later)))
+		Expect(priority(sooner)).To(BeNumerically("<", fairqueue.Withdrawal))
 	})
 })
 

@@ -13,13 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -28,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
@@ -73,23 +72,32 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	}
 	recovered := &prompt{}
 	r.Connections.recovered = func(ctx context.Context, environment *v1alpha1.PipesEnvironment) {
-		recovered.add(r.tokensOfEnvironment(ctx, environment)...)
+		tokens := r.list(ctx, usingEnvironment(environment))
+		for i := range tokens {
+			recovered.addRecovered(&tokens[i])
+		}
+	}
+	options, err := withFairQueue(mgr, "pipestoken", withErrorBackoff(options))
+	if err != nil {
+		return err
 	}
 	r.Connections.onRecovery(func(environment types.NamespacedName, of workos.Request) {
-		recovered.addUrgently(r.heldBackFor(ctx, environment, of)...)
+		for _, token := range r.heldBackFor(ctx, environment, of) {
+			recovered.addRecovered(token)
+		}
 	})
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("pipestoken").
 		For(&v1alpha1.PipesToken{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, refreshRequestChanged(), r.Shard.askedFor()))).
 		WatchesMetadata(&corev1.Secret{}, r.secretHandler()).
-		Watches(&v1alpha1.PipesEnvironment{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfEnvironment),
+		Watches(&v1alpha1.PipesEnvironment{}, withdrawing(handler.EnqueueRequestsFromMapFunc(r.tokensOfEnvironment)),
 			builder.WithPredicates(environmentMatters())).
 		WatchesRawSource(recovered).
 		WatchesRawSource(&r.requeue).
-		WithOptions(withErrorBackoff(options))
+		WithOptions(options)
 	if !r.IgnoreNamespaceLabels {
-		build = build.WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace),
+		build = build.WatchesMetadata(&corev1.Namespace{}, withdrawing(handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace)),
 			builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
 	return build.Complete(r.Watchdog.watch(finishing(r.Shard.lettingGo(r.Client, &v1alpha1.PipesToken{}, r))))
@@ -99,12 +107,16 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
 	changed := &prompt{}
 	r.Connections.changed = func(name types.NamespacedName) { changed.add(reconcile.Request{NamespacedName: name}) }
+	options, err := withFairQueue(mgr, "pipesenvironment", withErrorBackoff(options))
+	if err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pipesenvironment").
 		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, refreshRequestChanged(), r.Shard.askedFor()))).
 		WatchesRawSource(changed).
-		WithOptions(withErrorBackoff(options)).
+		WithOptions(options).
 		Complete(r.Watchdog.watch(r.Shard.lettingGo(r.Client, &v1alpha1.PipesEnvironment{}, r)))
 }
 
@@ -123,24 +135,19 @@ func (p *prompt) Start(_ context.Context, queue workqueue.TypedRateLimitingInter
 }
 
 func (p *prompt) add(requests ...reconcile.Request) {
-	queue := p.queue.Load()
-	if queue == nil {
-		return
-	}
 	for _, request := range requests {
-		(*queue).Add(request)
+		p.addWith(fairqueue.Ordinary, request)
 	}
 }
 
-// addUrgently adds with the priority of renewals.
-func (p *prompt) addUrgently(requests ...reconcile.Request) {
-	queue := p.queue.Load()
-	if queue == nil {
-		return
-	}
-	add := urgently(*queue)
-	for _, request := range requests {
-		add(request)
+// addRecovered adds a PipesToken whose wait is over.
+func (p *prompt) addRecovered(token *v1alpha1.PipesToken) {
+	p.addWith(recoveryUrgency(token), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(token)})
+}
+
+func (p *prompt) addWith(priority int, request reconcile.Request) {
+	if queue := p.queue.Load(); queue != nil {
+		addWith(*queue, priority)(request)
 	}
 }
 
@@ -160,7 +167,6 @@ func withErrorBackoff(options controller.Options) controller.Options {
 // secretHandler leads from a Secret to every PipesToken that writes, or would like to write, one of that name; but not from a write of
 // ours back to who has just made it.
 func (r *PipesTokenReconciler) secretHandler() handler.EventHandler {
-	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	changed := func(ctx context.Context, secret client.Object, add func(reconcile.Request)) {
 		for _, request := range r.tokensOfSecret(ctx, secret) {
 			if !r.memory.shown(request.NamespacedName, secret) {
@@ -169,28 +175,26 @@ func (r *PipesTokenReconciler) secretHandler() handler.EventHandler {
 		}
 	}
 	return handler.Funcs{
-		// Nobody knows before its first pass when a token has to be renewed that a process finds when it starts. Were it looked at only
-		// when no renewal is due, it might expire meanwhile.
-		CreateFunc:  func(ctx context.Context, e event.CreateEvent, queue queue) { changed(ctx, e.Object, urgently(queue)) },
-		UpdateFunc:  func(ctx context.Context, e event.UpdateEvent, queue queue) { changed(ctx, e.ObjectNew, queue.Add) },
-		GenericFunc: func(ctx context.Context, e event.GenericEvent, queue queue) { changed(ctx, e.Object, queue.Add) },
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, queue queue) {
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, queue eventQueue) {
+			add := queue.Add
+			if e.IsInInitialList {
+				// Before the first reconcile nobody knows when the token has to be renewed: it may be now.
+				add = addWith(queue, fairqueue.Renewal(r.Clock.Now()))
+			}
+			changed(ctx, e.Object, add)
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, queue eventQueue) {
+			changed(ctx, e.ObjectNew, queue.Add)
+		},
+		GenericFunc: func(ctx context.Context, e event.GenericEvent, queue eventQueue) {
+			changed(ctx, e.Object, queue.Add)
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, queue eventQueue) {
 			for _, request := range r.tokensOfSecret(ctx, e.Object) {
 				r.memory.secretDeleted(request.NamespacedName, e.Object.GetUID())
 				queue.Add(request)
 			}
 		},
-	}
-}
-
-// urgently adds with the priority of renewals.
-func urgently(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) func(reconcile.Request) {
-	prioritized, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request])
-	if !ok {
-		return queue.Add
-	}
-	return func(request reconcile.Request) {
-		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priorityRenewal)}, request)
 	}
 }
 
@@ -218,7 +222,11 @@ func (r *PipesTokenReconciler) tokensOfSecret(ctx context.Context, secret client
 }
 
 func (r *PipesTokenReconciler) tokensOfEnvironment(ctx context.Context, environment client.Object) []reconcile.Request {
-	return r.find(ctx, client.MatchingFields{environmentIndex: client.ObjectKeyFromObject(environment).String()})
+	return r.find(ctx, usingEnvironment(environment))
+}
+
+func usingEnvironment(environment client.Object) client.MatchingFields {
+	return client.MatchingFields{environmentIndex: client.ObjectKeyFromObject(environment).String()}
 }
 
 // tokensOfNamespace are the PipesTokens of a namespace whose grants may depend on its labels.
@@ -232,24 +240,29 @@ func (r *PipesTokenReconciler) tokensOfNamespace(ctx context.Context, namespace 
 	for i := range environments.Items {
 		environment := &environments.Items[i]
 		if grants.SelectsByLabel(environment) {
-			requests = append(requests, r.find(ctx, client.InNamespace(namespace.GetName()),
-				client.MatchingFields{environmentIndex: client.ObjectKeyFromObject(environment).String()})...)
+			requests = append(requests, r.find(ctx, client.InNamespace(namespace.GetName()), usingEnvironment(environment))...)
 		}
 	}
 	return requests
 }
 
 func (r *PipesTokenReconciler) find(ctx context.Context, options ...client.ListOption) []reconcile.Request {
+	tokens := r.list(ctx, options...)
+	requests := make([]reconcile.Request, 0, len(tokens))
+	for i := range tokens {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&tokens[i])})
+	}
+	return requests
+}
+
+// list returns PipesTokens of the cache, which must not be changed.
+func (r *PipesTokenReconciler) list(ctx context.Context, options ...client.ListOption) []v1alpha1.PipesToken {
 	tokens := &v1alpha1.PipesTokenList{}
 	if err := r.Client.List(ctx, tokens, append(options, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)...); err != nil {
 		log.FromContext(ctx).Error(err, "Cannot list PipesTokens, so a change may be noticed late")
 		return nil
 	}
-	requests := make([]reconcile.Request, 0, len(tokens.Items))
-	for i := range tokens.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&tokens.Items[i])})
-	}
-	return requests
+	return tokens.Items
 }
 
 func refreshRequestChanged() predicate.Predicate {

@@ -1,24 +1,161 @@
 package controllers
 
 import (
+	"context"
+	"strconv"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 )
+
+// fair is the queue of a controller as cmd/pipes-operator has it.
+func fair(t *testing.T) *fairqueue.Queue {
+	t.Helper()
+	queue := fairqueue.New(fairqueue.Options{
+		RateLimiter: withErrorBackoff(controller.Options{}).RateLimiter, Clock: clock.RealClock{},
+	})
+	t.Cleanup(queue.ShutDown)
+	return queue
+}
+
+func expectNext(t *testing.T, queue *fairqueue.Queue, want reconcile.Request, priority int) {
+	t.Helper()
+	if queue.Len() == 0 {
+		t.Fatalf("nothing is ready, want %v", want)
+	}
+	if got, with, _ := queue.GetWithPriority(); got != want || with != priority {
+		t.Errorf("got %v with priority %d, want %v with %d", got, with, want, priority)
+	}
+}
 
 // Found by measurement: a process that was started while more renewals were due than the API server could take looked at the tokens
 // that it had not looked at yet only when no other was due, and some of them expired.
 func TestATokenThatIsThereAtTheStartDoesNotWaitForTheRenewalsOfOthers(t *testing.T) {
 	reconciler, request := quiet(t)
-	held := reconciler.Client.(*caches)
-	queue := priorityqueue.New[reconcile.Request]("test")
-	defer queue.ShutDown()
+	held, queue := reconciler.Client.(*caches), fair(t)
 	(&handler.EnqueueRequestForObject{}).Create(t.Context(), event.CreateEvent{Object: held.token, IsInInitialList: true}, queue)
 	reconciler.secretHandler().Create(t.Context(), event.CreateEvent{Object: held.secret, IsInInitialList: true}, queue)
-	if got, priority, _ := queue.GetWithPriority(); got != request || priority != priorityRenewal {
-		t.Errorf("got %v with priority %d, want %v with %d", got, priority, request, priorityRenewal)
+	expectNext(t, queue, request, fairqueue.Renewal(reconciler.Clock.Now()))
+}
+
+// Whoever creates a Secret of that name gets no priority for it.
+func TestASecretThatIsCreatedLaterIsAnEdit(t *testing.T) {
+	reconciler, request := quiet(t)
+	queue := fair(t)
+	reconciler.secretHandler().Create(t.Context(), event.CreateEvent{Object: reconciler.Client.(*caches).secret}, queue)
+	expectNext(t, queue, request, fairqueue.Ordinary)
+}
+
+// A PipesEnvironment, or the labels of a namespace, may have lost a grant. What is there when the process starts has lost none.
+func TestEventsThatMayTakeARightAwayComeFirst(t *testing.T) {
+	request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "agents", Name: "github"}}
+	watch := withdrawing(handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{request}
+	}))
+	before := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1"}}
+	after := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "2"}}
+	for name, test := range map[string]struct {
+		happens func(context.Context, eventQueue)
+		want    int
+	}{
+		"created": {func(ctx context.Context, q eventQueue) { watch.Create(ctx, event.CreateEvent{Object: after}, q) }, fairqueue.Withdrawal},
+		"there at the start": {func(ctx context.Context, q eventQueue) {
+			watch.Create(ctx, event.CreateEvent{Object: after, IsInInitialList: true}, q)
+		}, handler.LowPriority},
+		"changed": {func(ctx context.Context, q eventQueue) {
+			watch.Update(ctx, event.UpdateEvent{ObjectOld: before, ObjectNew: after}, q)
+		}, fairqueue.Withdrawal},
+		"listed again": {func(ctx context.Context, q eventQueue) {
+			watch.Update(ctx, event.UpdateEvent{ObjectOld: after, ObjectNew: after}, q)
+		}, handler.LowPriority},
+		"deleted":  {func(ctx context.Context, q eventQueue) { watch.Delete(ctx, event.DeleteEvent{Object: after}, q) }, fairqueue.Withdrawal},
+		"notified": {func(ctx context.Context, q eventQueue) { watch.Generic(ctx, event.GenericEvent{Object: after}, q) }, fairqueue.Withdrawal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			queue := fair(t)
+			test.happens(t.Context(), queue)
+			expectNext(t, queue, request, test.want)
+		})
+	}
+}
+
+func TestThoseThatRecoverComeByTheExpiryOfTheirToken(t *testing.T) {
+	expires := metav1.NewTime(time.Unix(2e9, 0))
+	with, without := &v1alpha1.PipesToken{}, &v1alpha1.PipesToken{}
+	with.Status.ExpirationTime = &expires
+	if got := recoveryUrgency(with); got != fairqueue.Renewal(expires.Time) {
+		t.Errorf("with a token: priority %d, want that of a renewal", got)
+	}
+	if got := recoveryUrgency(without); got != fairqueue.Ordinary {
+		t.Errorf("without a token: priority %d, want %d", got, fairqueue.Ordinary)
+	}
+}
+
+// configured is as much of a manager as the choice of a queue takes.
+type configured struct {
+	manager.Manager
+	workers int
+}
+
+func (c configured) GetControllerOptions() config.Controller {
+	return config.Controller{MaxConcurrentReconciles: c.workers}
+}
+
+func TestOneNamespaceHoldsHalfOfTheWorkersOfAController(t *testing.T) {
+	for name, test := range map[string]struct {
+		manager, options, want int
+	}{
+		"by the options":  {manager: 40, options: 20, want: 10},
+		"by the manager":  {manager: 8, want: 4},
+		"when left alone": {want: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options, err := withFairQueue(configured{workers: test.manager}, "queue-test",
+				withErrorBackoff(controller.Options{MaxConcurrentReconciles: test.options}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				queue := options.NewQueue("queue-test", options.RateLimiter)
+				defer queue.ShutDown()
+				var running atomic.Int64
+				for i := range 50 {
+					queue.Add(named(strconv.Itoa(i)))
+					go func() {
+						if _, shutdown := queue.Get(); !shutdown {
+							running.Add(1)
+						}
+					}()
+				}
+				synctest.Wait()
+				if got := running.Load(); got != int64(test.want) {
+					t.Errorf("one namespace holds %d workers, want %d", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAControllerKeepsTheQueueThatItIsGiven(t *testing.T) {
+	given := controller.Options{NewQueue: func(string, workqueue.TypedRateLimiter[reconcile.Request]) eventQueue { return nil }}
+	options, err := withFairQueue(configured{}, "queue-test", given)
+	if err != nil || options.NewQueue("queue-test", nil) != nil {
+		t.Errorf("the queue is another one (%v)", err)
 	}
 }

@@ -37,7 +37,8 @@ type Watchdog struct {
 	slackSince, idleAt time.Time
 }
 
-// NewWatchdog returns a watchdog for a controller with that many workers. The clock is one that nobody sets: timers run on it.
+// NewWatchdog returns a watchdog for a controller of which that many workers are busy while there is work. The clock is one that nobody
+// sets: timers run on it.
 func NewWatchdog(clock clock.PassiveClock, workers int) *Watchdog {
 	return &Watchdog{
 		clock: clock, workers: workers, slackSince: clock.Now(),

@@ -41,7 +41,7 @@ type options struct {
 func defaultOptions() options {
 	return options{
 		allowedUpstreamHosts:    "api.workos.com,api.workos-test.com",
-		maxConcurrentReconciles: 10,
+		maxConcurrentReconciles: 20,
 		kubeAPIQPS:              50,
 		kubeAPIBurst:            100,
 		shardOptions:            shardOptions{upstreamShare: 1},
@@ -69,7 +69,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	o.shardOptions.bind(flags)
 
 	flags.IntVar(&o.maxConcurrentReconciles, "max-concurrent-reconciles", o.maxConcurrentReconciles,
-		"How many PipesTokens to work on at once.")
+		"How many PipesTokens to work on at once. One namespace gets half of them at most.")
 	flags.Float64Var(&o.kubeAPIQPS, "kube-api-qps", o.kubeAPIQPS, "Requests per second to the Kubernetes API. Negative: no limit of our own.")
 	flags.IntVar(&o.kubeAPIBurst, "kube-api-burst", o.kubeAPIBurst, "Requests to the Kubernetes API that may come at once.")
 

@@ -27,6 +27,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
@@ -168,7 +169,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controlle
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
-		Watchdog: controllers.NewWatchdog(clock, o.maxConcurrentReconciles), Shard: shard,
+		Watchdog: controllers.NewWatchdog(clock, fairqueue.Busy(o.maxConcurrentReconciles)), Shard: shard,
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
 	}
 	if err := tokens.SetupWithManager(ctx, manager, controller.Options{MaxConcurrentReconciles: o.maxConcurrentReconciles}); err != nil {

@@ -4,6 +4,7 @@ package tenancy_test
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
@@ -11,11 +12,13 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
+	clocks "k8s.io/utils/clock"
 	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipes-operator/pipes-operator/controllers"
@@ -42,9 +45,22 @@ type process struct {
 	stop func()
 }
 
+// place is what differs between the operators of this suite: the time, the queues and the network.
+type place struct {
+	clock                clocks.PassiveClock
+	tokens, environments controller.Options
+	transport            http.RoundTripper
+	hosts                []string
+}
+
 // start starts the operator as cmd/pipes-operator does, with the rights of its service account and the default flags of
 // config/default, but for the clock and for what it can reach in the network.
 func (p *process) start() {
+	GinkgoHelper()
+	p.startAt(place{clock: clock, tokens: queues.options(), environments: queues.options(), transport: network.transport(), hosts: workosHosts})
+}
+
+func (p *process) startAt(where place) {
 	GinkgoHelper()
 	waitUntilAllowed(context.Background(), shipped.User, shipped.Namespace, "get", "", "secrets")
 	waitUntilAllowed(context.Background(), shipped.User, "", "watch", "pipes.workos.com", "pipestokens")
@@ -58,24 +74,24 @@ func (p *process) start() {
 	secrets, err := controllers.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
 	Expect(err).NotTo(HaveOccurred())
 	registry := prometheus.NewRegistry()
-	metrics, err := controllers.NewMetrics(registry, clock, true)
+	metrics, err := controllers.NewMetrics(registry, where.clock, true)
 	Expect(err).NotTo(HaveOccurred())
 	connections := &controllers.Connections{
 		Reader:       manager.GetAPIReader(),
-		Upstream:     workos.New(workos.Options{UserAgent: "pipes-operator/test", Clock: clock, Transport: network.transport()}),
-		AllowedHosts: workosHosts,
+		Upstream:     workos.New(workos.Options{UserAgent: "pipes-operator/test", Clock: where.clock, Transport: where.transport}),
+		AllowedHosts: where.hosts,
 	}
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
-		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: metrics,
+		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: where.clock, Metrics: metrics,
 		DefaultEnvironment: types.NamespacedName{Namespace: shipped.Namespace, Name: "default"},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	Expect(tokens.SetupWithManager(ctx, manager, queues.options())).To(Succeed())
+	Expect(tokens.SetupWithManager(ctx, manager, where.tokens)).To(Succeed())
 	environments := &controllers.PipesEnvironmentReconciler{
-		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: metrics,
+		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: where.clock, Metrics: metrics,
 	}
-	Expect(environments.SetupWithManager(manager, queues.options())).To(Succeed())
+	Expect(environments.SetupWithManager(manager, where.environments)).To(Succeed())
 
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -1,0 +1,108 @@
+package controllers
+
+import (
+	"context"
+
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
+)
+
+// eventQueue is a controller's queue as event handlers see it.
+type eventQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// withFairQueue gives the controller of that name a queue that is fair to namespaces, unless the
+// options bring another one.
+func withFairQueue(mgr ctrl.Manager, name string, options controller.Options) (controller.Options, error) {
+	if options.NewQueue != nil {
+		return options, nil
+	}
+	told, err := fairqueue.NewMetrics(metrics.Registry, name)
+	if err != nil {
+		return options, err
+	}
+	workers := options.MaxConcurrentReconciles
+	if workers <= 0 { // as controller-runtime defaults it
+		workers = max(mgr.GetControllerOptions().MaxConcurrentReconciles, 1)
+	}
+	options.NewQueue = func(_ string, limiter workqueue.TypedRateLimiter[reconcile.Request]) eventQueue {
+		return fairqueue.New(fairqueue.Options{
+			Workers: workers, RateLimiter: limiter, Clock: clock.RealClock{}, Metrics: told,
+		})
+	}
+	return options, nil
+}
+
+// urgency is the priority of the next reconcile. A token that is valid has to be renewed until it
+// expires, or the status has to say then that it has expired. Everything else has no deadline.
+func urgency(done outcome) int {
+	if expires := done.expiry(); !expires.IsZero() {
+		return fairqueue.Renewal(expires)
+	}
+	return fairqueue.Ordinary
+}
+
+// recoveryUrgency is the priority of a PipesToken whose wait for WorkOS, or for an API key, is over:
+// that of a renewal if it has had a token, by the expiry of that.
+func recoveryUrgency(token *v1alpha1.PipesToken) int {
+	if token.Status.ExpirationTime == nil {
+		return fairqueue.Ordinary
+	}
+	return fairqueue.Renewal(token.Status.ExpirationTime.Time)
+}
+
+// addWith returns an Add of the queue that has a priority, where the queue has priorities.
+func addWith(queue eventQueue, priority int) func(reconcile.Request) {
+	prioritized, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request])
+	if !ok {
+		return queue.Add
+	}
+	return func(request reconcile.Request) {
+		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, request)
+	}
+}
+
+// withdrawing returns next for events that may take a right away: what next adds comes first, but for
+// what it gives a priority itself, as it does with all that is there when the process starts.
+func withdrawing(next handler.EventHandler) handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, queue eventQueue) {
+			next.Create(ctx, e, asWithdrawals(queue))
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, queue eventQueue) {
+			next.Update(ctx, e, asWithdrawals(queue))
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, queue eventQueue) {
+			next.Delete(ctx, e, asWithdrawals(queue))
+		},
+		GenericFunc: func(ctx context.Context, e event.GenericEvent, queue eventQueue) {
+			next.Generic(ctx, e, asWithdrawals(queue))
+		},
+	}
+}
+
+func asWithdrawals(queue eventQueue) eventQueue {
+	prioritized, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request])
+	if !ok {
+		return queue
+	}
+	return withdrawalQueue{prioritized}
+}
+
+// withdrawalQueue adds with the priority of withdrawals.
+type withdrawalQueue struct {
+	priorityqueue.PriorityQueue[reconcile.Request]
+}
+
+func (q withdrawalQueue) Add(request reconcile.Request) {
+	addWith(q.PriorityQueue, fairqueue.Withdrawal)(request)
+}
