@@ -23,8 +23,9 @@ type PipesTokenSpecApplyConfiguration struct {
 	// organizationID is the WorkOS ID of the organization that the connection
 	// belongs to, for example org_01EHZNVPK3SFK441A1RGBFSHRT. Leave it out for a
 	// connection that belongs to no organization. It consists of letters, digits,
-	// '-' and '_' and is at most 128 characters long. Immutable; it cannot be
-	// added later either.
+	// '-' and '_' and is at most 128 characters long, and is not "none", which
+	// stands for no organization in grants. Immutable; it cannot be added later
+	// either.
 	OrganizationID *string `json:"organizationID,omitempty"`
 	// environmentRef names the PipesEnvironment whose API key to use. Default: the
 	// one that the operator was started with as --default-environment. Immutable.
@@ -35,7 +36,7 @@ type PipesTokenSpecApplyConfiguration struct {
 	SecretName *string `json:"secretName,omitempty"`
 	// secretTemplate shapes the Secret. Default: an Opaque Secret with the keys
 	// access_token, expires_at (RFC 3339 in UTC; absent when the token has no
-	// known expiry) and scopes (separated by spaces).
+	// known expiry) and scopes (separated by spaces). At most 64 KiB in all.
 	SecretTemplate *SecretTemplateApplyConfiguration `json:"secretTemplate,omitempty"`
 	// renewBefore is how long before its expiry a token is renewed, as a duration
 	// such as 10m; 10s to 24h, and never more than half of the token's lifetime.
