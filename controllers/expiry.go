@@ -41,13 +41,18 @@ func (r *PipesTokenReconciler) SetupExpiryWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(watch); err != nil {
 		return fmt.Errorf("adding the watch for expired tokens: %w", err)
 	}
+	const name = "pipestoken-expiry"
+	options, err := withFairQueue(mgr, name, withErrorBackoff(controller.Options{
+		MaxConcurrentReconciles: expiryWorkers, SkipNameValidation: ptr.To(true), RecoverPanic: ptr.To(true),
+	}))
+	if err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
-		Named("pipestoken-expiry").
+		Named(name).
 		Watches(&v1alpha1.PipesToken{}, watch.enter()).
 		WatchesRawSource(&watch.expired).
-		WithOptions(withErrorBackoff(controller.Options{
-			MaxConcurrentReconciles: expiryWorkers, SkipNameValidation: ptr.To(true), RecoverPanic: ptr.To(true),
-		})).
+		WithOptions(options).
 		Complete(finishing(watch))
 }
 
