@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,12 +33,14 @@ const (
 // nothing and writes no Secret.
 type expiryWatch struct {
 	reconciler *PipesTokenReconciler
-	expired    prompt
+	// ticks says when to look: in real time, also where a test steps the reconciler's clock.
+	ticks   clock.WithTicker
+	expired prompt
 }
 
 // SetupExpiryWithManager registers the controller that tells of expired tokens in time.
 func (r *PipesTokenReconciler) SetupExpiryWithManager(mgr ctrl.Manager) error {
-	watch := &expiryWatch{reconciler: r}
+	watch := &expiryWatch{reconciler: r, ticks: clock.RealClock{}}
 	if err := mgr.Add(watch); err != nil {
 		return fmt.Errorf("adding the watch for expired tokens: %w", err)
 	}
@@ -67,13 +70,13 @@ func (w *expiryWatch) enter() handler.EventHandler {
 
 // Start looks for expired tokens until ctx ends.
 func (w *expiryWatch) Start(ctx context.Context) error {
-	ticker := time.NewTicker(expiryInterval)
+	ticker := w.ticks.NewTicker(expiryInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-ticker.C():
 			for _, name := range w.reconciler.Metrics.Expired(w.reconciler.now()) {
 				w.expired.add(reconcile.Request{NamespacedName: name})
 			}

@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
@@ -212,7 +213,7 @@ func (r *PipesTokenReconciler) slowly(ctx context.Context, done *outcome, write 
 	}
 	meanwhile := *done
 	reported := make(chan struct{})
-	timer := time.AfterFunc(after, func() {
+	timer := clock.RealClock{}.AfterFunc(after, func() { // a request takes real time, whatever clock is injected
 		defer close(reported)
 		r.reportSlowWrite(ctx, meanwhile)
 	})

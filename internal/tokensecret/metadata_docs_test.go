@@ -23,7 +23,7 @@ func TestTheDocumentedDomainsAreThoseThatAreRefused(t *testing.T) {
 		t.Errorf("not in order: %q", domains)
 	}
 	for ending, want := range map[string][]string{
-		"| refused by the API server |":                                                           reservedDomains,
+		"| refused by the API server |": reservedDomains,
 		"| `InvalidTemplate`, unless the operator was started with `--allowed-secret-metadata` |": domains,
 	} {
 		var got []string

@@ -114,7 +114,7 @@ func (o *operator) setUp(manager manager.Manager) {
 	o.watchdog = controllers.NewWatchdog(monotonic{o}, maxFrozen+1)
 	reconciler := &controllers.PipesTokenReconciler{
 		Client: api, Secrets: secrets, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics, Watchdog: o.watchdog,
-		SlowWrite: -1, // that is told in real time, of which the model has none
+		SlowWrite:          -1, // that is told in real time, of which the model has none
 		DefaultEnvironment: defaultEnvironment,
 	}
 	o.world.must(reconciler.SetupWithManager(context.Background(), manager, o.options()))
