@@ -22,7 +22,8 @@ func askAs(t *testing.T, c *workos.Client, r workos.Request, turn workos.Turn) w
 	return answer
 }
 
-// proven is a turn of a connection that has returned a token before, which has expired, in a namespace.
+// proven is a turn of a connection that has returned a token before, which has expired, in a
+// namespace.
 func proven(share string) workos.Turn { return workos.Turn{Share: share, Proven: true, Expired: true} }
 
 // down has five connections of a namespace fail, which opens the circuit for it.
@@ -182,7 +183,8 @@ func TestProbesWhileTheCircuitIsOpen(t *testing.T) {
 	}
 }
 
-// A probe that hangs keeps no other one from being sent, and the first answer closes the circuit, whoever gets it.
+// A probe that hangs keeps no other one from being sent, and the first answer closes the circuit,
+// whoever gets it.
 func TestProbeThatHangsDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, u := scriptedUpstream()
