@@ -167,7 +167,7 @@ var _ = Describe("Admission", func() {
 	})
 
 	It("by a webhook that is down leaves a valid token, and tells that it cannot be renewed", func() {
-		token := w.synced("alice", alwaysFresh)
+		token := w.rested("alice", alwaysFresh)
 		first := w.tokenIn(token)
 		remove := install(refused, webhookDown("secrets", admissionv1.Create, admissionv1.Update))
 		events := w.operator.requests.count(emitEvent)
@@ -200,7 +200,7 @@ var _ = Describe("Admission", func() {
 	})
 
 	It("by a webhook that refuses statuses costs no call for each retry", func() {
-		token := w.synced("alice", alwaysFresh)
+		token := w.rested("alice", alwaysFresh)
 		before := calls(token)
 		remove := install(func() error {
 			probe := w.reload(token).DeepCopy()
@@ -316,7 +316,7 @@ var _ = Describe("Admission", func() {
 			[JSONPatch{op: "remove", path: "/metadata/ownerReferences"}] : []`, "the owner reference is removed"},
 	} {
 		It("by a policy that "+name+" is told, and neither asks again and again nor loses a valid token", func() {
-			token := w.synced("alice", alwaysFresh)
+			token := w.rested("alice", alwaysFresh)
 			remove := install(mutated, policy(test.mutation)...)
 			before, valid := calls(token), w.tokenIn(token)
 

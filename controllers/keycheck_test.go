@@ -53,7 +53,8 @@ func TestAPIKeyIsReadOnceForMany(t *testing.T) {
 	})
 }
 
-// A PipesToken may find that the key can be read before the PipesEnvironment is checked again, which may be minutes later.
+// A PipesToken may find that the key can be read before the PipesEnvironment is checked again,
+// which may be minutes later.
 func TestEnvironmentIsCheckedWhenAPipesTokenFindsItsKey(t *testing.T) {
 	key, environment, connections, _ := connected()
 	delete(key.secret.Data, "key")

@@ -15,11 +15,12 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// A PipesToken whose attempt was held back (by an open circuit, by a gate, or because the answer took long) is not left to its timer: the
-// answer that shows that it may go on has it reconciled at once.
+// A PipesToken whose attempt was held back (by an open circuit, by a gate, or because the answer
+// took long) is not left to its timer: the answer that shows that it may go on has it reconciled at
+// once.
 
-// patienceNote says until when WorkOS has asked to be left alone; empty when that is soon over. It stays the same while that lasts, so
-// that it costs one write of the status.
+// patienceNote says until when WorkOS has asked to be left alone; empty when that is soon over. It
+// stays the same while that lasts, so that it costs one write of the status.
 func patienceNote(until time.Time) string {
 	if until.IsZero() {
 		return ""
@@ -30,10 +31,11 @@ func patienceNote(until time.Time) string {
 // instant is how messages tell a time.
 func instant(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 
-// paced says whether the answer says when to make the next attempt, in place of a back-off: nothing was sent, or the integration counts as
-// down, and each connection has its turn to find out.
+// paced says whether the answer says when to make the next attempt, in place of a back-off: nothing
+// was sent, or the integration counts as down, and each connection has its turn to find out.
 func (done outcome) paced() bool {
-	return done.answer.Down || done.answer.Outcome != "" && !done.answer.Sent && traits[done.finding.reason].pace == backOff
+	unsent := done.answer.Outcome != "" && !done.answer.Sent
+	return done.answer.Down || unsent && traits[done.finding.reason].pace == backOff
 }
 
 // heldSince is the epoch of an answer that has held the attempt back; zero when none has.
@@ -49,15 +51,18 @@ func (seen observation) isReleased() bool {
 	return seen.attempt.heldSince != 0 && seen.attempt.heldSince != seen.epoch
 }
 
-// releasedMeanwhile says whether an attempt that was held back may be made after all: whoever was called back before the attempt was
-// remembered has missed it.
+// releasedMeanwhile says whether an attempt that was held back may be made after all: whoever was
+// called back before the attempt was remembered has missed it.
 func (r *PipesTokenReconciler) releasedMeanwhile(done outcome) bool {
 	return done.attempt.heldSince != 0 && done.attempt.heldSince != r.Connections.epochOf(done.environmentName)
 }
 
-// heldBackFor returns those PipesTokens of an environment that were held back, the nearest expiry first, and first tokens last. In of,
-// the slug alone stands for all connections of it, and nothing at all for all of the environment.
-func (r *PipesTokenReconciler) heldBackFor(ctx context.Context, environment types.NamespacedName, of workos.Request) []*v1alpha1.PipesToken {
+// heldBackFor returns those PipesTokens of an environment that were held back, the nearest expiry
+// first, and first tokens last. In of, the slug alone stands for all connections of it, and nothing
+// at all for all of the environment.
+func (r *PipesTokenReconciler) heldBackFor(
+	ctx context.Context, environment types.NamespacedName, of workos.Request,
+) []*v1alpha1.PipesToken {
 	tokens := &v1alpha1.PipesTokenList{}
 	if err := r.Client.List(ctx, tokens, client.MatchingFields{environmentIndex: environment.String()},
 		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
@@ -70,7 +75,9 @@ func (r *PipesTokenReconciler) heldBackFor(ctx context.Context, environment type
 			held = append(held, token)
 		}
 	}
-	slices.SortStableFunc(held, func(a, b *v1alpha1.PipesToken) int { return cmp.Compare(expiryOrder(a), expiryOrder(b)) })
+	slices.SortStableFunc(held, func(a, b *v1alpha1.PipesToken) int {
+		return cmp.Compare(expiryOrder(a), expiryOrder(b))
+	})
 	return held
 }
 
@@ -98,7 +105,8 @@ func (m *memory) isHeld(token *v1alpha1.PipesToken) bool {
 	return ok && known.heldSince != 0
 }
 
-// epochOf is the epoch of the environment's client: it moves when attempts that were held back may be made. Zero: there is no client.
+// epochOf is the epoch of the environment's client: it moves when attempts that were held back may
+// be made. Zero: there is no client.
 func (c *Connections) epochOf(name types.NamespacedName) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

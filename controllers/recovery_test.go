@@ -17,7 +17,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// waiting is a PipesToken of the default environment whose token expires after a while; negative: it has none.
+// waiting is a PipesToken of the default environment whose token expires after a while; negative:
+// it has none.
 func waiting(name, slug string, expires time.Duration) *v1alpha1.PipesToken {
 	token := &v1alpha1.PipesToken{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "agents", Name: name, UID: types.UID(name)},
@@ -73,7 +74,8 @@ func TestThoseHeldBackAreCalledBackInTheOrderOfTheirExpiry(t *testing.T) {
 	}
 }
 
-// An attempt that was held back does not wait for its time once that has ended; one that failed by itself does.
+// An attempt that was held back does not wait for its time once that has ended; one that failed by
+// itself does.
 func TestAttemptThatWasHeldBackIsReleased(t *testing.T) {
 	for name, test := range map[string]struct {
 		since, epoch uint64

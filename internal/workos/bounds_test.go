@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// What is kept for what tenants choose goes again, and there is a bound on how much there is at once.
+// What is kept for what tenants choose goes again, and there is a bound on how much there is at
+// once.
 func TestWhatTenantsChooseIsForgotten(t *testing.T) {
 	now := time.Date(2026, time.November, 23, 13, 0, 0, 0, time.UTC)
 	key := newKeyState(1_000_000, &atomic.Uint64{})
@@ -73,5 +74,53 @@ func TestOpenGatesAreForgotten(t *testing.T) {
 	}
 	if g.forget(now.Add(rejectedRetryAfter + time.Minute + 1)); len(g) != 0 {
 		t.Errorf("%d gates are left", len(g))
+	}
+}
+
+// Of those that are held back for the first time the latest comes first, and all of them before
+// those that are held back again.
+func TestNewcomersProbeFirst(t *testing.T) {
+	now := time.Date(2026, time.November, 23, 13, 0, 0, 0, time.UTC)
+	c, turn := newCircuit(), Turn{Share: "a", Expired: true}
+	user := func(n int) call {
+		return call{"https://api.workos.com", Request{Slug: "github", UserID: fmt.Sprint(n)}}
+	}
+	for n := range 5 {
+		c.fail(user(n), turn, now)
+	}
+	first, second := c.hold(user(10), turn, now), c.hold(user(11), turn, now)
+	known := c.hold(user(0), turn, now)
+	if urgentProbe > second || second >= first || first >= known {
+		t.Errorf("the second newcomer is told to come in %v, the first in %v, one that fails in %v", second, first, known)
+	}
+	if got := c.wait(user(11), turn, now.Add(second)); got != 0 {
+		t.Errorf("who comes when told waits for another %v", got)
+	}
+	c.probe(turn, now.Add(second))
+	again, third := c.hold(user(10), turn, now.Add(first)), c.hold(user(12), turn, now.Add(first))
+	if third >= again {
+		t.Errorf("who is held back again is told to come in %v, a newcomer in %v", again, third)
+	}
+}
+
+// A renewal that has time is held back until it is urgent at the latest.
+func TestHeldRenewalComesWhenItIsUrgent(t *testing.T) {
+	now := time.Date(2026, time.November, 23, 13, 0, 0, 0, time.UTC)
+	c, turn := newCircuit(), Turn{Share: "a", Deadline: now.Add(70 * time.Second)}
+	asked := call{"https://api.workos.com", Request{Slug: "github", UserID: "alice"}}
+	for range 3 {
+		c.fail(asked, turn, now)
+	}
+	for range 6 {
+		c.miss()
+	}
+	if !c.holds("a") || c.wait(asked, turn, now) < time.Minute {
+		t.Fatalf("the case is not as it says: %v", c.wait(asked, turn, now))
+	}
+	if got := c.hold(asked, turn, now); got != 10*time.Second {
+		t.Errorf("held back for %v, want 10s", got)
+	}
+	if got := c.hold(asked, turn, now.Add(10*time.Second)); got > 2*urgentProbe {
+		t.Errorf("held back for %v once it is urgent", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,8 @@ func askAs(t *testing.T, c *workos.Client, r workos.Request, turn workos.Turn) w
 	return answer
 }
 
-// proven is a turn of a connection that has returned a token before, which has expired, in a namespace.
+// proven is a turn of a connection that has returned a token before, which has expired, in a
+// namespace.
 func proven(share string) workos.Turn { return workos.Turn{Share: share, Proven: true, Expired: true} }
 
 // down has five connections of a namespace fail, which opens the circuit for it.
@@ -182,7 +184,8 @@ func TestProbesWhileTheCircuitIsOpen(t *testing.T) {
 	}
 }
 
-// A probe that hangs keeps no other one from being sent, and the first answer closes the circuit, whoever gets it.
+// A probe that hangs keeps no other one from being sent, and the first answer closes the circuit,
+// whoever gets it.
 func TestProbeThatHangsDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, u := scriptedUpstream()
@@ -213,21 +216,24 @@ func TestProbeThatHangsDelaysNoOther(t *testing.T) {
 // A WorkOS that swallows requests is down before the first of them times out.
 func TestCallsThatHangCountAsFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, u := scriptedUpstream()
+		clock, slow := steppedClock(), newBlocking()
+		var answers atomic.Bool
+		u := workos.New(workos.Options{Clock: clock, Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if answers.Load() {
+				return respond(http.StatusOK, goodBody), nil
+			}
+			return slow.RoundTrip(r)
+		})})
 		client := connect(t, u, "a/a", baseURL, testKey, 6000)
-		slow := newBlocking()
-		s.next = slow.RoundTrip
 		hung := make(chan workos.Answer)
 		for n := range 5 {
 			go func() { hung <- askAs(t, client, user(n), proven("a")) }()
 		}
 		synctest.Wait()
-		step(s.clock, 1900*time.Millisecond)
-		quick := make(chan workos.Answer)
-		s.next = always(http.StatusOK, goodBody)
-		go func() { quick <- askAs(t, client, user(9), proven("a")) }()
-		expectOutcome(t, <-quick, workos.OutcomeToken, true)
-		step(s.clock, 200*time.Millisecond)
+		step(clock, 1900*time.Millisecond)
+		answers.Store(true)
+		expectOutcome(t, askAs(t, client, user(9), proven("a")), workos.OutcomeToken, true)
+		step(clock, 200*time.Millisecond)
 		expectOutcome(t, askAs(t, client, user(10), proven("a")), workos.OutcomeUnavailable, false)
 		close(slow.released)
 		for range 5 {

@@ -2,8 +2,8 @@ package workos
 
 import "time"
 
-// MinInterval is the least time between two calls for one connection from one share. It is kept in memory: whatever is created, deleted,
-// edited or annotated, it makes no call more.
+// MinInterval is the least time between two calls for one connection from one share. It is kept in
+// memory: whatever is created, deleted, edited or annotated, it makes no call more.
 const MinInterval = 5 * time.Second
 
 // floors is when the last calls left.

@@ -8,7 +8,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// Whatever makes a caller come again, requests for one connection from one namespace are five seconds apart.
+// Whatever makes a caller come again, requests for one connection from one namespace are five
+// seconds apart.
 func TestCallsForOneConnectionAreFiveSecondsApart(t *testing.T) {
 	for name, turn := range map[string]workos.Turn{
 		"a first token": {Share: "a"}, "a renewal": {Share: "a", Deadline: epoch.Add(time.Minute)}, "a poll": {Share: "a", Idle: true},
@@ -43,8 +44,8 @@ func TestFloorIsOfOneConnectionAndNamespace(t *testing.T) {
 	expectOutcome(t, askAs(t, client, alice, workos.Turn{Share: "a"}), workos.OutcomeHeld, false)
 }
 
-// Two connections that are asked for ten times a second take so little of a small budget that the first token of a neighbour comes at
-// once.
+// Two connections that are asked for ten times a second take so little of a small budget that the
+// first token of a neighbour comes at once.
 func TestRefreshesInALoopDelayNoNeighbour(t *testing.T) {
 	r, u := recording()
 	client := connect(t, u, "a/a", baseURL, testKey, 60)

@@ -2,7 +2,6 @@ package workos
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,7 +23,8 @@ func (c call) String() string {
 
 func (c call) integration() integration { return integration{c.base, c.request.Slug} }
 
-// maxCircuits bounds how many integrations have a circuit: slugs are for tenants to choose. Those beyond it have none.
+// maxCircuits bounds how many integrations have a circuit: slugs are for tenants to choose. Those
+// beyond it have none.
 const maxCircuits = 1024
 
 // keyState is what all users of an API key share. It does not hold the key.
@@ -41,7 +41,8 @@ type keyState struct {
 	waiting  map[call]int // how many wait for a call
 	parked   map[call]parked
 	cleaned  time.Time
-	// epoch moves whenever a gate or a circuit that was closed to somebody has opened. epochs hands the numbers out, for all keys.
+	// epoch moves whenever a gate or a circuit that was closed to somebody has opened. epochs hands
+	// the numbers out, for all keys.
 	epoch  uint64
 	epochs *atomic.Uint64
 }
@@ -63,8 +64,9 @@ type underway struct {
 
 func newKeyState(requestsPerMinute int, epochs *atomic.Uint64) *keyState {
 	return &keyState{
-		owners: map[string]owner{}, budget: newBudget(requestsPerMinute), gates: gates{}, circuits: map[integration]*circuit{},
-		floors: newFloors(), underway: map[call]*underway{}, waiting: map[call]int{}, parked: map[call]parked{}, epoch: epochs.Add(1), epochs: epochs,
+		owners: map[string]owner{}, budget: newBudget(requestsPerMinute), gates: gates{},
+		circuits: map[integration]*circuit{}, floors: newFloors(), underway: map[call]*underway{},
+		waiting: map[call]int{}, parked: map[call]parked{}, epoch: epochs.Add(1), epochs: epochs,
 	}
 }
 
@@ -88,11 +90,15 @@ func (k *keyState) applyLimit(now time.Time) {
 	if len(k.owners) == 0 {
 		return
 	}
-	smallest := slices.MinFunc(slices.Collect(maps.Values(k.owners)), func(a, b owner) int { return a.requestsPerMinute - b.requestsPerMinute })
-	k.budget.setLimit(smallest.requestsPerMinute, now)
+	limits := make([]int, 0, len(k.owners))
+	for _, known := range k.owners {
+		limits = append(limits, known.requestsPerMinute)
+	}
+	k.budget.setLimit(slices.Min(limits), now)
 }
 
-// need notes how many requests a minute an owner needs, and returns how many all owners need together, and how many they have.
+// need notes how many requests a minute an owner needs, and returns how many all owners need
+// together, and how many they have.
 func (k *keyState) need(name string, perMinute float64) (together float64, limit int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -113,8 +119,8 @@ func (k *keyState) idle(now time.Time) bool {
 	return len(k.owners) == 0 && k.budget.idle(now) && !k.gates.anyClosed(now)
 }
 
-// admit lets a call leave, charging the budget, or refuses it with the answer to give instead. The caller must call ended once a call
-// that was let through is over.
+// admit lets a call leave, charging the budget, or refuses it with the answer to give instead. The
+// caller must call ended once a call that was let through is over.
 func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer, refused bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -127,7 +133,8 @@ func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer,
 	circuit := k.circuits[asking.integration()]
 	if circuit != nil && circuit.wait(asking, turn, now) > 0 {
 		return Answer{
-			Outcome: OutcomeUnavailable, Message: circuitMessage, RetryAfter: circuit.hold(asking, turn, now), Down: true, Epoch: k.epoch,
+			Outcome: OutcomeUnavailable, Message: circuitMessage, Down: true, Epoch: k.epoch,
+			RetryAfter: circuit.hold(asking, turn, now),
 		}, true
 	}
 	if wait := k.floors.wait(asking, turn.Share, now); wait > 0 {
@@ -147,15 +154,16 @@ func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer,
 	return Answer{}, false
 }
 
-// circuitMessage is all that is said of an open circuit: whose calls have failed, and how, is not for others.
+// circuitMessage is all that is said of an open circuit: whose calls have failed, and how, is not
+// for others.
 const circuitMessage = "requests for this integration fail, so single ones find out when it is back"
 
 func held(message string, wait time.Duration) Answer {
 	return Answer{Outcome: OutcomeHeld, Message: message, RetryAfter: min(wait, maxRetryAfter)}
 }
 
-// countSlow has calls of an integration count as failed that have not been answered for long, so that a WorkOS that swallows requests
-// is noticed before the first of them times out.
+// countSlow has calls of an integration count as failed that have not been answered for long, so
+// that a WorkOS that swallows requests is noticed before the first of them times out.
 func (k *keyState) countSlow(of integration, now time.Time) {
 	for asked, u := range k.underway {
 		if asked.integration() == of && !u.slow && now.Sub(u.left) >= slowCall {
@@ -205,8 +213,8 @@ type release struct {
 	request Request
 }
 
-// settle learns from an answer that WorkOS gave to a call. It returns the answer with what follows for the caller, and who can be asked
-// for again because of it.
+// settle learns from an answer that WorkOS gave to a call. It returns the answer with what follows
+// for the caller, and who can be asked for again because of it.
 func (k *keyState) settle(asked call, answer Answer, now time.Time) (Answer, []release) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -229,7 +237,8 @@ func (k *keyState) settle(asked call, answer Answer, now time.Time) (Answer, []r
 	return answer, releases
 }
 
-// settleCircuit has the circuit of the call's integration learn from an answer, and says whether that has closed it.
+// settleCircuit has the circuit of the call's integration learn from an answer, and says whether
+// that has closed it.
 func (k *keyState) settleCircuit(asked call, answer *Answer, now time.Time) (closed bool) {
 	of, u := asked.integration(), k.underway[asked]
 	if u == nil {
@@ -247,14 +256,15 @@ func (k *keyState) settleCircuit(asked call, answer *Answer, now time.Time) (clo
 		return false
 	}
 	if u.probes {
-		circuit.miss(u.turn)
+		circuit.miss()
 	}
 	answer.Down = true
 	answer.RetryAfter = max(answer.RetryAfter, circuit.hold(asked, u.turn, now))
 	return false
 }
 
-// ownersAt are those that use the key at a base URL, or anywhere, because a gate of the whole key may have opened.
+// ownersAt are those that use the key at a base URL, or anywhere, because a gate of the whole key
+// may have opened.
 func (k *keyState) ownersAt(base string, anywhere bool) (names []string) {
 	for name, owner := range k.owners {
 		if anywhere || owner.base == base {
@@ -275,18 +285,20 @@ func (k *keyState) currentEpoch() uint64 {
 // staleProbe is how long an open circuit is reported that nobody probes any more.
 const staleProbe = 10 * time.Minute
 
-// trouble returns why calls at base are held back, if they are: WorkOS is down, or has limited the rate within the last minute.
+// trouble returns why calls at base are held back, if they are: WorkOS is down, or has limited the
+// rate within the last minute.
 func (k *keyState) trouble(base string, now time.Time) (Trouble, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.forget(now)
 	for _, scope := range []string{wholeKey, base} {
-		if gate := k.gates[scope]; gate.until.After(now) && gate.outcome != OutcomeKeyRejected && !gate.toldUntil(now).IsZero() {
-			return Trouble{gate.outcome, gate.toldUntil(now)}, true
+		gate := k.gates[scope]
+		if told := gate.toldUntil(now); gate.until.After(now) && !told.IsZero() {
+			return Trouble{gate.outcome, told}, true
 		}
 	}
 	for of, circuit := range k.circuits {
-		if of.base == base && circuit.isOpen() && now.Sub(circuit.lastProbe()) < staleProbe {
+		if of.base == base && circuit.isOpen() && now.Sub(circuit.probed) < staleProbe {
 			return Trouble{Outcome: OutcomeUnavailable}, true
 		}
 	}

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// crowd of calls of one integration that have been under way for crowdAge make further callers wait hastily only: a
-	// tenth of Options.Patience. The others that use the key would otherwise wait for workers that wait for nothing.
+	// crowd of calls of one integration that have been under way for crowdAge make further callers
+	// wait hastily only: a tenth of Options.Patience. The others that use the key would otherwise
+	// wait for workers that wait for nothing.
 	crowd, hastily = 3, 10
 	crowdAge       = time.Second
 	// parkLife is how long an answer is kept that came when nobody waited for it any more.
@@ -22,7 +23,8 @@ type parked struct {
 	at     time.Time
 }
 
-// enter notes that somebody waits for a call, unless its answer has come meanwhile: then it returns that.
+// enter notes that somebody waits for a call, unless its answer has come meanwhile: then it returns
+// that.
 func (k *keyState) enter(asking call, now time.Time) (answer Answer, here bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -36,7 +38,8 @@ func (k *keyState) enter(asking call, now time.Time) (answer Answer, here bool) 
 	return Answer{}, false
 }
 
-// stopWaiting notes that somebody no longer waits for a call, and says whether it is still under way.
+// stopWaiting notes that somebody no longer waits for a call, and says whether it is still under
+// way.
 func (k *keyState) stopWaiting(asking call) (underway bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -46,7 +49,8 @@ func (k *keyState) stopWaiting(asking call) (underway bool) {
 	return k.underway[asking] != nil
 }
 
-// park keeps the answer of a call for which nobody waits, and returns who has to ask again to get it.
+// park keeps the answer of a call for which nobody waits, and returns who has to ask again to get
+// it.
 func (k *keyState) park(asked call, answer Answer, now time.Time) []release {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -86,12 +90,16 @@ func (k *keyState) patience(asking call, whole time.Duration, now time.Time) tim
 	return whole
 }
 
-// await waits for a call to be answered, for as long as the caller has patience. After that the call goes on, and its answer is kept.
-func (c *Client) await(ctx context.Context, asking call, flight <-chan singleflight.Result) (landed singleflight.Result, err error) {
+// await waits for a call to be answered, for as long as the caller has patience. After that the
+// call goes on, and its answer is kept.
+func (c *Client) await(
+	ctx context.Context, asking call, flight <-chan singleflight.Result,
+) (landed singleflight.Result, err error) {
 	waiting := ctx
 	if c.upstream.patience > 0 {
 		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(ctx, c.state.patience(asking, c.upstream.patience, c.upstream.clock.Now()))
+		patience := c.state.patience(asking, c.upstream.patience, c.upstream.clock.Now())
+		waiting, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
 	select {
@@ -108,6 +116,7 @@ func (c *Client) await(ctx context.Context, asking call, flight <-chan singlefli
 		return <-flight, nil
 	}
 	return singleflight.Result{Val: Answer{
-		Outcome: OutcomeHeld, Message: "the request is on its way", RetryAfter: c.upstream.timeout, Epoch: c.Epoch(),
+		Outcome: OutcomeHeld, Message: "the request is on its way",
+		RetryAfter: c.upstream.timeout, Epoch: c.Epoch(),
 	}}, nil
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// patient is an Upstream whose callers wait for a second, in a synctest bubble, on the bubble's clock.
+// patient is an Upstream whose callers wait for a second, in a synctest bubble, on the bubble's
+// clock.
 func patient(transport http.RoundTripper) *workos.Upstream {
 	return workos.New(workos.Options{Transport: transport, Patience: time.Second})
 }
@@ -65,7 +66,8 @@ func TestAnswerThatNobodyComesForIsDropped(t *testing.T) {
 	})
 }
 
-// Once some calls of an integration hang, others of it keep a caller for a moment only; and those of another integration are not hurried.
+// Once some calls of an integration hang, others of it keep a caller for a moment only; and those
+// of another integration are not hurried.
 func TestCallersOfAnIntegrationThatHangsLeaveSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := newBlocking()

@@ -11,8 +11,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 )
 
-// timeline is a controller with many PipesTokens of one key, and WorkOS, on a clock that jumps from one event to the next. It uses
-// keyState as Client.ask does, but for goroutines: each run is the same.
+// timeline is a controller with many PipesTokens of one key, and WorkOS, on a clock that jumps from
+// one event to the next. It uses keyState as Client.ask does, but for goroutines: each run is the
+// same.
 type timeline struct {
 	now     time.Time
 	begin   time.Time
@@ -280,7 +281,8 @@ var faults = map[string]fault{
 	"hangs":         {OutcomeUnavailable, simTimeout},
 }
 
-// outage lets every call fail from an instant on for a minute, and returns how long after its end the last token was valid again.
+// outage lets every call fail from an instant on for a minute, and returns how long after its end
+// the last token was valid again.
 func (t *timeline) outage(f fault, from time.Time) (last time.Duration) {
 	to := from.Add(time.Minute)
 	t.answer = func(_ *object, now time.Time) (Outcome, time.Duration) {
@@ -364,7 +366,8 @@ func TestNobodyWaitsLongerThanTheProbe(t *testing.T) {
 	}
 }
 
-// neighbours is a timeline with so many users of a namespace that fail, and how long a healthy user waits who comes after a while.
+// neighbours is a timeline with so many users of a namespace that fail, and how long a healthy user
+// waits who comes after a while.
 func neighbours(f fault, failing int, proven bool, share string, after time.Duration) time.Duration {
 	sim := newTimeline(3000)
 	bad := map[*object]bool{}
@@ -411,7 +414,8 @@ func TestHealthyUserIsNotHeldBackByThoseThatFail(t *testing.T) {
 	}
 }
 
-// A hundred thousand that are held back are no hot loop, whether they are of one namespace or each of its own.
+// A hundred thousand that are held back are no hot loop, whether they are of one namespace or each
+// of its own.
 func TestThoseHeldBackAreNoHotLoop(t *testing.T) {
 	const many = 100_000
 	for _, namespaces := range []int{1, many} {

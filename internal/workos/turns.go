@@ -31,7 +31,7 @@ func (t Turn) urgent(now time.Time) bool {
 	if t.Deadline.IsZero() {
 		return t.lost() || !t.Idle && !t.Proven
 	}
-	return t.Deadline.Sub(now) < urgentBefore
+	return t.Deadline.Sub(now) <= urgentBefore
 }
 
 // rank is the order of turns, the first part of it.

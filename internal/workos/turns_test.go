@@ -94,6 +94,11 @@ func TestWhoseTurnItIs(t *testing.T) {
 			later: map[int][]applicant{2: named(b, "b1", "b2", "b3")},
 			want:  "a1 a2 b1 a3 b2 a4 b3 a5 a6",
 		},
+		"a token that has expired goes before those that have time, in a quarter of the turns of its share": {
+			all: slices.Concat(named(proven("a"), "a1", "a2", "a3"), named(until(7*time.Second), "r1"), named(until(8*time.Second), "r2"),
+				named(until(12*time.Second), "r3"), named(until(time.Hour), "r4")),
+			want: "a1 r1 r2 a2 r3 a3 r4",
+		},
 		"within a share in the order of arrival": {
 			all:  named(a, "a3", "a1", "a2"),
 			want: "a3 a1 a2",
