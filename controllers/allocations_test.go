@@ -58,6 +58,7 @@ func quiet(t *testing.T) (*PipesTokenReconciler, ctrl.Request) {
 		ObjectMeta: metav1.ObjectMeta{Name: seen.environmentName.Name, Namespace: seen.environmentName.Namespace},
 		Spec: v1alpha1.PipesEnvironmentSpec{Grants: []v1alpha1.Grant{{
 			Namespaces: v1alpha1.GrantNamespaces{Names: []string{token.Namespace}}, Slugs: []string{token.Spec.Slug},
+			OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
 		}}},
 	}
 	return &PipesTokenReconciler{

@@ -121,7 +121,10 @@ func (p *passes) environment() *v1alpha1.PipesEnvironment {
 	case 2:
 		return environment
 	default:
-		environment.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}}}}
+		environment.Spec.Grants = []v1alpha1.Grant{{
+			Namespaces: v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}},
+			Slugs:      []string{v1alpha1.Any}, OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
+		}}
 		return environment
 	}
 }

@@ -172,7 +172,7 @@ var _ = Describe("Grants", func() {
 		w.edit(environment, func() { environment.Spec.Grants = grants })
 	}
 	tenant := func(change ...func(*v1alpha1.Grant)) v1alpha1.Grant {
-		grant := v1alpha1.Grant{Namespaces: v1alpha1.GrantNamespaces{Names: []string{w.tenant}}}
+		grant := anythingFor(v1alpha1.GrantNamespaces{Names: []string{w.tenant}})
 		for _, c := range change {
 			c(&grant)
 		}
@@ -220,7 +220,7 @@ var _ = Describe("Grants", func() {
 	})
 
 	It("by label follow the labels of the namespace", func() {
-		setGrants(v1alpha1.Grant{Namespaces: v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}})
+		setGrants(anythingFor(v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}))
 		token := w.token("alice")
 		w.connect(token)
 		w.settled(token, v1alpha1.NotGrantedReason)
@@ -503,9 +503,9 @@ var _ = Describe("The PipesEnvironment", func() {
 	It("says which grant cannot be read", func() {
 		environment := w.environment()
 		w.edit(environment, func() {
-			environment.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{
+			environment.Spec.Grants = []v1alpha1.Grant{anythingFor(v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{
 				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: "Likes", Values: []string{"a"}}},
-			}}}}
+			}})}
 		})
 		Eventually(func() string {
 			Expect(user.Get(w.ctx, client.ObjectKeyFromObject(environment), environment)).To(Succeed())

@@ -80,8 +80,8 @@ func environmentConditions(environment *v1alpha1.PipesEnvironment, problem findi
 		}
 	}
 	if err := grants.Validate(environment); err != nil {
-		conditions = append(conditions, condition(v1alpha1.GrantsValidCondition, metav1.ConditionFalse, v1alpha1.InvalidSelectorReason,
-			printable(fmt.Sprintf("A grant fits nobody because its selector cannot be read: %v", err))))
+		conditions = append(conditions, condition(v1alpha1.GrantsValidCondition, metav1.ConditionFalse, v1alpha1.InvalidGrantReason,
+			printable(fmt.Sprintf("A grant does not work, fix it: %v", err))))
 	} else {
 		conditions = append(conditions, condition(v1alpha1.GrantsValidCondition, metav1.ConditionTrue, v1alpha1.GrantsReadReason,
 			"Every grant can be read"))

@@ -89,13 +89,21 @@ func (w *world) namespace(prefix string) string {
 	return namespace.Name
 }
 
+// anythingFor is a grant of every slug, organization and user to namespaces.
+func anythingFor(namespaces v1alpha1.GrantNamespaces) v1alpha1.Grant {
+	return v1alpha1.Grant{
+		Namespaces: namespaces,
+		Slugs:      []string{v1alpha1.Any}, OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
+	}
+}
+
 func (w *world) environment() *v1alpha1.PipesEnvironment {
 	return &v1alpha1.PipesEnvironment{
 		ObjectMeta: metav1.ObjectMeta{Name: environmentID, Namespace: w.home},
 		Spec: v1alpha1.PipesEnvironmentSpec{
 			APIKeySecretRef: v1alpha1.SecretKeyReference{Name: apiKeySecret, Key: apiKeyEntry},
 			BaseURL:         w.baseURL, RequestsPerMinute: 60000,
-			Grants: []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{w.tenant}}}},
+			Grants: []v1alpha1.Grant{anythingFor(v1alpha1.GrantNamespaces{Names: []string{w.tenant}})},
 		},
 	}
 }

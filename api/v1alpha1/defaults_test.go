@@ -134,13 +134,16 @@ var _ = Describe("The Go types", func() {
 			ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceDefault, GenerateName: "x-"},
 			Spec: v1alpha1.PipesEnvironmentSpec{
 				APIKeySecretRef: v1alpha1.SecretKeyReference{Name: "a", Key: "b"},
-				Grants:          []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}}}},
+				Grants: []v1alpha1.Grant{{
+					Namespaces: v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}},
+					Slugs:      []string{v1alpha1.Any}, OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
+				}},
 			},
 		}
 		Expect(user.Create(ctx, environment)).To(Succeed())
 		DeferCleanup(func(ctx context.Context) { Expect(user.Delete(ctx, environment)).To(Succeed()) })
 		Expect(environment.Spec.BaseURL).To(Equal("https://api.workos.com"))
 		Expect(environment.Spec.RequestsPerMinute).To(Equal(int32(3000)))
-		Expect(environment.Spec.Grants[0].Slugs).To(BeNil(), "an empty list would allow nothing")
+		Expect(environment.Spec.Grants[0].Namespaces.Selector).To(BeNil(), "an empty selector would be refused")
 	})
 })

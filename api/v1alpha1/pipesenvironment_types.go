@@ -4,8 +4,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// AllNamespaces among a grant's namespace names stands for every namespace.
-const AllNamespaces = "*"
+const (
+	// AllNamespaces among a grant's namespace names stands for every namespace.
+	AllNamespaces = "*"
+	// Any as the only item of a grant's slugs, organizationIDs or userIDs stands for any value. As the only item of
+	// organizationIDs it also stands for no organization.
+	Any = "*"
+	// NoOrganization among a grant's organizationIDs stands for a PipesToken without organizationID. The CRD refuses it as
+	// the organizationID of a PipesToken, so that the word has one meaning.
+	NoOrganization = "none"
+)
 
 // PipesEnvironmentSpec is one WorkOS environment: an API key, and who may use
 // it.
@@ -63,46 +71,53 @@ type SecretKeyReference struct {
 	Key string `json:"key,omitempty"`
 }
 
-// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. All
-// that is given must fit: the namespace, and each of slugs, organizationIDs
-// and userIDs. A list that is left out allows any value; an empty list is
-// refused, so that a list that somebody's tooling left empty never means
-// "all".
+// The lists of a Grant are required by rules and not by the schema, because the message of a rule says what to write. The
+// message of the schema is "Required value" alone.
+
+// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. Each
+// part must fit: the namespace, the slug, the organization and the user. Each
+// list must be given; a list that is absent, null or empty is refused and fits
+// nobody.
+// +kubebuilder:validation:XValidation:rule="has(self.slugs) && self.slugs.size() > 0",reason=FieldValueRequired,fieldPath=".slugs",message="slugs is required: list slugs, or write [\"*\"] for any"
+// +kubebuilder:validation:XValidation:rule="has(self.organizationIDs) && self.organizationIDs.size() > 0",reason=FieldValueRequired,fieldPath=".organizationIDs",message="organizationIDs is required: list IDs, \"none\" for PipesTokens without an organization, or write [\"*\"] for any"
+// +kubebuilder:validation:XValidation:rule="has(self.userIDs) && self.userIDs.size() > 0",reason=FieldValueRequired,fieldPath=".userIDs",message="userIDs is required: list IDs, or write [\"*\"] for any"
 type Grant struct {
 	// namespaces whose PipesTokens may use the environment.
 	// +required
 	Namespaces GrantNamespaces `json:"namespaces,omitzero"`
 
-	// slugs that may be asked for. Left out: any.
+	// slugs that may be asked for; ["*"] stands for any. Required.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=128
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([A-Za-z0-9][A-Za-z0-9_-]*)?$')",message="slugs must be letters, digits, '-' and '_', and begin with a letter or digit"
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([*]|[A-Za-z0-9][A-Za-z0-9_-]*)?$')",message="slugs must be letters, digits, '-' and '_', and begin with a letter or digit, or be '*' for any"
+	// +kubebuilder:validation:XValidation:rule="!('*' in self) || self.size() == 1",message="'*' stands for any slug and must be alone in slugs"
 	Slugs []string `json:"slugs,omitempty"`
 
-	// organizationIDs that may be asked for. When given, a PipesToken must name
-	// one of them; one that names no organization does not fit. Left out: any, and
-	// none.
+	// organizationIDs that may be asked for; "none" stands for PipesTokens that
+	// name no organization, and ["*"] for any organization and none. Required.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1024
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:XValidation:rule="!self.matches(r'[^\\w-]')",message="organizationIDs must be letters, digits, '-' and '_'"
+	// +kubebuilder:validation:items:XValidation:rule="self == '*' || !self.matches(r'[^\\w-]')",message="organizationIDs must be letters, digits, '-' and '_', or be '*' for any"
+	// +kubebuilder:validation:XValidation:rule="!('*' in self) || self.size() == 1",message="'*' stands for any organization and none, and must be alone in organizationIDs"
 	OrganizationIDs []string `json:"organizationIDs,omitempty"`
 
-	// userIDs that may be asked for. Left out: any.
+	// userIDs that may be asked for; ["*"] stands for any. Required.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1024
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:XValidation:rule="!self.matches(r'[^\\w-]')",message="userIDs must be letters, digits, '-' and '_'"
+	// +kubebuilder:validation:items:XValidation:rule="self == '*' || !self.matches(r'[^\\w-]')",message="userIDs must be letters, digits, '-' and '_', or be '*' for any"
+	// +kubebuilder:validation:XValidation:rule="!('*' in self) || self.size() == 1",message="'*' stands for any user and must be alone in userIDs"
 	UserIDs []string `json:"userIDs,omitempty"`
 }
 

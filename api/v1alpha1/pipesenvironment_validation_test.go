@@ -7,18 +7,42 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
 const (
 	entryKeyRule  = `key must be letters, digits, '-', '_' and '.', and not be '.' or begin with '..'`
 	baseURLRule   = `baseURL must be a URL such as https://api.workos.com: http or https, with a host, without user, query, fragment and spaces`
 	nameRule      = `names must be those of namespaces, or '*' for all: patterns such as 'team-*' are not supported, use selector`
-	slugsRule     = `slugs must be letters, digits, '-' and '_', and begin with a letter or digit`
+	slugsRule     = `slugs must be letters, digits, '-' and '_', and begin with a letter or digit, or be '*' for any`
 	namespaceRule = `namespaces needs names or selector; names: ["*"] stands for all`
 	selectorRule  = `selector must not be empty; names: ["*"] stands for all namespaces`
 )
 
-func idsRule(field string) string { return field + " must be letters, digits, '-' and '_'" }
+func idsRule(field string) string {
+	return field + " must be letters, digits, '-' and '_', or be '*' for any"
+}
+
+// withFullGrants gives each grant in changes, a YAML spec, the lists that it lacks: a case is about one part of a grant.
+func withFullGrants(changes string) string {
+	GinkgoHelper()
+	spec := parse(changes)
+	list, _ := spec["grants"].([]any)
+	for _, grant := range list {
+		if grant, ok := grant.(map[string]any); ok {
+			for _, field := range grantLists {
+				if _, given := grant[field]; !given {
+					grant[field] = []any{v1alpha1.Any}
+				}
+			}
+		}
+	}
+	text, err := yaml.Marshal(spec)
+	Expect(err).NotTo(HaveOccurred())
+	return string(text)
+}
 
 func atLeastOne(field string) string {
 	return fmt.Sprintf("Invalid value: 0: spec.%s in body should have at least 1 items", field)
@@ -30,7 +54,7 @@ func tooShort(field string) string {
 
 var _ = Describe("A PipesEnvironment", func() {
 	DescribeTable("is created with", func(ctx context.Context, changes string) {
-		Expect(tryToCreate(ctx, "PipesEnvironment", leastEnvironment, changes)).To(Succeed())
+		Expect(tryToCreate(ctx, "PipesEnvironment", leastEnvironment, withFullGrants(changes))).To(Succeed())
 	}, entries(
 		`{}`,
 		`{apiKeySecretRef: {name: a.b-c, key: .A_b-c.1}}`,
@@ -45,6 +69,9 @@ var _ = Describe("A PipesEnvironment", func() {
 		`{grants: [{namespaces: {names: [a], selector: {matchLabels: {team: ai}, matchExpressions: [{key: a, operator: In, values: [b]}]}}}]}`,
 		`{grants: [{namespaces: {names: [a]}, slugs: [github, google-drive_2], organizationIDs: [org_1, org_2], userIDs: [user_1, _, "-"]}]}`,
 		`{grants: [{namespaces: {names: [a]}}, {namespaces: {names: [a]}}]}`,
+		`{grants: [{namespaces: {names: [a]}, slugs: ["*"], organizationIDs: ["*"], userIDs: ["*"]}]}`,
+		`{grants: [{namespaces: {names: [a]}, organizationIDs: [none]}]}`,
+		`{grants: [{namespaces: {names: [a]}, organizationIDs: [org_1, none, org_2]}]}`,
 		`{grants: [{namespaces: {names: [a]}, slugs: [`+strings.Repeat("a", 128)+`], organizationIDs: [`+strings.Repeat("b", 128)+`], userIDs: [`+strings.Repeat("c", 128)+`]}]}`,
 		`{grants: [`+repeated(64, `{namespaces: {names: [a]}}`)+`]}`,
 		// The budget for evaluating rules suffices for the largest lists.
@@ -62,7 +89,7 @@ var _ = Describe("A PipesEnvironment", func() {
 				want[i] = "spec." + line
 			}
 		}
-		Expect(words(tryToCreate(ctx, "PipesEnvironment", leastEnvironment, changes))).To(ConsistOf(want))
+		Expect(words(tryToCreate(ctx, "PipesEnvironment", leastEnvironment, withFullGrants(changes)))).To(ConsistOf(want))
 	},
 		Entry("no API key", `{apiKeySecretRef: null}`, lines(`apiKeySecretRef: Required value`)),
 		Entry("an empty reference to it", `{apiKeySecretRef: {name: null, key: null}}`, lines(
@@ -166,20 +193,25 @@ var _ = Describe("A PipesEnvironment", func() {
 		Entry("selector: labels as such", `{grants: [{namespaces: {selector: {team: ai}}}]}`, lines(
 			unknownField("PipesEnvironment", "spec.grants[0].namespaces.selector.team"))),
 
-		Entry("slugs: an empty list", `{grants: [{namespaces: {names: [a]}, slugs: []}]}`, lines(`grants[0].slugs: `+atLeastOne("grants[0].slugs"))),
+		Entry("slugs: an empty list", `{grants: [{namespaces: {names: [a]}, slugs: []}]}`, lines(`grants[0].slugs: `+atLeastOne("grants[0].slugs"),
+			`grants[0].slugs: Required value: `+listRequired["slugs"])),
 		Entry("slugs: too many", `{grants: [{namespaces: {names: [a]}, slugs: [`+counted("s", 129)+`]}]}`, lines(
 			`grants[0].slugs: Too many: 129: must have at most 128 items`)),
 		Entry("slugs: an empty one", `{grants: [{namespaces: {names: [a]}, slugs: [""]}]}`, lines(`grants[0].slugs[0]: `+tooShort("grants[0].slugs[0]"))),
 		Entry("slugs: too long a one", `{grants: [{namespaces: {names: [a]}, slugs: [LONG]}]}`, lines(`grants[0].slugs[0]: Too long: may not be more than 128 bytes`)),
 		Entry("slugs: a path", `{grants: [{namespaces: {names: [a]}, slugs: [a/b]}]}`, lines(`grants[0].slugs[0]: Invalid value: "a/b": `+slugsRule)),
 		Entry("slugs: a way up", `{grants: [{namespaces: {names: [a]}, slugs: [..]}]}`, lines(`grants[0].slugs[0]: Invalid value: "..": `+slugsRule)),
-		Entry("slugs: a star", `{grants: [{namespaces: {names: [a]}, slugs: ["*"]}]}`, lines(`grants[0].slugs[0]: Invalid value: "*": `+slugsRule)),
+		Entry("slugs: a star beside others", `{grants: [{namespaces: {names: [a]}, slugs: [a, "*"]}]}`, lines(
+			`grants[0].slugs: Invalid value: '*' stands for any slug and must be alone in slugs`)),
+		Entry("slugs: a pattern", `{grants: [{namespaces: {names: [a]}, slugs: [git*]}]}`, lines(`grants[0].slugs[0]: Invalid value: "git*": `+slugsRule)),
+		Entry("slugs: two stars", `{grants: [{namespaces: {names: [a]}, slugs: ["**"]}]}`, lines(`grants[0].slugs[0]: Invalid value: "**": `+slugsRule)),
 		Entry("slugs: one twice", `{grants: [{namespaces: {names: [a]}, slugs: [a, a]}]}`, lines(`grants[0].slugs[1]: Duplicate value: "a"`)),
 		Entry("slugs: a text", `{grants: [{namespaces: {names: [a]}, slugs: a}]}`, lines(
 			`grants[0].slugs: Invalid value: "string": spec.grants[0].slugs in body must be of type array: "string"`)),
 
 		Entry("organizationIDs: an empty list", `{grants: [{namespaces: {names: [a]}, organizationIDs: []}]}`, lines(
-			`grants[0].organizationIDs: `+atLeastOne("grants[0].organizationIDs"))),
+			`grants[0].organizationIDs: `+atLeastOne("grants[0].organizationIDs"),
+			`grants[0].organizationIDs: Required value: `+listRequired["organizationIDs"])),
 		Entry("organizationIDs: too many", `{grants: [{namespaces: {names: [a]}, organizationIDs: [`+counted("o", 1025)+`]}]}`, lines(
 			`grants[0].organizationIDs: Too many: 1025: must have at most 1024 items`)),
 		Entry("organizationIDs: an empty one", `{grants: [{namespaces: {names: [a]}, organizationIDs: [""]}]}`, lines(
@@ -188,17 +220,26 @@ var _ = Describe("A PipesEnvironment", func() {
 			`grants[0].organizationIDs[0]: Too long: may not be more than 128 bytes`)),
 		Entry("organizationIDs: a space", `{grants: [{namespaces: {names: [a]}, organizationIDs: [org_1, a b]}]}`, lines(
 			`grants[0].organizationIDs[1]: Invalid value: "a b": `+idsRule("organizationIDs"))),
-		Entry("organizationIDs: a star", `{grants: [{namespaces: {names: [a]}, organizationIDs: ["*"]}]}`, lines(
-			`grants[0].organizationIDs[0]: Invalid value: "*": `+idsRule("organizationIDs"))),
+		Entry("organizationIDs: a star beside others", `{grants: [{namespaces: {names: [a]}, organizationIDs: ["*", org_1]}]}`, lines(
+			`grants[0].organizationIDs: Invalid value: '*' stands for any organization and none, and must be alone in organizationIDs`)),
+		Entry("organizationIDs: a star beside none", `{grants: [{namespaces: {names: [a]}, organizationIDs: [none, "*"]}]}`, lines(
+			`grants[0].organizationIDs: Invalid value: '*' stands for any organization and none, and must be alone in organizationIDs`)),
+		Entry("organizationIDs: a pattern", `{grants: [{namespaces: {names: [a]}, organizationIDs: [org_*]}]}`, lines(
+			`grants[0].organizationIDs[0]: Invalid value: "org_*": `+idsRule("organizationIDs"))),
 		Entry("organizationIDs: one twice", `{grants: [{namespaces: {names: [a]}, organizationIDs: [a, a]}]}`, lines(
 			`grants[0].organizationIDs[1]: Duplicate value: "a"`)),
 
-		Entry("userIDs: an empty list", `{grants: [{namespaces: {names: [a]}, userIDs: []}]}`, lines(`grants[0].userIDs: `+atLeastOne("grants[0].userIDs"))),
+		Entry("userIDs: an empty list", `{grants: [{namespaces: {names: [a]}, userIDs: []}]}`, lines(`grants[0].userIDs: `+atLeastOne("grants[0].userIDs"),
+			`grants[0].userIDs: Required value: `+listRequired["userIDs"])),
 		Entry("userIDs: too many", `{grants: [{namespaces: {names: [a]}, userIDs: [`+counted("u", 1025)+`]}]}`, lines(
 			`grants[0].userIDs: Too many: 1025: must have at most 1024 items`)),
 		Entry("userIDs: an empty one", `{grants: [{namespaces: {names: [a]}, userIDs: [""]}]}`, lines(`grants[0].userIDs[0]: `+tooShort("grants[0].userIDs[0]"))),
 		Entry("userIDs: too long a one", `{grants: [{namespaces: {names: [a]}, userIDs: [LONG]}]}`, lines(
 			`grants[0].userIDs[0]: Too long: may not be more than 128 bytes`)),
+		Entry("userIDs: a star beside others", `{grants: [{namespaces: {names: [a]}, userIDs: [user_1, "*"]}]}`, lines(
+			`grants[0].userIDs: Invalid value: '*' stands for any user and must be alone in userIDs`)),
+		Entry("userIDs: a pattern", `{grants: [{namespaces: {names: [a]}, userIDs: [user_*]}]}`, lines(
+			`grants[0].userIDs[0]: Invalid value: "user_*": `+idsRule("userIDs"))),
 		Entry("userIDs: a way up", `{grants: [{namespaces: {names: [a]}, userIDs: [..]}]}`, lines(
 			`grants[0].userIDs[0]: Invalid value: "..": `+idsRule("userIDs"))),
 		Entry("userIDs: an umlaut", `{grants: [{namespaces: {names: [a]}, userIDs: [ü]}]}`, lines(
@@ -211,7 +252,7 @@ var _ = Describe("A PipesEnvironment", func() {
 	)
 
 	DescribeTable("can have", func(ctx context.Context, before, changes string) {
-		Expect(tryToUpdate(ctx, "PipesEnvironment", before, changes)).To(Succeed())
+		Expect(tryToUpdate(ctx, "PipesEnvironment", withFullGrants(before), withFullGrants(changes))).To(Succeed())
 	},
 		Entry("another key", leastEnvironment, `{apiKeySecretRef: {name: other, key: other}}`),
 		Entry("another base URL", leastEnvironment, `{baseURL: https://api.workos-test.com}`),
@@ -221,7 +262,7 @@ var _ = Describe("A PipesEnvironment", func() {
 	)
 
 	DescribeTable("cannot have", func(ctx context.Context, changes string, want []string) {
-		Expect(words(tryToUpdate(ctx, "PipesEnvironment", leastEnvironment, changes))).To(ConsistOf(want))
+		Expect(words(tryToUpdate(ctx, "PipesEnvironment", leastEnvironment, withFullGrants(changes)))).To(ConsistOf(want))
 	},
 		Entry("its key removed", `{apiKeySecretRef: null}`, lines(`spec.apiKeySecretRef: Required value`)),
 		Entry("its base URL made wrong", `{baseURL: ftp://a}`, lines(`spec.baseURL: Invalid value: "ftp://a": `+baseURLRule)),

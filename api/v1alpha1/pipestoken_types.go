@@ -63,12 +63,14 @@ type PipesTokenSpec struct {
 	// organizationID is the WorkOS ID of the organization that the connection
 	// belongs to, for example org_01EHZNVPK3SFK441A1RGBFSHRT. Leave it out for a
 	// connection that belongs to no organization. It consists of letters, digits,
-	// '-' and '_' and is at most 128 characters long. Immutable; it cannot be
-	// added later either.
+	// '-' and '_' and is at most 128 characters long, and is not "none", which
+	// stands for no organization in grants. Immutable; it cannot be added later
+	// either.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]*$')",message="organizationID must be letters, digits, '-' and '_', for example org_01EHZNVPK3SFK441A1RGBFSHRT"
+	// +kubebuilder:validation:XValidation:rule="self != 'none'",message="organizationID must not be 'none': leave it out for a connection without an organization"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="organizationID is immutable: create another PipesToken"
 	OrganizationID string `json:"organizationID,omitempty"`
 

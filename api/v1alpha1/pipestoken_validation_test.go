@@ -51,6 +51,7 @@ var _ = Describe("A PipesToken", func() {
 		`{slug: A, userID: "1", organizationID: _}`,
 		`{slug: google-drive_2, userID: user_01EHZNVPK3SFK441A1RGBFSHRT, organizationID: org_01EHZNVPK3SFK441A1RGBFSHRT}`,
 		`{slug: `+strings.Repeat("a", 128)+`, userID: `+strings.Repeat("b", 128)+`, organizationID: `+strings.Repeat("c", 128)+`}`,
+		`{userID: none, organizationID: None}`, `{organizationID: none_1}`,
 		`{environmentRef: {name: default}}`,
 		`{environmentRef: {name: a.b-c.d, namespace: pipes-system}}`,
 		`{environmentRef: {name: `+strings.Repeat("a", 253)+`, namespace: `+strings.Repeat("b", 63)+`}}`,
@@ -103,6 +104,8 @@ var _ = Describe("A PipesToken", func() {
 		Entry("an organization that is too long", `{organizationID: LONG}`, lines(`spec.organizationID: Too long: may not be more than 128 bytes`)),
 		Entry("a path as organization", `{organizationID: org/1}`, lines(`spec.organizationID: Invalid value: "org/1": `+organizationRule)),
 		Entry("a way up as organization", `{organizationID: ..}`, lines(`spec.organizationID: Invalid value: "..": `+organizationRule)),
+		Entry("none as organization", `{organizationID: none}`, lines(
+			`spec.organizationID: Invalid value: "none": organizationID must not be 'none': leave it out for a connection without an organization`)),
 		Entry("a number as organization", `{organizationID: 7}`, lines(
 			`spec.organizationID: Invalid value: "integer": spec.organizationID in body must be of type string: "integer"`)),
 

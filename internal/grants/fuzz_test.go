@@ -2,6 +2,7 @@ package grants_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,7 +23,8 @@ func FuzzAllowed(f *testing.F) {
 
 // FuzzAllowedStored: so are environments as an API server may have stored them, whatever its CRD was when it did.
 func FuzzAllowedStored(f *testing.F) {
-	f.Add([]byte(`{"spec":{"grants":[{"namespaces":{"names":["agents"]}}]}}`), "agents", "github", "user_alice", "", "team", "ai")
+	f.Add([]byte(`{"spec":{"grants":[{"namespaces":{"names":["agents"]},"slugs":["*"],"organizationIDs":["none"],"userIDs":["*"]}]}}`),
+		"agents", "github", "user_alice", "", "team", "ai")
 	f.Fuzz(func(t *testing.T, stored []byte, namespace, slug, user, organization, label, value string) {
 		environment := &v1alpha1.PipesEnvironment{}
 		if json.Unmarshal(stored, environment) != nil {
@@ -47,9 +49,10 @@ func expectAsDocumented(t *testing.T, environment *v1alpha1.PipesEnvironment, cl
 	anonymous, grouped := claim, environment.DeepCopy()
 	anonymous.OrganizationID = ""
 	for i := range grouped.Spec.Grants {
-		grouped.Spec.Grants[i].OrganizationIDs = append(grouped.Spec.Grants[i].OrganizationIDs, "org_other", "")
+		named := append(grouped.Spec.Grants[i].OrganizationIDs, "org_other", "")
+		grouped.Spec.Grants[i].OrganizationIDs = slices.DeleteFunc(named, func(id string) bool { return id == "none" })
 	}
-	if grants.Allowed(grouped, anonymous) != at {
+	if grants.Allowed(grouped, anonymous) != at { // a star is not alone in these lists
 		t.Errorf("without an organization, where every grant names some, allowed is not %v: %s", at, asJSON(t, grouped))
 	}
 	unknown := claim
@@ -57,12 +60,13 @@ func expectAsDocumented(t *testing.T, environment *v1alpha1.PipesEnvironment, cl
 	if grants.Allowed(environment, unknown) && !grants.Allowed(environment, claim) {
 		t.Errorf("allowed only while the labels are not known: %s", asJSON(t, environment))
 	}
-	readable := true
+	works := true
 	for _, grant := range environment.Spec.Grants {
-		readable = readable && isReadable(grant.Namespaces.Selector)
+		works = works && isReadable(grant.Namespaces.Selector) &&
+			isComplete(grant.Slugs) && isComplete(grant.OrganizationIDs) && isComplete(grant.UserIDs)
 	}
-	if err := grants.Validate(environment); (err == nil) != readable {
-		t.Errorf("readable %v, but the mistake is %v: %s", readable, err, asJSON(t, environment))
+	if err := grants.Validate(environment); (err == nil) != works {
+		t.Errorf("every grant works: %v, but the mistake is %v: %s", works, err, asJSON(t, environment))
 	}
 }
 
@@ -72,9 +76,8 @@ func documented(environment *v1alpha1.PipesEnvironment, claim grants.Claim) bool
 		return true
 	}
 	for _, grant := range environment.Spec.Grants {
-		if grant.Slugs != nil && !isAmong(grant.Slugs, claim.Slug) ||
-			grant.OrganizationIDs != nil && !isAmong(grant.OrganizationIDs, claim.OrganizationID) ||
-			grant.UserIDs != nil && !isAmong(grant.UserIDs, claim.UserID) {
+		if !allowsValue(grant.Slugs, claim.Slug) || !allowsOrganization(grant.OrganizationIDs, claim.OrganizationID) ||
+			!allowsValue(grant.UserIDs, claim.UserID) {
 			continue
 		}
 		for _, name := range grant.Namespaces.Names {
@@ -89,13 +92,46 @@ func documented(environment *v1alpha1.PipesEnvironment, claim grants.Claim) bool
 	return false
 }
 
-func isAmong(list []string, value string) bool {
+// allowsValue: the list is ["*"], or has the value. A list without items has no value, and "" is none.
+func allowsValue(list []string, value string) bool {
+	if value == "" {
+		return false
+	}
+	if len(list) == 1 && list[0] == "*" {
+		return true
+	}
 	for _, member := range list {
-		if value != "" && value == member {
+		if value == member {
 			return true
 		}
 	}
 	return false
+}
+
+// allowsOrganization: as any list, but no organization is allowed by "none" and by ["*"], and "none" allows nothing else.
+func allowsOrganization(list []string, organization string) bool {
+	if len(list) == 1 && list[0] == "*" {
+		return true
+	}
+	for _, member := range list {
+		if member == "none" && organization == "" {
+			return true
+		}
+		if member != "none" && member != "" && member == organization {
+			return true
+		}
+	}
+	return false
+}
+
+// isComplete: the list has an item, and a star is alone.
+func isComplete(list []string) bool {
+	for _, member := range list {
+		if member == "*" && len(list) > 1 {
+			return false
+		}
+	}
+	return len(list) > 0
 }
 
 // selects says whether each part of the selector fits. One without parts, and one that cannot be read, selects nothing.
@@ -192,12 +228,29 @@ func (d *draw) list(of ...string) []string {
 	return list
 }
 
+// grantList is ["*"], nil, empty, or has some of the values.
+func (d *draw) grantList(of ...string) []string {
+	switch n := d.below(6); n {
+	case 0:
+		return []string{"*"}
+	case 5:
+		return nil
+	default:
+		list := []string{}
+		for range n - 1 {
+			list = append(list, d.one(of...))
+		}
+		return list
+	}
+}
+
 func (d *draw) environment() *v1alpha1.PipesEnvironment {
 	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: "pipes-system", Name: "default"}}
 	for range d.below(4) {
 		grant := v1alpha1.Grant{
 			Namespaces: v1alpha1.GrantNamespaces{Names: d.list("agents", "*", "jobs", "", "agents*")},
-			Slugs:      d.list("github", "slack", ""), OrganizationIDs: d.list("org_1", "org_2", ""), UserIDs: d.list("alice", "bob", ""),
+			Slugs:      d.grantList("github", "slack", "", "*"), OrganizationIDs: d.grantList("org_1", "org_2", "", "*", "none"),
+			UserIDs: d.grantList("alice", "bob", "", "*"),
 		}
 		if d.below(2) == 1 {
 			grant.Namespaces.Selector = d.selector()
@@ -223,8 +276,8 @@ func (d *draw) selector() *metav1.LabelSelector {
 
 func (d *draw) claim() grants.Claim {
 	claim := grants.Claim{
-		Namespace: d.one("agents", "jobs", "pipes-system", "*", ""), Slug: d.one("github", "slack", ""),
-		UserID: d.one("alice", "bob", ""), OrganizationID: d.one("org_1", "org_2", ""),
+		Namespace: d.one("agents", "jobs", "pipes-system", "*", ""), Slug: d.one("github", "slack", "*", ""),
+		UserID: d.one("alice", "bob", "*", ""), OrganizationID: d.one("org_1", "org_2", "none", "*", ""),
 	}
 	if n := d.below(4); n > 0 {
 		claim.NamespaceLabels = map[string]string{}

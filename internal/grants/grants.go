@@ -35,9 +35,9 @@ func Allowed(environment *v1alpha1.PipesEnvironment, claim Claim) bool {
 
 func fits(grant v1alpha1.Grant, claim Claim) bool {
 	return namespaceFits(grant.Namespaces, claim) &&
-		anyOrOneOf(grant.Slugs, claim.Slug) &&
-		anyOrOneOf(grant.OrganizationIDs, claim.OrganizationID) &&
-		anyOrOneOf(grant.UserIDs, claim.UserID)
+		listFits(grant.Slugs, claim.Slug) &&
+		organizationFits(grant.OrganizationIDs, claim.OrganizationID) &&
+		listFits(grant.UserIDs, claim.UserID)
 }
 
 func namespaceFits(namespaces v1alpha1.GrantNamespaces, claim Claim) bool {
@@ -52,11 +52,27 @@ func namespaceFits(namespaces v1alpha1.GrantNamespaces, claim Claim) bool {
 	return err == nil && !selector.Empty() && selector.Matches(labels.Set(claim.NamespaceLabels))
 }
 
-// anyOrOneOf reads a list of a grant: left out it allows any value, given it allows its members. An organization that the
-// claim leaves out ("") is never a member.
-func anyOrOneOf(list []string, value string) bool {
-	return list == nil || value != "" && slices.Contains(list, value)
+// organizationFits reads a list of organizations. A claim without an organization needs NoOrganization or Any in the list.
+// NoOrganization is never the ID of an organization.
+func organizationFits(list []string, organization string) bool {
+	switch organization {
+	case "":
+		return isAny(list) || slices.Contains(list, v1alpha1.NoOrganization)
+	case v1alpha1.NoOrganization:
+		return isAny(list)
+	default:
+		return listFits(list, organization)
+	}
 }
+
+// listFits reads a list of slugs or IDs. A list that is absent or empty fits nothing: a tool that drops a list must not widen
+// a grant.
+func listFits(list []string, value string) bool {
+	return value != "" && (isAny(list) || slices.Contains(list, value))
+}
+
+// isAny says whether the list is Any alone. Beside other values Any has no meaning: the CRD refuses such a list.
+func isAny(list []string) bool { return len(list) == 1 && list[0] == v1alpha1.Any }
 
 // SelectsByLabel says whether some grant of the environment depends on the labels of namespaces.
 func SelectsByLabel(environment *v1alpha1.PipesEnvironment) bool {
@@ -65,14 +81,20 @@ func SelectsByLabel(environment *v1alpha1.PipesEnvironment) bool {
 	})
 }
 
-// Validate finds selectors that cannot be read, and so select nothing. The error names the place of each mistake, on one line,
-// and is the same for the same environment.
+// Validate finds grants that do not work as written: a list is missing, Any is not alone, or a selector cannot be read. The CRD
+// refuses the first two, but may be newer than the object. The error names the place of each mistake, on one line, and is the
+// same for the same environment.
 func Validate(environment *v1alpha1.PipesEnvironment) error {
 	var mistakes []string
 	for i, grant := range environment.Spec.Grants {
-		place := field.NewPath("spec", "grants").Index(i).Child("namespaces", "selector")
-		found := validation.ValidateLabelSelector(grant.Namespaces.Selector, validation.LabelSelectorValidationOptions{}, place)
-		for _, mistake := range found {
+		place := field.NewPath("spec", "grants").Index(i)
+		for _, mistake := range slices.Concat(
+			validateList(grant.Slugs, place.Child("slugs"), `list slugs, or write ["*"] for any`),
+			validateList(grant.OrganizationIDs, place.Child("organizationIDs"), `list IDs, or write ["*"] for any organization and none`),
+			validateList(grant.UserIDs, place.Child("userIDs"), `list IDs, or write ["*"] for any`),
+			validation.ValidateLabelSelector(grant.Namespaces.Selector, validation.LabelSelectorValidationOptions{},
+				place.Child("namespaces", "selector")),
+		) {
 			mistakes = append(mistakes, mistake.Error())
 		}
 	}
@@ -81,4 +103,15 @@ func Validate(environment *v1alpha1.PipesEnvironment) error {
 	}
 	slices.Sort(mistakes)
 	return errors.New(strings.Join(mistakes, "; "))
+}
+
+func validateList(list []string, place *field.Path, advice string) field.ErrorList {
+	switch {
+	case len(list) == 0:
+		return field.ErrorList{field.Required(place, advice)}
+	case slices.Contains(list, v1alpha1.Any) && !isAny(list):
+		return field.ErrorList{field.Invalid(place, v1alpha1.Any, "must be alone in its list")}
+	default:
+		return nil
+	}
 }

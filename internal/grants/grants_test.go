@@ -2,6 +2,7 @@ package grants_test
 
 import (
 	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,8 +12,22 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 )
 
-// environment is one in namespace "pipes-system" with these grants.
+// environment is one in namespace "pipes-system" with these grants. A list that is nil becomes Any, so that a test names only
+// the lists that it is about.
 func environment(list ...v1alpha1.Grant) *v1alpha1.PipesEnvironment {
+	whole := slices.Clone(list)
+	for i := range whole {
+		for _, field := range []*[]string{&whole[i].Slugs, &whole[i].OrganizationIDs, &whole[i].UserIDs} {
+			if *field == nil {
+				*field = []string{v1alpha1.Any}
+			}
+		}
+	}
+	return stored(whole...)
+}
+
+// stored is an environment with these grants as they are.
+func stored(list ...v1alpha1.Grant) *v1alpha1.PipesEnvironment {
 	return &v1alpha1.PipesEnvironment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "pipes-system", Name: "default"},
 		Spec:       v1alpha1.PipesEnvironmentSpec{Grants: list},
@@ -201,12 +216,63 @@ func TestGrantsBySlugOrganizationAndUser(t *testing.T) {
 			OrganizationIDs: []string{"org_b"}, UserIDs: []string{"user_alice"}}}, alice(), false},
 		"all parts but the user": {[]grant{{Namespaces: agents, Slugs: []string{"github"},
 			OrganizationIDs: []string{"org_acme"}, UserIDs: []string{"user_bob"}}}, alice(), false},
-		"a star is no slug":         {[]grant{{Namespaces: agents, Slugs: []string{"*"}}}, alice(), false},
-		"a star is no organization": {[]grant{{Namespaces: agents, OrganizationIDs: []string{"*"}}}, alice(), false},
-		"a star is no user":         {[]grant{{Namespaces: agents, UserIDs: []string{"*"}}}, alice(), false},
+		"a pattern is no slug":      {[]grant{{Namespaces: agents, Slugs: []string{"git*"}}}, alice(), false},
+		"a pattern is no user":      {[]grant{{Namespaces: agents, UserIDs: []string{"user_*"}}}, alice(), false},
+		"none is no user":           {[]grant{{Namespaces: agents, UserIDs: []string{"none"}}}, alice(), false},
+		"none is no empty user":     {[]grant{{Namespaces: agents, UserIDs: []string{"none"}}}, alice(user("")), false},
+		"any user is no empty user": {[]grant{{Namespaces: agents}}, alice(user("")), false},
+		"any slug is no empty slug": {[]grant{{Namespaces: agents}}, alice(slug("")), false},
 		"lists are not mixed up: a user among the organizations": {[]grant{{Namespaces: agents,
 			OrganizationIDs: []string{"user_alice", "github"}}}, alice(), false},
 	})
+}
+
+func TestNoneStandsForNoOrganization(t *testing.T) {
+	of := func(list ...string) []grant { return []grant{{Namespaces: names("agents"), OrganizationIDs: list}} }
+	expectRows(t, map[string]row{
+		"none, none named":                             {of("none"), alice(organization("")), true},
+		"none beside organizations, none named":        {of("org_acme", "none"), alice(organization("")), true},
+		"none beside organizations, one of them named": {of("none", "org_acme"), alice(), true},
+		"none, an organization named":                  {of("none"), alice(), false},
+		"none, an organization named none":             {of("none"), alice(organization("none")), false},
+		"none beside others, an organization none":     {of("org_acme", "none"), alice(organization("none")), false},
+		"any, an organization named none":              {of("*"), alice(organization("none")), true},
+		"none in another case, none named":             {of("None", "NONE"), alice(organization("")), false},
+		"organizations, none named":                    {of("org_acme"), alice(organization("")), false},
+		"any, none named":                              {of("*"), alice(organization("")), true},
+		"any, an organization named":                   {of("*"), alice(), true},
+	})
+}
+
+// What the CRD refuses can be stored all the same: before the CRD had the rule, or by a tool that bypasses it.
+func TestListsThatAreNotGivenDeny(t *testing.T) {
+	whole := func() grant {
+		return grant{Namespaces: names("agents"), Slugs: []string{"*"}, OrganizationIDs: []string{"*"}, UserIDs: []string{"*"}}
+	}
+	fields := map[string]func(*grant) *[]string{
+		"slugs":           func(g *grant) *[]string { return &g.Slugs },
+		"organizationIDs": func(g *grant) *[]string { return &g.OrganizationIDs },
+		"userIDs":         func(g *grant) *[]string { return &g.UserIDs },
+	}
+	lists := map[string][]string{
+		"absent": nil, "empty": {}, "an empty item": {""}, "a star beside another": {"*", "x"}, "two stars": {"*", "*"}, "a double star": {"**"},
+		"a star with a space": {"* "},
+	}
+	for field, of := range fields {
+		for form, list := range lists {
+			for name, claim := range map[string]grants.Claim{"an organization": alice(), "no organization": alice(organization(""))} {
+				t.Run(field+" "+form+" for "+name, func(t *testing.T) {
+					g := whole()
+					if !grants.Allowed(stored(g), claim) {
+						t.Fatal("denied with all lists given")
+					}
+					if *of(&g) = list; grants.Allowed(stored(g), claim) {
+						t.Errorf("allowed by %+v", g)
+					}
+				})
+			}
+		}
+	}
 }
 
 func TestLookAlikesAreDenied(t *testing.T) {

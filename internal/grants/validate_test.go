@@ -69,6 +69,23 @@ func TestValidateNamesThePlaceOfEachMistake(t *testing.T) {
 	}
 }
 
+func TestValidateNamesEachListThatIsMissing(t *testing.T) {
+	given := stored(
+		grant{Namespaces: names("agents"), Slugs: []string{"*"}, OrganizationIDs: []string{"*"}, UserIDs: []string{"*"}},
+		grant{Namespaces: names("agents"), Slugs: []string{}, OrganizationIDs: nil},
+		grant{Namespaces: names("agents"), Slugs: []string{"a", "*"}, OrganizationIDs: []string{"*", "none"}, UserIDs: []string{"*", "*"}},
+	)
+	const want = `spec.grants[1].organizationIDs: Required value: list IDs, or write ["*"] for any organization and none; ` +
+		`spec.grants[1].slugs: Required value: list slugs, or write ["*"] for any; ` +
+		`spec.grants[1].userIDs: Required value: list IDs, or write ["*"] for any; ` +
+		`spec.grants[2].organizationIDs: Invalid value: "*": must be alone in its list; ` +
+		`spec.grants[2].slugs: Invalid value: "*": must be alone in its list; ` +
+		`spec.grants[2].userIDs: Invalid value: "*": must be alone in its list`
+	if err := grants.Validate(given); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 // The message becomes a condition's: were it to change by itself, so would the status, for ever.
 func TestValidateSaysTheSameEachTime(t *testing.T) {
 	labels := map[string]string{}

@@ -17,6 +17,7 @@ var mistakes = []mistake{
 	{"A PipesToken without a slug", "PipesToken", "bob", `{userID: user_bob}`},
 	{"A field in the spelling of another API", "PipesToken", "bob", `{slug: github, userId: user_bob}`},
 	{"An organization that is empty, as templates write it", "PipesToken", "bob", `{slug: github, userID: user_bob, organizationID: ""}`},
+	{"An organization named none", "PipesToken", "bob", `{slug: github, userID: user_bob, organizationID: none}`},
 	{"A duration that is too short", "PipesToken", "bob", `{slug: github, userID: user_bob, refreshInterval: 10s}`},
 	{"A duration that is no duration", "PipesToken", "bob", `{slug: github, userID: user_bob, refreshInterval: hourly}`},
 	{"A duration without a unit", "PipesToken", "bob", `{slug: github, userID: user_bob, renewBefore: 600}`},
@@ -27,9 +28,13 @@ var mistakes = []mistake{
 	{"An edit of the slug", "PipesToken", "alice", `{slug: slack, userID: user_alice}`},
 	{"An organization that is added later", "PipesToken", "alice", `{slug: github, userID: user_alice, organizationID: org_acme}`},
 	{"A name of the Secret that is added later", "PipesToken", "alice", `{slug: github, userID: user_alice, secretName: token}`},
-	{"A PipesEnvironment without an API key", "PipesEnvironment", "default", `{grants: [{namespaces: {names: [agents]}}]}`},
+	{"A PipesEnvironment without an API key", "PipesEnvironment", "default", `{grants: [{namespaces: {names: [agents]}, slugs: ["*"], organizationIDs: ["*"], userIDs: ["*"]}]}`},
 	{"A list of names that is empty", "PipesEnvironment", "default", withGrant(`namespaces: {names: []}`)},
 	{"A grant without namespaces", "PipesEnvironment", "default", withGrant(`slugs: [github]`)},
+	{"A grant of namespaces alone", "PipesEnvironment", "default", withOnly(`namespaces: {names: [agents]}`)},
+	{"A list of users that is null, as templates write it", "PipesEnvironment", "default", withGrant(`namespaces: {names: [agents]}, userIDs: null`)},
+	{"A list of users that is empty", "PipesEnvironment", "default", withGrant(`namespaces: {names: [agents]}, userIDs: []`)},
+	{"A star beside a user", "PipesEnvironment", "default", withGrant(`namespaces: {names: [agents]}, userIDs: [user_alice, "*"]`)},
 	{"A selector that is empty", "PipesEnvironment", "default", withGrant(`namespaces: {selector: {}}`)},
 	{"A pattern", "PipesEnvironment", "default", withGrant(`namespaces: {names: ["team-*"]}`)},
 	{"A name twice", "PipesEnvironment", "default", withGrant(`namespaces: {names: [agents, agents]}`)},
@@ -37,7 +42,18 @@ var mistakes = []mistake{
 	{"A rate of zero", "PipesEnvironment", "default", `{apiKeySecretRef: {name: workos-api-key, key: api-key}, requestsPerMinute: 0}`},
 }
 
-func withGrant(grant string) string {
+// withGrant is a spec with one grant: the part that is given, and the lists that it lacks.
+func withGrant(part string) string {
+	for _, list := range []string{"slugs", "organizationIDs", "userIDs"} {
+		if !strings.Contains(part, list+":") {
+			part += `, ` + list + `: ["*"]`
+		}
+	}
+	return withOnly(part)
+}
+
+// withOnly is a spec with one grant as it is given.
+func withOnly(grant string) string {
 	return `{apiKeySecretRef: {name: workos-api-key, key: api-key}, grants: [{` + grant + `}]}`
 }
 

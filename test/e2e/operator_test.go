@@ -53,6 +53,9 @@ spec:
   baseURL: http://%[3]s
   grants:
   - namespaces: {selector: {matchLabels: {e2e: granted}}}
+    slugs: ["*"]
+    organizationIDs: ["*"]
+    userIDs: ["*"]
 `, namespace, key, with.Simulator)
 }
 

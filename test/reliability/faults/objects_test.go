@@ -49,9 +49,17 @@ func pipesEnvironment(workos *wire, namespace, name string, granted ...string) *
 		APIKeySecretRef: v1alpha1.SecretKeyReference{Name: keySecret, Key: keyEntry}, BaseURL: "http://" + workos.address(),
 	}
 	if len(granted) > 0 {
-		environment.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: granted}}}
+		environment.Spec.Grants = anythingFor(granted...)
 	}
 	return environment
+}
+
+// anythingFor are grants of every slug, organization and user to namespaces.
+func anythingFor(namespaces ...string) []v1alpha1.Grant {
+	return []v1alpha1.Grant{{
+		Namespaces: v1alpha1.GrantNamespaces{Names: namespaces},
+		Slugs:      []string{v1alpha1.Any}, OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
+	}}
 }
 
 // readyOf is the Ready condition; the zero condition when there is none.

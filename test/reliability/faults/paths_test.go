@@ -120,7 +120,7 @@ var paths = []path{
 		},
 		happens: func(s *scene) {
 			s.edit(s.environment, func() {
-				s.environment.Spec.Grants = []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{s.namespace}}}}
+				s.environment.Spec.Grants = anythingFor(s.namespace)
 			})
 		},
 		also: environmentObserved, reason: v1alpha1.TokenSyncedReason, holds: newToken, events: 1},

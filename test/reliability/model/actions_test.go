@@ -181,17 +181,30 @@ func (w *world) deleteToken(t *rapid.T) {
 	}
 }
 
+var anything = []string{v1alpha1.Any}
+
+// anythingFor is a grant of every slug, organization and user to namespaces.
+func anythingFor(namespaces v1alpha1.GrantNamespaces) v1alpha1.Grant {
+	return v1alpha1.Grant{Namespaces: namespaces, Slugs: anything, OrganizationIDs: anything, UserIDs: anything}
+}
+
 // editEnvironment withdraws or gives grants, changes the budget, or deletes the environment, or creates it anew.
 func (w *world) editEnvironment(t *rapid.T) {
 	key := draw(t, "environment", defaultEnvironment, defaultEnvironment, ownEnvironment)
 	names := v1alpha1.GrantNamespaces{Names: tenants}
 	grants := draw(t, "grants",
-		[]v1alpha1.Grant{{Namespaces: names}},
-		[]v1alpha1.Grant{{Namespaces: names}},
+		[]v1alpha1.Grant{anythingFor(names)},
+		[]v1alpha1.Grant{anythingFor(names)},
 		nil,
-		[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{"tenant-a"}}, Slugs: []string{"github"}}},
-		[]v1alpha1.Grant{{Namespaces: names, OrganizationIDs: []string{"org1"}}, {Namespaces: names, UserIDs: []string{"u2"}}},
-		[]v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}}},
+		[]v1alpha1.Grant{{
+			Namespaces: v1alpha1.GrantNamespaces{Names: []string{"tenant-a"}}, Slugs: []string{"github"}, OrganizationIDs: anything, UserIDs: anything,
+		}},
+		[]v1alpha1.Grant{
+			{Namespaces: names, Slugs: anything, OrganizationIDs: []string{"org1"}, UserIDs: anything},
+			{Namespaces: names, Slugs: anything, OrganizationIDs: []string{v1alpha1.NoOrganization}, UserIDs: []string{"u2"}},
+		},
+		[]v1alpha1.Grant{{Namespaces: names, Slugs: anything, OrganizationIDs: anything}}, // stored without userIDs: denies
+		[]v1alpha1.Grant{anythingFor(v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}})},
 	)
 	what := draw(t, "what", "grants", "grants", "grants", "delete", "budget")
 	w.logf("administrator: %s of %s: %v", what, key, grants)

@@ -59,14 +59,15 @@ func grants(environment *v1alpha1.PipesEnvironment, token *v1alpha1.PipesToken, 
 				fits = fits && labels[key] == value
 			}
 		}
-		if grant.Slugs != nil {
-			fits = fits && slices.Contains(grant.Slugs, token.Spec.Slug)
+		organization := token.Spec.OrganizationID
+		if organization == "" {
+			organization = "none"
 		}
-		if grant.UserIDs != nil {
-			fits = fits && slices.Contains(grant.UserIDs, token.Spec.UserID)
-		}
-		if grant.OrganizationIDs != nil {
-			fits = fits && token.Spec.OrganizationID != "" && slices.Contains(grant.OrganizationIDs, token.Spec.OrganizationID)
+		for _, part := range []struct {
+			list  []string
+			value string
+		}{{grant.Slugs, token.Spec.Slug}, {grant.UserIDs, token.Spec.UserID}, {grant.OrganizationIDs, organization}} {
+			fits = fits && (slices.Equal(part.list, []string{"*"}) || slices.Contains(part.list, part.value))
 		}
 		if fits {
 			return true

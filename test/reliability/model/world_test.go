@@ -98,7 +98,7 @@ func newWorld(t rapid.TB, perMinute int32) *world {
 	}
 	w.rotateKey()
 	for _, key := range []types.NamespacedName{defaultEnvironment, ownEnvironment} {
-		w.createEnvironment(key, []v1alpha1.Grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{"tenant-a", "tenant-b"}}}}, perMinute)
+		w.createEnvironment(key, []v1alpha1.Grant{anythingFor(v1alpha1.GrantNamespaces{Names: []string{"tenant-a", "tenant-b"}})}, perMinute)
 	}
 	w.operators = []*operator{newOperator(w, len(w.server.history))}
 	return w

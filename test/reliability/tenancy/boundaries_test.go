@@ -50,7 +50,7 @@ var _ = DescribeTable("Reaching beyond the own namespace", func(role string, att
 		return token
 	}), `cannot create resource "pipestokens"`),
 	attack("T4", "by a PipesEnvironment beside the API key", "admin", creates(func(*world) client.Object {
-		return newEnvironment(shipped.Namespace, "mine", `{grants: [{namespaces: {names: ["*"]}}]}`)
+		return newEnvironment(shipped.Namespace, "mine", `{grants: [{namespaces: {names: ["*"]}, `+anything+`}]}`)
 	}), `cannot create resource "pipesenvironments"`),
 	attack("T4", "by a PipesEnvironment with the rights of edit", "edit", creates(func(w *world) client.Object {
 		return newEnvironment(w.namespace, "mine", `{}`)

@@ -19,7 +19,7 @@ import (
 // flooded is a PipesEnvironment with an API key of its own, of which WorkOS is to see no more than so many requests a minute.
 const (
 	requestsPerMinute = 30
-	flooded           = `{apiKeySecretRef: {name: flood-api-key}, requestsPerMinute: 30, grants: [{namespaces: {names: [TENANT, neighbour]}}]}`
+	flooded           = `{apiKeySecretRef: {name: flood-api-key}, requestsPerMinute: 30, grants: [{namespaces: {names: [TENANT, neighbour]}, ` + anything + `}]}`
 )
 
 // flood creates PipesTokens of one tenant at once.

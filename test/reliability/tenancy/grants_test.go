@@ -13,7 +13,7 @@ import (
 )
 
 // organization allows one organization, whoever the user is.
-const organization = `{grants: [{namespaces: {names: [TENANT]}, organizationIDs: [org_1]}]}`
+const organization = `{grants: [{namespaces: {names: [TENANT]}, organizationIDs: [org_1], slugs: ["*"], userIDs: ["*"]}]}`
 
 // askedForGitHub is a call for the token of some user's connection to GitHub.
 const askedForGitHub = called + ": POST api.workos.com/data-integrations/github/token"
@@ -38,7 +38,7 @@ var _ = DescribeTable("Asking for what is not granted", func(grants, spec, says 
 	attack("T1", "no organization, where the grant names some", organization, `{}`, `and no organization`),
 	attack("T1", "an organization, where only other users are granted", one, `{userID: user_2, organizationID: org_1}`, `organization "org_1"`),
 	attack("T1", "by halves of two grants",
-		`{grants: [{namespaces: {names: [TENANT]}, slugs: [slack]}, {namespaces: {names: [neighbour]}, slugs: [github]}]}`, `{}`, `slug "github"`),
+		`{grants: [{namespaces: {names: [TENANT]}, slugs: [slack], organizationIDs: ["*"], userIDs: ["*"]}, {namespaces: {names: [neighbour]}, slugs: [github], organizationIDs: ["*"], userIDs: ["*"]}]}`, `{}`, `slug "github"`),
 	attack("T1", "from the PipesEnvironment of a neighbour", all, `{environmentRef: {name: private, namespace: neighbour}}`,
 		`No grant of PipesEnvironment "private" in namespace "neighbour"`),
 	attack("T1", "from the default PipesEnvironment", all, `{environmentRef: null}`, `No grant of PipesEnvironment "default" in namespace "pipes-system"`),
@@ -56,13 +56,13 @@ var _ = DescribeTable("Asking for what is not granted", func(grants, spec, says 
 	attack("T2", "the slug, and more", one, `{slug: github-enterprise}`, `slug "github-enterprise"`),
 	attack("T2", "the organization in capitals", organization, `{organizationID: ORG_1}`, `organization "ORG_1"`),
 	attack("T2", "the organization, and more", organization, `{organizationID: org_11}`, `organization "org_11"`),
-	attack("T2", "from a namespace whose name is the beginning of one that is granted", `{grants: [{namespaces: {names: [TENANTx]}}]}`, `{}`, `allows namespace "tenant-`),
-	attack("T2", "from a namespace whose name begins as one that is granted", `{grants: [{namespaces: {names: [tenant]}}]}`, `{}`, `allows namespace "tenant-`),
-	attack("T2", "from a namespace whose name ends as one that is granted", `{grants: [{namespaces: {names: [xTENANT]}}]}`, `{}`, `allows namespace "tenant-`),
+	attack("T2", "from a namespace whose name is the beginning of one that is granted", `{grants: [{namespaces: {names: [TENANTx]}, `+anything+`}]}`, `{}`, `allows namespace "tenant-`),
+	attack("T2", "from a namespace whose name begins as one that is granted", `{grants: [{namespaces: {names: [tenant]}, `+anything+`}]}`, `{}`, `allows namespace "tenant-`),
+	attack("T2", "from a namespace whose name ends as one that is granted", `{grants: [{namespaces: {names: [xTENANT]}, `+anything+`}]}`, `{}`, `allows namespace "tenant-`),
 
-	attack("T3", "from a namespace without the label", `{grants: [{namespaces: {selector: {matchLabels: {team: a}}}}]}`, `{}`, `spec.grants`),
-	attack("T3", "from a namespace with another name", `{grants: [{namespaces: {selector: {matchLabels: {kubernetes.io/metadata.name: neighbour}}}}]}`, `{}`, `spec.grants`),
-	attack("T3", "by a selector that cannot be read", `{grants: [{namespaces: {selector: {matchExpressions: [{key: team, operator: Likes, values: [a]}]}}}]}`,
+	attack("T3", "from a namespace without the label", `{grants: [{namespaces: {selector: {matchLabels: {team: a}}}, `+anything+`}]}`, `{}`, `spec.grants`),
+	attack("T3", "from a namespace with another name", `{grants: [{namespaces: {selector: {matchLabels: {kubernetes.io/metadata.name: neighbour}}}, `+anything+`}]}`, `{}`, `spec.grants`),
+	attack("T3", "by a selector that cannot be read", `{grants: [{namespaces: {selector: {matchExpressions: [{key: team, operator: Likes, values: [a]}]}}, `+anything+`}]}`,
 		`{}`, `spec.grants`),
 )
 
@@ -120,7 +120,7 @@ var _ = DescribeTable("Names that are read in two ways", func(spec, says string)
 )
 
 var _ = DescribeTable("Labelling the own namespace", func(role string) {
-	w := newWorld(`{grants: [{namespaces: {selector: {matchLabels: {team: a}}}}]}`)
+	w := newWorld(`{grants: [{namespaces: {selector: {matchLabels: {team: a}}}, ` + anything + `}]}`)
 	token := w.pipesToken("theirs", `{}`)
 	w.connect(token)
 	w.refused(byCondition(v1alpha1.NotGrantedReason, `spec.grants`), w.creating(w.editor, token))

@@ -42,7 +42,7 @@ func settleIn() {
 	w.must(newSecret(shipped.Namespace, "workos-api-key", map[string]string{"api-key": apiKey}))
 	w.must(newSecret(shipped.Namespace, "flood-api-key", map[string]string{"api-key": floodKey}))
 	w.must(newSecret(neighbour, "workos-api-key", map[string]string{"api-key": apiKey}))
-	w.must(newEnvironment(shipped.Namespace, "default", `{grants: [{namespaces: {names: [neighbour]}}]}`))
+	w.must(newEnvironment(shipped.Namespace, "default", `{grants: [{namespaces: {names: [neighbour]}, `+anything+`}]}`))
 	w.must(newEnvironment(neighbour, private, `{}`))
 	network.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "user_victim"}, Lifetime: 10000 * time.Hour})
 	token := w.pipesToken(victim, `{userID: user_victim, environmentRef: null}`)
@@ -87,11 +87,12 @@ func makeWorld(grants string) *world {
 	return w
 }
 
-// all allows the tenant everything; one allows it one user.
+// all allows the tenant everything; one allows it one user. anything completes a grant of some namespaces.
 const (
-	nothing = `{}`
-	all     = `{grants: [{namespaces: {names: [TENANT]}}]}`
-	one     = `{grants: [{namespaces: {names: [TENANT]}, slugs: [github], userIDs: [` + granted + `]}]}`
+	anything = `slugs: ["*"], organizationIDs: ["*"], userIDs: ["*"]`
+	nothing  = `{}`
+	all      = `{grants: [{namespaces: {names: [TENANT]}, ` + anything + `}]}`
+	one      = `{grants: [{namespaces: {names: [TENANT]}, slugs: [github], userIDs: [` + granted + `], organizationIDs: ["*"]}]}`
 )
 
 // end looks for canaries in what the attack has left behind, and takes away what would come back by itself.

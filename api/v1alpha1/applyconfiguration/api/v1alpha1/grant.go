@@ -5,21 +5,21 @@ package v1alpha1
 // GrantApplyConfiguration represents a declarative configuration of the Grant type for use
 // with apply.
 //
-// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. All
-// that is given must fit: the namespace, and each of slugs, organizationIDs
-// and userIDs. A list that is left out allows any value; an empty list is
-// refused, so that a list that somebody's tooling left empty never means
-// "all".
+// The lists of a Grant are required by rules and not by the schema, because the message of a rule says what to write. The
+// message of the schema is "Required value" alone.
+// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. Each
+// part must fit: the namespace, the slug, the organization and the user. Each
+// list must be given; a list that is absent, null or empty is refused and fits
+// nobody.
 type GrantApplyConfiguration struct {
 	// namespaces whose PipesTokens may use the environment.
 	Namespaces *GrantNamespacesApplyConfiguration `json:"namespaces,omitempty"`
-	// slugs that may be asked for. Left out: any.
+	// slugs that may be asked for; ["*"] stands for any. Required.
 	Slugs []string `json:"slugs,omitempty"`
-	// organizationIDs that may be asked for. When given, a PipesToken must name
-	// one of them; one that names no organization does not fit. Left out: any, and
-	// none.
+	// organizationIDs that may be asked for; "none" stands for PipesTokens that
+	// name no organization, and ["*"] for any organization and none. Required.
 	OrganizationIDs []string `json:"organizationIDs,omitempty"`
-	// userIDs that may be asked for. Left out: any.
+	// userIDs that may be asked for; ["*"] stands for any. Required.
 	UserIDs []string `json:"userIDs,omitempty"`
 }
 

@@ -23,8 +23,9 @@ type PipesTokenSpecApplyConfiguration struct {
 	// organizationID is the WorkOS ID of the organization that the connection
 	// belongs to, for example org_01EHZNVPK3SFK441A1RGBFSHRT. Leave it out for a
 	// connection that belongs to no organization. It consists of letters, digits,
-	// '-' and '_' and is at most 128 characters long. Immutable; it cannot be
-	// added later either.
+	// '-' and '_' and is at most 128 characters long, and is not "none", which
+	// stands for no organization in grants. Immutable; it cannot be added later
+	// either.
 	OrganizationID *string `json:"organizationID,omitempty"`
 	// environmentRef names the PipesEnvironment whose API key to use. Default: the
 	// one that the operator was started with as --default-environment. Immutable.
