@@ -79,7 +79,7 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 // lookAtRights observes what token may have, and in which shape: environment, grant and template.
 func (r *PipesTokenReconciler) lookAtRights(ctx context.Context, seen *observation) error {
 	seen.environmentName = r.environmentOf(seen.token)
-	seen.template, seen.templateErr = tokensecret.Compile(seen.token.Spec.SecretTemplate)
+	seen.template, seen.templateErr = tokensecret.Compile(seen.token.Spec.SecretTemplate, r.AllowedSecretMetadata...)
 	seen.granted = false
 	var err error
 	if seen.environment, err = r.environment(ctx, seen.environmentName); err != nil || seen.environment == nil {

@@ -148,7 +148,9 @@ type EnvironmentReference struct {
 	Namespace string `json:"namespace,omitempty"`
 }
 
-// SecretTemplate shapes the Secret that a PipesToken writes.
+// SecretTemplate shapes the Secret that a PipesToken writes. It is at most 64
+// KiB: all keys and values of data, labels and annotations together.
+// +kubebuilder:validation:XValidation:rule="(has(self.data) ? self.data.map(k, k.size() + bytes(self.data[k]).size()).sum() : 0) + (has(self.labels) ? self.labels.map(k, k.size() + bytes(self.labels[k]).size()).sum() : 0) + (has(self.annotations) ? self.annotations.map(k, k.size() + bytes(self.annotations[k]).size()).sum() : 0) <= 65536",message="secretTemplate must be at most 65536 bytes: the keys and values of data, labels and annotations together"
 // +kubebuilder:validation:XValidation:rule="self.type != 'kubernetes.io/basic-auth' || (has(self.data) && ('username' in self.data || 'password' in self.data))",message="a Secret of type kubernetes.io/basic-auth needs data with the key username or password",fieldPath=".data"
 // +kubebuilder:validation:XValidation:rule="self.type != 'kubernetes.io/dockerconfigjson' || (has(self.data) && '.dockerconfigjson' in self.data)",message="a Secret of type kubernetes.io/dockerconfigjson needs data with the key .dockerconfigjson",fieldPath=".data"
 type SecretTemplate struct {
@@ -159,23 +161,24 @@ type SecretTemplate struct {
 	Type SecretType `json:"type,omitempty"`
 
 	// labels to put on the Secret, at most 16. Keys in the domains kubernetes.io,
-	// k8s.io and pipes.workos.com are refused.
+	// k8s.io, x-k8s.io and pipes.workos.com are refused. Keys in the domains of
+	// other well-known controllers, such as argoproj.io, are InvalidTemplate unless
+	// the operator was started with --allowed-secret-metadata.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of labels must be up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, after a DNS name and '/' if need be"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of labels in the domains kubernetes.io, k8s.io and pipes.workos.com are reserved: use another"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|x-k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of labels in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved: use another"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="values of labels must be letters, digits, '-', '_' and '.', with a letter or digit at both ends"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations to put on the Secret, at most 16. Keys in the domains
-	// kubernetes.io, k8s.io and pipes.workos.com are refused. Values are literal:
-	// a token never goes into an annotation.
+	// annotations to put on the Secret, at most 16. Keys are refused as those of
+	// labels are. Values are literal: a token never goes into an annotation.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of annotations must be up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, after a DNS name and '/' if need be"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of annotations in the domains kubernetes.io, k8s.io and pipes.workos.com are reserved: use another"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|x-k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of annotations in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved: use another"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
 	// data replaces the default keys of the Secret: each key is a key of the

@@ -31,7 +31,7 @@ func keyRule(field string) string {
 }
 
 func domainRule(field string) string {
-	return "keys of " + field + " in the domains kubernetes.io, k8s.io and pipes.workos.com are reserved: use another"
+	return "keys of " + field + " in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved: use another"
 }
 
 // entries makes an Entry of each spec that is told apart by the spec itself.
@@ -67,7 +67,7 @@ var _ = Describe("A PipesToken", func() {
 		`{secretTemplate: {type: kubernetes.io/basic-auth, data: {password: "{{ .AccessToken }}", other: x}}}`,
 		`{secretTemplate: {type: kubernetes.io/dockerconfigjson, data: {.dockerconfigjson: x}}}`,
 		`{secretTemplate: {labels: {a: b, A.b_c-1: "", a: A.b_c-1}}}`,
-		`{secretTemplate: {labels: {example.com/x: v, workos.com/x: v, mykubernetes.io/x: v, myk8s.io/x: v, kubernetes.io.example.com/x: v, kubernetes.io: v}}}`,
+		`{secretTemplate: {labels: {example.com/x: v, workos.com/x: v, mykubernetes.io/x: v, myk8s.io/x: v, myx-k8s.io/x: v, x-k8s.io.example.com/x: v, kubernetes.io.example.com/x: v, kubernetes.io: v}}}`,
 		`{secretTemplate: {annotations: {example.com/x: "any {{ text }}\n", mykubernetes.io/x: "", mypipes.workos.com/x: v}}}`,
 		`{secretTemplate: {labels: {`+strings.Repeat("a", 253)+`/`+strings.Repeat("b", 63)+`: `+strings.Repeat("c", 63)+`}}}`,
 		`{secretTemplate: {labels: {`+numbered(16)+`}, annotations: {`+numbered(16)+`}, data: {`+numbered(16)+`}}}`,
@@ -213,6 +213,8 @@ var _ = Describe("A PipesToken", func() {
 		Entry("the label that marks our Secrets", `{labels: {app.kubernetes.io/managed-by: v}}`, lines(`.labels: Invalid value: `+domainRule("labels"))),
 		Entry("a label of k8s.io", `{labels: {k8s.io/x: v}}`, lines(`.labels: Invalid value: `+domainRule("labels"))),
 		Entry("a label of x.k8s.io", `{labels: {x.k8s.io/x: v}}`, lines(`.labels: Invalid value: `+domainRule("labels"))),
+		Entry("a label of x-k8s.io", `{labels: {x-k8s.io/x: v}}`, lines(`.labels: Invalid value: `+domainRule("labels"))),
+		Entry("a label of cluster.x-k8s.io", `{labels: {cluster.x-k8s.io/cluster-name: v}}`, lines(`.labels: Invalid value: `+domainRule("labels"))),
 		Entry("a label of pipes.workos.com", `{labels: {pipes.workos.com/token: v}}`, lines(`.labels: Invalid value: `+domainRule("labels"))),
 		Entry("a label of a domain below it", `{labels: {a.pipes.workos.com/x: v}}`, lines(`.labels: Invalid value: `+domainRule("labels"))),
 		Entry("a reserved label among others", `{labels: {a: b, k8s.io/x: v, c: d}}`, lines(`.labels: Invalid value: `+domainRule("labels"))),
@@ -240,6 +242,7 @@ var _ = Describe("A PipesToken", func() {
 		Entry("an annotation of app.kubernetes.io", `{annotations: {app.kubernetes.io/x: v}}`, lines(`.annotations: Invalid value: `+domainRule("annotations"))),
 		Entry("an annotation of k8s.io", `{annotations: {k8s.io/x: v}}`, lines(`.annotations: Invalid value: `+domainRule("annotations"))),
 		Entry("an annotation of x.k8s.io", `{annotations: {x.k8s.io/x: v}}`, lines(`.annotations: Invalid value: `+domainRule("annotations"))),
+		Entry("an annotation of x-k8s.io", `{annotations: {x-k8s.io/x: v}}`, lines(`.annotations: Invalid value: `+domainRule("annotations"))),
 		Entry("one of our facts", `{annotations: {pipes.workos.com/expires-at: never}}`, lines(`.annotations: Invalid value: `+domainRule("annotations"))),
 		Entry("kubectl's own annotation", `{annotations: {kubectl.kubernetes.io/last-applied-configuration: v}}`, lines(
 			`.annotations: Invalid value: `+domainRule("annotations"))),
@@ -263,6 +266,25 @@ var _ = Describe("A PipesToken", func() {
 		Entry("a template: too long", `{data: {a: `+strings.Repeat("x", 8193)+`}}`, lines(`.data.a: Too long: may not be more than 8192 bytes`)),
 		Entry("a template: a number", `{data: {a: 1}}`, lines(
 			`.data.a: Invalid value: "integer": spec.secretTemplate.data.a in body must be of type string: "integer"`)),
+	)
+
+	DescribeTable("at the size limit of a secretTemplate", func(ctx context.Context, template map[string]any) {
+		const limit = 64 << 10
+		create := func(size int) error {
+			GinkgoHelper()
+			spec := parse(leastToken)
+			spec["secretTemplate"] = padded(template, size)
+			return user.Create(ctx, object("PipesToken", spec), client.DryRunAll)
+		}
+		Expect(create(limit)).To(Succeed())
+		Expect(words(create(limit + 1))).To(ConsistOf(`spec.secretTemplate: Invalid value: ` +
+			`secretTemplate must be at most 65536 bytes: the keys and values of data, labels and annotations together`))
+	},
+		Entry("counts data", map[string]any{"data": sized(7, 8192)}),
+		Entry("counts annotations", map[string]any{"annotations": sized(15, 4096)}),
+		Entry("counts labels", map[string]any{"labels": sized(16, 63), "data": sized(7, 8192)}),
+		Entry("counts everything together", map[string]any{"labels": sized(4, 60), "annotations": sized(7, 4096), "data": sized(4, 8192)}),
+		Entry("counts bytes and not characters", map[string]any{"annotations": map[string]any{"a": strings.Repeat("ü", 4096)}, "data": sized(6, 8192)}),
 	)
 
 	// full has all that is immutable.
@@ -327,6 +349,33 @@ func numbered(n int) string {
 		list[i] = fmt.Sprintf("a%d: x", i)
 	}
 	return strings.Join(list, ", ")
+}
+
+// sized are n entries of a map, each with a value of length bytes.
+func sized(n, length int) map[string]any {
+	entries := map[string]any{}
+	for i := range n {
+		entries[fmt.Sprintf("s%02d", i)] = strings.Repeat("x", length)
+	}
+	return entries
+}
+
+// padded is a copy of template whose keys and values have size bytes in all: the entry "pad" of data takes what is left.
+func padded(template map[string]any, size int) map[string]any {
+	GinkgoHelper()
+	result, data := map[string]any{}, map[string]any{}
+	for field, entries := range template {
+		result[field] = entries
+		for key, value := range entries.(map[string]any) {
+			size -= len(key) + len(value.(string))
+			if field == "data" {
+				data[key] = value
+			}
+		}
+	}
+	data["pad"] = strings.Repeat("x", size-len("pad"))
+	result["data"] = data
+	return result
 }
 
 func unknownField(kind, field string) string {

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
 // options are the operator's flags.
@@ -22,6 +24,8 @@ type options struct {
 
 	watchNamespaces       string
 	ignoreNamespaceLabels bool
+
+	allowedSecretMetadata string
 
 	maxConcurrentReconciles int
 	kubeAPIQPS              float64
@@ -66,6 +70,10 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.BoolVar(&o.ignoreNamespaceLabels, "ignore-namespace-labels", o.ignoreNamespaceLabels,
 		"Do not read the labels of namespaces, for an operator without the right to: grants that select namespaces by label then fit nobody.")
 
+	flags.StringVar(&o.allowedSecretMetadata, "allowed-secret-metadata", o.allowedSecretMetadata,
+		"Domains, separated by commas, whose labels and annotations PipesTokens may put on their Secrets although other controllers "+
+			"act on Secrets with them, such as jenkins.io. A domain includes its subdomains. Empty: none.")
+
 	o.shardOptions.bind(flags)
 
 	flags.IntVar(&o.maxConcurrentReconciles, "max-concurrent-reconciles", o.maxConcurrentReconciles,
@@ -109,6 +117,11 @@ func (o *options) validate(arguments []string) error {
 			errs = append(errs, fmt.Errorf("--watch-namespaces: %q is not the name of a namespace: %s", namespace, problems[0]))
 		}
 	}
+	for _, domain := range o.secretMetadata() {
+		if err := validateMetadataDomain(domain); err != nil {
+			errs = append(errs, fmt.Errorf("--allowed-secret-metadata: %w", err))
+		}
+	}
 	errs = append(errs, o.shardOptions.validate()...)
 	if o.controllerRing != "" && (o.leaderElect || o.leaderElectID != "") {
 		errs = append(errs, errors.New("--leader-elect, --leader-election-id: each shard of a ControllerRing has a Lease of its own: leave them out with --controller-ring"))
@@ -145,6 +158,20 @@ func (o *options) environment() (types.NamespacedName, error) {
 func (o *options) namespaces() sets.Set[string] { return sets.New(list(o.watchNamespaces)...) }
 
 func (o *options) hosts() []string { return list(o.allowedUpstreamHosts) }
+
+func (o *options) secretMetadata() []string { return list(o.allowedSecretMetadata) }
+
+// validateMetadataDomain finds values that would allow nothing.
+func validateMetadataDomain(domain string) error {
+	switch {
+	case len(validation.IsDNS1123Subdomain(domain)) > 0:
+		return fmt.Errorf("%q is not a domain: write jenkins.io for jenkins.io/credentials-type and for keys of its subdomains", domain)
+	case tokensecret.ReservedDomain(domain):
+		return fmt.Errorf("keys of %s cannot be allowed: Kubernetes and the operator itself use them", domain)
+	default:
+		return nil
+	}
+}
 
 // list reads values that are separated by commas.
 func list(text string) []string {

@@ -38,6 +38,10 @@ func TestMistakesInFlagsAreNamed(t *testing.T) {
 		"an environment with too many parts":  {[]string{"--default-environment=a/b/c"}, "is not of the form namespace/name"},
 		"a namespace that cannot be one":      {[]string{"--watch-namespaces=agents,Pipes"}, `"Pipes" is not the name of a namespace`},
 		"a selector that cannot be read":      {[]string{"--watch-label-selector=a in b"}, "--watch-label-selector"},
+		"a key for a domain":                  {[]string{"--allowed-secret-metadata=jenkins.io/credentials-type"}, "is not a domain: write jenkins.io for"},
+		"a pattern for a domain":              {[]string{"--allowed-secret-metadata=*.fluxcd.io"}, `"*.fluxcd.io" is not a domain`},
+		"a domain of Kubernetes":              {[]string{"--allowed-secret-metadata=jenkins.io,app.kubernetes.io"}, "keys of app.kubernetes.io cannot be allowed"},
+		"a domain of the operator":            {[]string{"--allowed-secret-metadata=pipes.workos.com"}, "keys of pipes.workos.com cannot be allowed"},
 		"a URL for a host":                    {[]string{"--allowed-upstream-hosts=https://api.workos.com"}, "is not a host: write api.workos.com"},
 		"no host at all":                      {[]string{"--allowed-upstream-hosts="}, "name at least one host"},
 		"an environment out of sight":         {[]string{"--watch-namespaces=agents", "--default-environment=pipes-system/default"}, `"pipes-system" is not among --watch-namespaces`},
@@ -98,7 +102,8 @@ func TestAShardOfARingIsNamedAfterItsPod(t *testing.T) {
 }
 
 func TestFlagsReachTheirOptions(t *testing.T) {
-	o, err := parse(t, "--default-environment=pipes-system/default", "--watch-namespaces= pipes-system, b ,", "--allowed-upstream-hosts=api.workos.com, localhost:8089")
+	o, err := parse(t, "--default-environment=pipes-system/default", "--watch-namespaces= pipes-system, b ,", "--allowed-upstream-hosts=api.workos.com, localhost:8089",
+		"--allowed-secret-metadata=jenkins.io, istio,")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +116,9 @@ func TestFlagsReachTheirOptions(t *testing.T) {
 	if hosts := o.hosts(); !slices.Equal(hosts, []string{"api.workos.com", "localhost:8089"}) {
 		t.Errorf("hosts %v", hosts)
 	}
+	if domains := o.secretMetadata(); !slices.Equal(domains, []string{"jenkins.io", "istio"}) {
+		t.Errorf("domains %v", domains)
+	}
 	if caches := cacheNamespaces(o); len(caches) != 2 {
 		t.Errorf("caches of %v", caches)
 	}
@@ -121,7 +129,7 @@ func TestDefaultsAreSafe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.allowInsecure || !o.metricsSecure {
+	if o.allowInsecure || !o.metricsSecure || len(o.secretMetadata()) > 0 {
 		t.Error("insecure by default")
 	}
 	if cacheNamespaces(o) != nil {

@@ -171,6 +171,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controlle
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
 		Watchdog: controllers.NewWatchdog(clock, fairqueue.Busy(o.maxConcurrentReconciles)), Shard: shard,
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
+		AllowedSecretMetadata: o.secretMetadata(),
 	}
 	if err := tokens.SetupWithManager(ctx, manager, controller.Options{MaxConcurrentReconciles: o.maxConcurrentReconciles}); err != nil {
 		return fmt.Errorf("setting up the controller of PipesTokens: %w", err)

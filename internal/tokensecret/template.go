@@ -95,10 +95,17 @@ func (m *meter) bounded(s string) (string, error) {
 }
 
 // Compile reads the templates of spec, which may be nil, and renders them with made-up values, so that whatever is wrong with
-// them is found, and can be told in full, before any token is near.
-func Compile(spec *v1alpha1.SecretTemplate) (*Template, error) {
+// them is found, and can be told in full, before any token is near. It refuses labels and annotations that other controllers
+// act on, except those of the domains in allowedMetadata.
+func Compile(spec *v1alpha1.SecretTemplate, allowedMetadata ...string) (*Template, error) {
 	compiled := &Template{hash: hashOf("default")}
-	if spec == nil || len(spec.Data) == 0 {
+	if spec == nil {
+		return compiled, nil
+	}
+	if err := checkMetadata(spec, allowedMetadata); err != nil {
+		return nil, err
+	}
+	if len(spec.Data) == 0 {
 		return compiled, nil
 	}
 	compiled.entries = make(map[string]*template.Template, len(spec.Data))

@@ -60,9 +60,13 @@ func (s Secret) WritePatch(token *v1alpha1.PipesToken, content Content) ([]byte,
 	return json.Marshal(s.decidedOn(patch))
 }
 
-// ClearPatch is a JSON patch that removes the token from the Secret, and keeps the Secret.
+// ClearPatch is a JSON patch that removes the token from the Secret, and keeps the Secret. It writes no label and no annotation
+// of the template: a token has to go even while the template is one that must not be used.
 func (s Secret) ClearPatch(token *v1alpha1.PipesToken) ([]byte, error) {
-	return json.Marshal(s.decidedOn(append(s.metadataPatch(token, nil), operation{"add", "/data", placeholder(token)})))
+	patch := append(
+		changes("/metadata/labels", s.Meta.Labels, ownLabels(token), nil),
+		changes("/metadata/annotations", s.Meta.Annotations, map[string]string{}, factKeys())...)
+	return json.Marshal(s.decidedOn(append(patch, operation{"add", "/data", placeholder(token)})))
 }
 
 // placeholder is the data of a Secret without a token: a Secret of a type that the API server allows only with certain keys keeps
@@ -99,13 +103,20 @@ func (s Secret) decidedOn(patch []operation) []operation {
 
 func (s Secret) metadataPatch(token *v1alpha1.PipesToken, facts map[string]string) []operation {
 	ours, _ := ownership(s.Meta.ManagedFields)
-	mayRemove := maps.Clone(ours.Metadata.Annotations)
-	for _, key := range slices.Concat(factAnnotations, adviceAnnotations) {
-		mayRemove.add(keySet{key: {}})
-	}
+	mayRemove := factKeys()
+	mayRemove.add(ours.Metadata.Annotations)
 	return append(
 		changes("/metadata/labels", s.Meta.Labels, desiredLabels(token), ours.Metadata.Labels),
 		changes("/metadata/annotations", s.Meta.Annotations, desiredAnnotations(token, facts), mayRemove)...)
+}
+
+// factKeys are the annotations that go with a token.
+func factKeys() keySet {
+	keys := keySet{}
+	for _, key := range slices.Concat(factAnnotations, adviceAnnotations) {
+		keys.add(keySet{key: {}})
+	}
+	return keys
 }
 
 // changes turns have, at path, into want, removing only keys of mayRemove. It replaces the whole map, because an operation on one
@@ -184,9 +195,13 @@ func desiredLabels(token *v1alpha1.PipesToken) map[string]string {
 			labels[key] = string(value)
 		}
 	}
-	labels[v1alpha1.ManagedByLabel] = v1alpha1.ManagedByValue
-	labels[v1alpha1.TokenLabel] = labelValue(token.Name)
+	maps.Copy(labels, ownLabels(token))
 	return labels
+}
+
+// ownLabels mark the Secret as one of the operator and of this PipesToken.
+func ownLabels(token *v1alpha1.PipesToken) map[string]string {
+	return map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue, v1alpha1.TokenLabel: labelValue(token.Name)}
 }
 
 func desiredAnnotations(token *v1alpha1.PipesToken, facts map[string]string) map[string]string {

@@ -271,6 +271,37 @@ func TestClearPatchIsTheSameWhenTheTemplateIsGone(t *testing.T) {
 		{"op": "add", "path": "/metadata/annotations", "value": {}}, {"op": "add", "path": "/data", "value": {}}, `+version+`]`)
 }
 
+func TestClearPatchWritesNothingOfTheTemplate(t *testing.T) {
+	there := written(alice(), content(t, defaults(t), simple()))
+	edited := alice(withTemplate(v1alpha1.SecretTemplate{
+		Labels:      map[string]v1alpha1.LabelValue{"argocd.argoproj.io/secret-type": "cluster", "app": "x"},
+		Annotations: map[string]v1alpha1.AnnotationValue{"replicator.v1.mittwald.de/replicate-from": "pipes-system/workos-api-key"},
+	}))
+	patch := noError(t)(there.observed(edited, nil).ClearPatch(edited))
+	for _, word := range []string{"argocd", "replicator", "app\":"} {
+		if strings.Contains(string(patch), word) {
+			t.Errorf("%s is in %s", word, patch)
+		}
+	}
+	if !strings.Contains(string(patch), `"path":"/data","value":{}`) {
+		t.Errorf("keeps the token: %s", patch)
+	}
+}
+
+func TestClearPatchKeepsTheLabelsOfTheSecretAndRestoresOurs(t *testing.T) {
+	token := alice(withTemplate(v1alpha1.SecretTemplate{
+		Labels: map[string]v1alpha1.LabelValue{"app": "x"}, Annotations: map[string]v1alpha1.AnnotationValue{"note": "y"},
+	}))
+	there := written(token, content(t, defaults(t), simple()))
+	delete(there.meta.Labels, v1alpha1.TokenLabel)
+	patch := string(noError(t)(there.observed(token, defaults(t)).ClearPatch(token)))
+	for _, part := range []string{`"app":"x"`, `"pipes.workos.com/token":"github-alice"`, `{"op":"add","path":"/metadata/annotations","value":{"note":"y"}}`} {
+		if !strings.Contains(patch, part) {
+			t.Errorf("%s is not in %s", part, patch)
+		}
+	}
+}
+
 func TestMetadataPatch(t *testing.T) {
 	template := withTemplate(v1alpha1.SecretTemplate{
 		Labels:      map[string]v1alpha1.LabelValue{"team": "ai"},

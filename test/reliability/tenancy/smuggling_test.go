@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -18,7 +19,7 @@ import (
 // What the API server says of a secretTemplate that would make a Secret mean something to others.
 const (
 	typeRule     = `spec.secretTemplate.type: Unsupported value`
-	reservedRule = `in the domains kubernetes.io, k8s.io and pipes.workos.com are reserved`
+	reservedRule = `in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved`
 	keyRule      = `must be up to 63 letters`
 	valueRule    = `values of labels must be letters`
 	dataKeyRule  = `keys of data must be up to 253 letters`
@@ -40,6 +41,8 @@ var _ = DescribeTable("A Secret that means something to others", func(template, 
 	attack("T11", "the UID of a service account", `{annotations: {kubernetes.io/service-account.uid: x}}`, reservedRule),
 	attack("T11", "what kubectl has applied", `{annotations: {kubectl.kubernetes.io/last-applied-configuration: "{}"}}`, reservedRule),
 	attack("T11", "an annotation of a domain below k8s.io", `{annotations: {a.b.k8s.io/x: v}}`, reservedRule),
+	attack("T11", "the label of a Cluster API cluster", `{labels: {cluster.x-k8s.io/cluster-name: victim}}`, reservedRule),
+	attack("T11", "an annotation of x-k8s.io", `{annotations: {x-k8s.io/x: v}}`, reservedRule),
 	attack("T11", "a fact about another token", `{annotations: {pipes.workos.com/expires-at: never}}`, reservedRule),
 	attack("T11", "a fact in capitals", `{annotations: {PIPES.WORKOS.COM/expires-at: never}}`, keyRule),
 	attack("T11", "a fact with a space", `{annotations: {" pipes.workos.com/expires-at": never}}`, keyRule),
@@ -64,10 +67,61 @@ var _ = DescribeTable("A Secret that means something to others", func(template, 
 	attack("T11", "a long key", `{data: {LONG: x}}`, dataKeyRule),
 	attack("T11", "17 keys", `{data: {`+numbered(17)+`}}`, `Too many: 17`),
 	attack("T11", "data past the template", `{stringData: {a: b}}`, `unknown field`),
+	attack("T11", "64 KiB and one byte", `{data: {`+sized(7, 8192)+`, k: `+strings.Repeat("x", 64<<10-7*(2+8192))+`}}`, `at most 65536 bytes`),
 	attack("T11", "an owner", `{ownerReferences: [{name: x}]}`, `unknown field`),
 	attack("T11", "a finalizer", `{finalizers: [example.com/x]}`, `unknown field`),
 	attack("T11", "a Secret that cannot be changed", `{immutable: true}`, `unknown field`),
 )
+
+var _ = DescribeTable("A Secret that tells another controller what to do", func(template, says string) {
+	w := newWorld(one)
+	token := w.pipesToken("theirs", `{secretTemplate: `+template+`}`)
+	w.connect(token)
+	w.refused(byCondition(v1alpha1.InvalidTemplateReason, says+" acts on Secrets with such a key"), w.creating(w.editor, token))
+},
+	attack("T11", "a cluster of Argo CD", `{labels: {argocd.argoproj.io/secret-type: cluster}}`, `Argo CD`),
+	attack("T11", "an object of an Argo CD application", `{annotations: {argocd.argoproj.io/tracking-id: "app:/Secret:ns/x"}}`, `Argo CD`),
+	attack("T11", "a sealing key", `{labels: {sealedsecrets.bitnami.com/sealed-secrets-key: active}}`, `Sealed Secrets`),
+	attack("T11", "a copy of another Secret", `{annotations: {replicator.v1.mittwald.de/replicate-from: pipes-system/workos-api-key}}`, `Kubernetes Replicator`),
+	attack("T11", "a copy for all namespaces", `{annotations: {reflector.v1.k8s.emberstack.com/reflection-auto-enabled: "true"}}`, `Reflector`),
+	attack("T11", "the same, by another controller", `{annotations: {kubed.appscode.com/sync: ""}}`, `Config Syncer`),
+	attack("T11", "an object of a Flux Kustomization", `{labels: {kustomize.toolkit.fluxcd.io/name: victim}}`, `Flux`),
+	attack("T11", "a CA for webhooks", `{annotations: {cert-manager.io/allow-direct-injection: "true"}}`, `cert-manager`),
+	attack("T11", "a cluster of Istio", `{labels: {istio/multiCluster: "true"}}`, `Istio`),
+	attack("T11", "credentials of Jenkins", `{labels: {jenkins.io/credentials-type: secretText}}`, `Jenkins`),
+	attack("T11", "credentials of Tekton", `{annotations: {tekton.dev/git-0: https://attacker.example.com}}`, `Tekton`),
+	attack("T11", "an API key of Authorino", `{labels: {authorino.kuadrant.io/managed-by: authorino}, data: {api_key: chosen}}`, `Authorino`),
+	attack("T11", "a token of a service account, by Gardener", `{labels: {resources.gardener.cloud/purpose: token-requestor}}`, `Gardener`),
+	attack("T11", "a user of Elasticsearch", `{labels: {common.k8s.elastic.co/type: user}}`, `Elastic Cloud on Kubernetes`),
+	attack("T11", "values from Vault", `{annotations: {vault.security.banzaicloud.io/vault-role: victim}}`, `Bank-Vaults`),
+	attack("T11", "an object of a Helm release", `{annotations: {meta.helm.sh/release-name: victim}}`, `Helm`),
+)
+
+var _ = It("T11: a template that is refused is not written when the token is taken away", Label("T11"), func() {
+	const key = "replicator.v1.mittwald.de/replicate-from"
+	w := newWorld(one)
+	token := w.synced("mine", `{}`)
+	Expect(w.edit(w.editor, token, func() {
+		annotations := map[string]any{key: "pipes-system/workos-api-key"}
+		Expect(unstructured.SetNestedMap(token.Object, annotations, "spec", "secretTemplate", "annotations")).To(Succeed())
+	})).To(Succeed())
+	w.expectReady(token, v1alpha1.InvalidTemplateReason, "")
+	w.withdraw()
+	w.expectReady(token, v1alpha1.NotGrantedReason, "")
+	secret := &corev1.Secret{}
+	Expect(root.Get(w.ctx, client.ObjectKeyFromObject(token), secret)).To(Succeed())
+	Expect(secret.Data).To(BeEmpty())
+	Expect(secret.Annotations).NotTo(HaveKey(key))
+})
+
+// sized are n entries of a map, with keys of 2 bytes and values of length bytes.
+func sized(n, length int) string {
+	entries := make([]string, n)
+	for i := range entries {
+		entries[i] = fmt.Sprintf("s%d: %s", i, strings.Repeat("x", length))
+	}
+	return strings.Join(entries, ", ")
+}
 
 // numbered are n entries of a map.
 func numbered(n int) string {

@@ -34,6 +34,9 @@ func (w *world) withTemplate(template string, keys int) *unstructured.Unstructur
 	return token
 }
 
+// mostKeys is under how many keys a template fits into a secretTemplate: 16, and 64 KiB in all.
+func mostKeys(template string) int { return min(16, 64<<10/(len("k15")+len(template))) }
+
 // frugally expects that what is done takes little time, and little memory in sum.
 func frugally(do func()) {
 	GinkgoHelper()
@@ -109,7 +112,7 @@ var _ = DescribeTable("A template that is large", func(template string, keys int
 
 var _ = DescribeTable("A template that may be used, at its limits", func(template string) {
 	w := newWorld(one)
-	token := w.withTemplate(template, 16)
+	token := w.withTemplate(template, mostKeys(template))
 	w.connect(token)
 	frugally(func() {
 		Expect(w.editor.Create(w.ctx, token)).To(Succeed())
@@ -117,6 +120,7 @@ var _ = DescribeTable("A template that may be used, at its limits", func(templat
 	})
 },
 	attack("T13", "text alone", strings.Repeat("x", 8192)),
+	attack("T13", "text alone, under as many keys as there may be", strings.Repeat("x", 4093)),
 	attack("T13", "as many actions as fit", strings.Repeat(`{{1}}`, 8192/len(`{{1}}`))),
 	attack("T13", "as deep as fits", strings.Repeat(`{{if 1}}`, 500)+strings.Repeat(`{{end}}`, 500)),
 	attack("T13", "as deep as fits in parentheses", `{{`+strings.Repeat("(", 4000)+`1`+strings.Repeat(")", 4000)+`}}`),

@@ -9,17 +9,19 @@ import (
 // SecretTemplateApplyConfiguration represents a declarative configuration of the SecretTemplate type for use
 // with apply.
 //
-// SecretTemplate shapes the Secret that a PipesToken writes.
+// SecretTemplate shapes the Secret that a PipesToken writes. It is at most 64
+// KiB: all keys and values of data, labels and annotations together.
 type SecretTemplateApplyConfiguration struct {
 	// type of the Secret: Opaque, kubernetes.io/basic-auth or
 	// kubernetes.io/dockerconfigjson. Immutable. Default: Opaque.
 	Type *apiv1alpha1.SecretType `json:"type,omitempty"`
 	// labels to put on the Secret, at most 16. Keys in the domains kubernetes.io,
-	// k8s.io and pipes.workos.com are refused.
+	// k8s.io, x-k8s.io and pipes.workos.com are refused. Keys in the domains of
+	// other well-known controllers, such as argoproj.io, are InvalidTemplate unless
+	// the operator was started with --allowed-secret-metadata.
 	Labels map[string]apiv1alpha1.LabelValue `json:"labels,omitempty"`
-	// annotations to put on the Secret, at most 16. Keys in the domains
-	// kubernetes.io, k8s.io and pipes.workos.com are refused. Values are literal:
-	// a token never goes into an annotation.
+	// annotations to put on the Secret, at most 16. Keys are refused as those of
+	// labels are. Values are literal: a token never goes into an annotation.
 	Annotations map[string]apiv1alpha1.AnnotationValue `json:"annotations,omitempty"`
 	// data replaces the default keys of the Secret: each key is a key of the
 	// Secret, each value a Go text/template over .AccessToken, .ExpiresAt,
