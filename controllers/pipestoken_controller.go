@@ -50,8 +50,8 @@ type PipesTokenReconciler struct {
 	// IgnoreNamespaceLabels leaves the labels of namespaces unread, for an operator that has no right to them: grants that
 	// select by label then fit nobody.
 	IgnoreNamespaceLabels bool
-	// AllowedSecretMetadata are domains, each with its subdomains, whose keys PipesTokens may put on their Secrets although
-	// other controllers act on Secrets with such keys. Empty: none.
+	// AllowedSecretMetadata are domains, each with its subdomains, whose keys PipesTokens may put
+	// on their Secrets although other controllers act on Secrets with such keys. Empty: none.
 	AllowedSecretMetadata []string
 
 	memory    memory

@@ -6,7 +6,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// The API server refuses a grant without userIDs, but one may be stored: the CRD may be newer than the object.
+// The API server refuses a grant without userIDs, but one may be stored: the CRD may be newer than
+// the object.
 func TestAStoredGrantWithoutUsersIsNoReasonToFetch(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*v1alpha1.Grant)

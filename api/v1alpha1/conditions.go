@@ -24,8 +24,8 @@ const (
 	// Present only while True, and never beside Stalled.
 	ReconcilingCondition = "Reconciling"
 
-	// GrantsValidCondition on a PipesEnvironment is False while one of its grants is incomplete or cannot be read, and so
-	// fits nobody.
+	// GrantsValidCondition on a PipesEnvironment is False while one of its grants is incomplete or
+	// cannot be read, and so fits nobody.
 	GrantsValidCondition = "GrantsValid"
 
 	// UpstreamFailingCondition on a PipesEnvironment is present, and then True, only while WorkOS is down or has asked for
@@ -148,7 +148,8 @@ const (
 	// GrantsReadReason: every grant can be read.
 	GrantsReadReason = "GrantsRead"
 
-	// InvalidGrantReason: a grant lacks a list, or its label selector cannot be read; the message says which.
+	// InvalidGrantReason: a grant lacks a list, or its label selector cannot be read; the message
+	// says which.
 	InvalidGrantReason = "InvalidGrant"
 )
 

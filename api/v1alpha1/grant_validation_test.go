@@ -52,8 +52,8 @@ func lacking(field, form string) string {
 
 const absent = "absent"
 
-// A way is one of the ways to bring a spec to the API server. Each takes a PipesEnvironment with narrowGrant that exists, and
-// tries to leave the API server with one whose grant is as given.
+// A way is one of the ways to bring a spec to the API server. Each takes a PipesEnvironment with
+// narrowGrant that exists, and tries to leave the API server with one whose grant is as given.
 type way func(ctx context.Context, there *unstructured.Unstructured, grant string) error
 
 func post(validation string) way {
@@ -101,9 +101,9 @@ var ways = map[string]way{
 
 const serverSideApply = "a server-side apply"
 
-// refusing matches the refusal of a way. Server-side apply keeps null where the other ways drop it, so that the API server says
-// that null has the wrong type.
-func refusing(way, says string) any {
+// refusing matches the refusal of a way. Server-side apply keeps null where the other ways drop it,
+// so that the API server says that null has the wrong type.
+func refusing(way, says string) OmegaMatcher {
 	if way == serverSideApply {
 		return Or(ContainSubstring(says), MatchRegexp(`in body must be of type \w+: "null"`))
 	}

@@ -7,11 +7,12 @@ import (
 const (
 	// AllNamespaces among a grant's namespace names stands for every namespace.
 	AllNamespaces = "*"
-	// Any as the only item of a grant's slugs, organizationIDs or userIDs stands for any value. As the only item of
-	// organizationIDs it also stands for no organization.
+	// Any as the only item of a grant's slugs, organizationIDs or userIDs stands for any value. As
+	// the only item of organizationIDs it also stands for no organization.
 	Any = "*"
-	// NoOrganization among a grant's organizationIDs stands for a PipesToken without organizationID. The CRD refuses it as
-	// the organizationID of a PipesToken, so that the word has one meaning.
+	// NoOrganization among a grant's organizationIDs stands for a PipesToken without
+	// organizationID. The CRD refuses it as the organizationID of a PipesToken, so that the word
+	// has one meaning.
 	NoOrganization = "none"
 )
 
@@ -71,8 +72,8 @@ type SecretKeyReference struct {
 	Key string `json:"key,omitempty"`
 }
 
-// The lists of a Grant are required by rules and not by the schema, because the message of a rule says what to write. The
-// message of the schema is "Required value" alone.
+// The lists of a Grant are required by rules and not by the schema, because the message of a rule
+// says what to write. The message of the schema is "Required value" alone.
 
 // Grant allows PipesTokens of some namespaces to use a PipesEnvironment. Each
 // part must fit: the namespace, the slug, the organization and the user. Each

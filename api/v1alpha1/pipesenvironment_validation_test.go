@@ -25,7 +25,8 @@ func idsRule(field string) string {
 	return field + " must be letters, digits, '-' and '_', or be '*' for any"
 }
 
-// withFullGrants gives each grant in changes, a YAML spec, the lists that it lacks: a case is about one part of a grant.
+// withFullGrants gives each grant in changes, a YAML spec, the lists that it lacks: a case is about
+// one part of a grant.
 func withFullGrants(changes string) string {
 	GinkgoHelper()
 	spec := parse(changes)

@@ -92,7 +92,7 @@ type PipesTokenSpec struct {
 
 	// secretTemplate shapes the Secret. Default: an Opaque Secret with the keys
 	// access_token, expires_at (RFC 3339 in UTC; absent when the token has no
-	// known expiry) and scopes (separated by spaces).
+	// known expiry) and scopes (separated by spaces). At most 64 KiB in all.
 	// +optional
 	SecretTemplate *SecretTemplate `json:"secretTemplate,omitempty"`
 
@@ -161,8 +161,8 @@ type SecretTemplate struct {
 	Type SecretType `json:"type,omitempty"`
 
 	// labels to put on the Secret, at most 16. Keys in the domains kubernetes.io,
-	// k8s.io, x-k8s.io and pipes.workos.com are refused. Keys in the domains of
-	// other well-known controllers, such as argoproj.io, are InvalidTemplate unless
+	// k8s.io, x-k8s.io and pipes.workos.com are refused. Keys that other
+	// controllers act on, such as those of argoproj.io, are InvalidTemplate unless
 	// the operator was started with --allowed-secret-metadata.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1

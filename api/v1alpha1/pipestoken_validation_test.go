@@ -360,7 +360,8 @@ func sized(n, length int) map[string]any {
 	return entries
 }
 
-// padded is a copy of template whose keys and values have size bytes in all: the entry "pad" of data takes what is left.
+// padded is a copy of template whose keys and values have size bytes in all: the entry "pad" of
+// data takes what is left.
 func padded(template map[string]any, size int) map[string]any {
 	GinkgoHelper()
 	result, data := map[string]any{}, map[string]any{}

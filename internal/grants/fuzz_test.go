@@ -92,7 +92,8 @@ func documented(environment *v1alpha1.PipesEnvironment, claim grants.Claim) bool
 	return false
 }
 
-// allowsValue: the list is ["*"], or has the value. A list without items has no value, and "" is none.
+// allowsValue: the list is ["*"], or has the value. A list without items has no value, and "" is
+// none.
 func allowsValue(list []string, value string) bool {
 	if value == "" {
 		return false
@@ -108,7 +109,8 @@ func allowsValue(list []string, value string) bool {
 	return false
 }
 
-// allowsOrganization: as any list, but no organization is allowed by "none" and by ["*"], and "none" allows nothing else.
+// allowsOrganization: as any list, but no organization is allowed by "none" and by ["*"], and
+// "none" allows nothing else.
 func allowsOrganization(list []string, organization string) bool {
 	if len(list) == 1 && list[0] == "*" {
 		return true

@@ -52,8 +52,8 @@ func namespaceFits(namespaces v1alpha1.GrantNamespaces, claim Claim) bool {
 	return err == nil && !selector.Empty() && selector.Matches(labels.Set(claim.NamespaceLabels))
 }
 
-// organizationFits reads a list of organizations. A claim without an organization needs NoOrganization or Any in the list.
-// NoOrganization is never the ID of an organization.
+// organizationFits reads a list of organizations. A claim without an organization needs
+// NoOrganization or Any in the list. NoOrganization is never the ID of an organization.
 func organizationFits(list []string, organization string) bool {
 	switch organization {
 	case "":
@@ -65,13 +65,14 @@ func organizationFits(list []string, organization string) bool {
 	}
 }
 
-// listFits reads a list of slugs or IDs. A list that is absent or empty fits nothing: a tool that drops a list must not widen
-// a grant.
+// listFits reads a list of slugs or IDs. A list that is absent or empty fits nothing: a tool that
+// drops a list must not widen a grant.
 func listFits(list []string, value string) bool {
 	return value != "" && (isAny(list) || slices.Contains(list, value))
 }
 
-// isAny says whether the list is Any alone. Beside other values Any has no meaning: the CRD refuses such a list.
+// isAny says whether the list is Any alone. Beside other values Any has no meaning: the CRD refuses
+// such a list.
 func isAny(list []string) bool { return len(list) == 1 && list[0] == v1alpha1.Any }
 
 // SelectsByLabel says whether some grant of the environment depends on the labels of namespaces.
@@ -81,9 +82,9 @@ func SelectsByLabel(environment *v1alpha1.PipesEnvironment) bool {
 	})
 }
 
-// Validate finds grants that do not work as written: a list is missing, Any is not alone, or a selector cannot be read. The CRD
-// refuses the first two, but may be newer than the object. The error names the place of each mistake, on one line, and is the
-// same for the same environment.
+// Validate finds grants that do not work as written: a list is missing, Any is not alone, or a
+// selector cannot be read. The CRD refuses the first two, but may be newer than the object. The
+// error names the place of each mistake, on one line, and is the same for the same environment.
 func Validate(environment *v1alpha1.PipesEnvironment) error {
 	var mistakes []string
 	for i, grant := range environment.Spec.Grants {

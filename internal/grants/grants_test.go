@@ -12,8 +12,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 )
 
-// environment is one in namespace "pipes-system" with these grants. A list that is nil becomes Any, so that a test names only
-// the lists that it is about.
+// environment is one in namespace "pipes-system" with these grants. A list that is nil becomes Any,
+// so that a test names only the lists that it is about.
 func environment(list ...v1alpha1.Grant) *v1alpha1.PipesEnvironment {
 	whole := slices.Clone(list)
 	for i := range whole {
@@ -244,7 +244,8 @@ func TestNoneStandsForNoOrganization(t *testing.T) {
 	})
 }
 
-// What the CRD refuses can be stored all the same: before the CRD had the rule, or by a tool that bypasses it.
+// What the CRD refuses can be stored all the same: before the CRD had the rule, or by a tool that
+// bypasses it.
 func TestListsThatAreNotGivenDeny(t *testing.T) {
 	whole := func() grant {
 		return grant{Namespaces: names("agents"), Slugs: []string{"*"}, OrganizationIDs: []string{"*"}, UserIDs: []string{"*"}}

@@ -9,12 +9,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// The operator writes Secrets for users who may have no right to write Secrets. Labels and annotations of such a Secret must
-// not be orders to another controller: to copy the Secret to other namespaces, to fill it with the content of another Secret,
-// to delete it, or to trust what is in it. Keys without a domain are allowed: they have no owner.
+// The operator writes Secrets for users who may have no right to write Secrets. Labels and
+// annotations of such a Secret must not be orders to another controller: to copy the Secret to
+// other namespaces, to fill it with the content of another Secret, to delete it, or to trust what
+// is in it. Keys without a domain are allowed: they have no owner.
 
-// reservedDomains belong to Kubernetes and to this operator. The CRD refuses their keys; they are refused again here for
-// objects that were stored under an older CRD.
+// reservedDomains belong to Kubernetes and to this operator. The CRD refuses their keys; they are
+// refused again here for objects that were stored under an older CRD.
 var reservedDomains = []string{"kubernetes.io", "k8s.io", "x-k8s.io", "pipes.workos.com"}
 
 // reader is a controller that finds Secrets by their labels or annotations and acts on them.
@@ -25,8 +26,9 @@ type reader struct {
 	name string
 }
 
-// readers are in the order of their domains. An entry needs a reason. Not in the list are domains whose keys only select what
-// a workload has asked for itself, such as reloader.stakater.com, which restarts workloads that opted in.
+// readers are in the order of their domains. An entry needs a reason. Not in the list are domains
+// whose keys only select what a workload has asked for itself, such as reloader.stakater.com, which
+// restarts workloads that opted in.
 var readers = []reader{
 	{"appscode.com", "Config Syncer"},             // kubed.appscode.com/sync copies a Secret to other namespaces
 	{"argoproj.io", "Argo CD"},                    // argocd.argoproj.io/secret-type makes it a cluster or a repository
@@ -65,8 +67,9 @@ var readers = []reader{
 	{"velero.io", "Velero"},                       // keeps it out of backups, or ties it to one
 }
 
-// checkMetadata refuses labels and annotations that another controller reads as orders. allowed are domains, each with its
-// subdomains, that an administrator has allowed all the same; the reserved ones cannot be.
+// checkMetadata refuses labels and annotations that another controller reads as orders. allowed are
+// domains, each with its subdomains, that an administrator has allowed all the same; the reserved
+// ones cannot be.
 func checkMetadata(spec *v1alpha1.SecretTemplate, allowed []string) error {
 	for _, key := range slices.Sorted(maps.Keys(spec.Labels)) {
 		if err := checkKey(key, allowed); err != nil {

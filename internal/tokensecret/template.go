@@ -94,9 +94,10 @@ func (m *meter) bounded(s string) (string, error) {
 	return s, nil
 }
 
-// Compile reads the templates of spec, which may be nil, and renders them with made-up values, so that whatever is wrong with
-// them is found, and can be told in full, before any token is near. It refuses labels and annotations that other controllers
-// act on, except those of the domains in allowedMetadata.
+// Compile reads the templates of spec, which may be nil, and renders them with made-up values, so
+// that whatever is wrong with them is found, and can be told in full, before any token is near. It
+// refuses labels and annotations that other controllers act on, except those of the domains in
+// allowedMetadata.
 func Compile(spec *v1alpha1.SecretTemplate, allowedMetadata ...string) (*Template, error) {
 	compiled := &Template{hash: hashOf("default")}
 	if spec == nil {

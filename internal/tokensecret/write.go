@@ -60,8 +60,9 @@ func (s Secret) WritePatch(token *v1alpha1.PipesToken, content Content) ([]byte,
 	return json.Marshal(s.decidedOn(patch))
 }
 
-// ClearPatch is a JSON patch that removes the token from the Secret, and keeps the Secret. It writes no label and no annotation
-// of the template: a token has to go even while the template is one that must not be used.
+// ClearPatch is a JSON patch that removes the token from the Secret, and keeps the Secret. It
+// writes no label and no annotation of the template: a token has to go even while the template is
+// one that must not be used.
 func (s Secret) ClearPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	patch := append(
 		changes("/metadata/labels", s.Meta.Labels, ownLabels(token), nil),

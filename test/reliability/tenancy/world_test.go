@@ -87,7 +87,8 @@ func makeWorld(grants string) *world {
 	return w
 }
 
-// all allows the tenant everything; one allows it one user. anything completes a grant of some namespaces.
+// all allows the tenant everything; one allows it one user. anything completes a grant of some
+// namespaces.
 const (
 	anything = `slugs: ["*"], organizationIDs: ["*"], userIDs: ["*"]`
 	nothing  = `{}`

@@ -5,8 +5,8 @@ package v1alpha1
 // GrantApplyConfiguration represents a declarative configuration of the Grant type for use
 // with apply.
 //
-// The lists of a Grant are required by rules and not by the schema, because the message of a rule says what to write. The
-// message of the schema is "Required value" alone.
+// The lists of a Grant are required by rules and not by the schema, because the message of a rule
+// says what to write. The message of the schema is "Required value" alone.
 // Grant allows PipesTokens of some namespaces to use a PipesEnvironment. Each
 // part must fit: the namespace, the slug, the organization and the user. Each
 // list must be given; a list that is absent, null or empty is refused and fits

@@ -36,7 +36,7 @@ type PipesTokenSpecApplyConfiguration struct {
 	SecretName *string `json:"secretName,omitempty"`
 	// secretTemplate shapes the Secret. Default: an Opaque Secret with the keys
 	// access_token, expires_at (RFC 3339 in UTC; absent when the token has no
-	// known expiry) and scopes (separated by spaces).
+	// known expiry) and scopes (separated by spaces). At most 64 KiB in all.
 	SecretTemplate *SecretTemplateApplyConfiguration `json:"secretTemplate,omitempty"`
 	// renewBefore is how long before its expiry a token is renewed, as a duration
 	// such as 10m; 10s to 24h, and never more than half of the token's lifetime.

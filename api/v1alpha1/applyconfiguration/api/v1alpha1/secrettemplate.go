@@ -16,8 +16,8 @@ type SecretTemplateApplyConfiguration struct {
 	// kubernetes.io/dockerconfigjson. Immutable. Default: Opaque.
 	Type *apiv1alpha1.SecretType `json:"type,omitempty"`
 	// labels to put on the Secret, at most 16. Keys in the domains kubernetes.io,
-	// k8s.io, x-k8s.io and pipes.workos.com are refused. Keys in the domains of
-	// other well-known controllers, such as argoproj.io, are InvalidTemplate unless
+	// k8s.io, x-k8s.io and pipes.workos.com are refused. Keys that other
+	// controllers act on, such as those of argoproj.io, are InvalidTemplate unless
 	// the operator was started with --allowed-secret-metadata.
 	Labels map[string]apiv1alpha1.LabelValue `json:"labels,omitempty"`
 	// annotations to put on the Secret, at most 16. Keys are refused as those of
