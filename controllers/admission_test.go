@@ -134,6 +134,7 @@ var _ = Describe("Admission", func() {
 	}
 
 	askNow := func(token *v1alpha1.PipesToken, value string) {
+		w.clock.Step(5 * time.Second) // between two calls for one connection
 		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: value} })
 	}
 	calls := func(token *v1alpha1.PipesToken) int { return len(w.upstream.RequestsFor(idOf(token))) }

@@ -35,7 +35,7 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	done.attempt = nextAttempt(done, status)
 	r.memory.remember(done.token, done.attempt)
 	due := nextTry(done)
-	if r.releasedMeanwhile(done) {
+	if done.tried && r.releasedMeanwhile(done) {
 		due = done.now
 	}
 	r.Metrics.Observe(name, status, Renewal{due, done.cycle(), done.environmentName})
@@ -58,12 +58,17 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt()), Priority: &priority}, nil
 }
 
-// publish writes the status, and emits the event that it calls for.
+// publish writes the status, and emits the event that it calls for. token becomes what is stored.
 func (r *PipesTokenReconciler) publish(ctx context.Context, token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus) error {
-	if err := r.Client.Status().Apply(ctx, statusConfiguration(token, status), client.ForceOwnership); err != nil {
+	applied := statusConfiguration(token, status)
+	if err := r.Client.Status().Apply(ctx, applied, client.ForceOwnership); err != nil {
 		return err
 	}
 	r.announce(token, status)
+	token.Status = status
+	if stored := applied.ResourceVersion; stored != nil {
+		token.ResourceVersion = *stored
+	}
 	return nil
 }
 

@@ -44,6 +44,7 @@ var _ = Describe("During a call to WorkOS", func() {
 		}, soon, often).Should(Equal(object.GetResourceVersion()))
 	}
 	askNow := func(token *v1alpha1.PipesToken) {
+		w.clock.Step(5 * time.Second) // between two calls for one connection
 		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
 	}
 
@@ -66,7 +67,7 @@ var _ = Describe("During a call to WorkOS", func() {
 		before := calls(token)
 		askNow(token)
 		Eventually(func() int { return calls(token) }, soon, often).Should(Equal(before + 1))
-		w.clock.Step(20 * time.Second)
+		w.clock.Step(15 * time.Second)
 		expired := time.Now()
 		w.waitForReasonOnly(token, v1alpha1.TokenExpiredReason)
 		Expect(time.Since(expired)).To(BeNumerically("<", 2*time.Second))

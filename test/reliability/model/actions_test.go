@@ -37,6 +37,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		{"WorkOS fails", 2, w.failUpstream},
 		{"WorkOS is well again", 1, func(*rapid.T) { w.workos.ClearFaults() }},
 		{"API key", 1, w.changeKey},
+		{"admission", 1, w.changeAdmission},
 		{"time passes", 4, w.advance},
 		{"clock is set", 1, w.setClock},
 		{"node stands still", 1, w.suspend},
@@ -52,6 +53,12 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		}
 	}
 	return actions
+}
+
+// changeAdmission installs a webhook or a policy for Secrets, or takes it away.
+func (w *world) changeAdmission(t *rapid.T) {
+	w.server.admission = draw(t, "admission", admits, admits, down, refuses, strips)
+	w.logf("administrator: admission %s", w.server.admission)
 }
 
 func draw[T any](t *rapid.T, label string, from ...T) T {

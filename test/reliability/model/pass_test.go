@@ -22,9 +22,11 @@ type pass struct {
 	plan       plan
 	// requests counts what it has asked so far.
 	requests int
-	// began is the time of its node's clock at its beginning, granted whether the cache then showed a grant for its object.
-	began   time.Time
-	granted bool
+	// began is the time of its node's clock at its beginning, granted whether the cache then showed a grant for its object. After a
+	// call to WorkOS, judged is the time and granted what the cache shows; barred is then why no token may be written any more.
+	began, judged time.Time
+	granted       bool
+	barred        string
 	// policy, uid and id are those of its object, as the cache showed it at its beginning.
 	policy string
 	uid    types.UID

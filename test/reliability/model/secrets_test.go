@@ -22,6 +22,8 @@ import (
 	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
 var secretResource = schema.GroupResource{Resource: "secrets"}
@@ -37,6 +39,44 @@ var fieldManager = func() *managedfields.FieldManager {
 	return manager
 }()
 
+// admission is what stands between a write of a Secret and etcd.
+type admission string
+
+const (
+	// admits: it lets everything pass.
+	admits admission = "admits"
+	// down: a webhook does not answer, and its policy is to fail.
+	down admission = "down"
+	// refuses: a webhook refuses, with a status that means something else to those who do not read on.
+	refuses admission = "refuses"
+	// strips: a policy removes an annotation that stands beside a token.
+	strips admission = "strips"
+)
+
+// admit is what admission says to a write of a Secret.
+func (s *apiServer) admit(request *http.Request) error {
+	if request.Method != http.MethodPost && request.Method != http.MethodPatch {
+		return nil
+	}
+	switch s.admission {
+	case down:
+		return apierrors.NewInternalError(errors.New(`failed calling webhook "down.example.com": connection refused`))
+	case refuses:
+		return &apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: http.StatusConflict, Reason: metav1.StatusReasonConflict,
+			Message: `admission webhook "strict.example.com" denied the request: not today`,
+		}}
+	}
+	return nil
+}
+
+// mutate is what admission makes of a Secret.
+func (s *apiServer) mutate(secret *corev1.Secret) {
+	if s.admission == strips {
+		delete(secret.Annotations, tokensecret.TokenHashAnnotation)
+	}
+}
+
 // createSecret is POST.
 func (s *apiServer) createSecret(secret *corev1.Secret, manager string, dryRun bool) (*corev1.Secret, error) {
 	key := client.ObjectKeyFromObject(secret)
@@ -49,6 +89,7 @@ func (s *apiServer) createSecret(secret *corev1.Secret, manager string, dryRun b
 	if s.get(secrets, key) != nil {
 		return nil, apierrors.NewAlreadyExists(secretResource, key.Name)
 	}
+	s.mutate(secret)
 	secret.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}
 	stored := managed(&corev1.Secret{TypeMeta: secret.TypeMeta}, secret, manager)
 	if dryRun {
@@ -89,6 +130,7 @@ func (s *apiServer) updateSecret(changed *corev1.Secret, manager string, dryRun 
 	if changed.ResourceVersion != live.ResourceVersion || changed.UID != live.UID {
 		return nil, apierrors.NewConflict(secretResource, key.Name, errors.New("the object has been modified"))
 	}
+	s.mutate(changed)
 	if err := invalidSecret(changed, live); err != nil {
 		return nil, err
 	}
@@ -195,6 +237,9 @@ func (s *apiServer) serveSecrets(request *http.Request, body []byte) (any, error
 			return metadataOrNil(secret)
 		}
 		return secret
+	}
+	if err := s.admit(request); err != nil {
+		return nil, err
 	}
 	switch request.Method {
 	case http.MethodGet:

@@ -88,6 +88,7 @@ func (o *operator) longestHold() time.Duration {
 // heal ends faults. What people have done stays done, but for what keeps a Secret from ever being written.
 func (w *world) heal() {
 	w.workos.ClearFaults()
+	w.server.admission = admits
 	w.rotateKey()
 	// A budget that is too small for what is due is no fault that ends.
 	w.perMinute, w.mostPerMinute = plenty, plenty

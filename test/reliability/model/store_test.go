@@ -48,10 +48,12 @@ type apiServer struct {
 	objects map[kind]map[types.NamespacedName]client.Object
 	history []change
 	uids    int
+	// admission is what writes of Secrets have to pass.
+	admission admission
 }
 
 func newAPIServer(clock clock.PassiveClock) *apiServer {
-	s := &apiServer{clock: clock, objects: map[kind]map[types.NamespacedName]client.Object{}}
+	s := &apiServer{clock: clock, objects: map[kind]map[types.NamespacedName]client.Object{}, admission: admits}
 	for _, kind := range kinds {
 		s.objects[kind] = map[types.NamespacedName]client.Object{}
 	}

@@ -48,6 +48,7 @@ func (o *operator) upstreamTransport() http.RoundTripper {
 			response, err = o.world.call(o, p, request) //nolint:bodyclose // the caller of the transport does
 			return err
 		})
+		p.lookAfterCall(o)
 		if err != nil {
 			return nil, err
 		}

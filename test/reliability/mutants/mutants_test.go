@@ -27,13 +27,13 @@ type mutant struct {
 
 var mutants = []mutant{
 	{"the organization is left out of the request", "controllers/act.go",
-		"OrganizationID: seen.token.Spec.OrganizationID,\n\t}, turnOf(seen))", "}, turnOf(seen))", "invariant 1"},
+		"OrganizationID: done.token.Spec.OrganizationID,\n\t}, turnOf(done.observation))", "}, turnOf(done.observation))", "invariant 1"},
 	{"patches are sent without the resourceVersion that they were decided on", "internal/tokensecret/write.go",
 		`return append(patch, operation{"replace", "/metadata/resourceVersion", s.Meta.ResourceVersion})`, "return patch", "invariant 2"},
 	{"an outage takes the token away", "controllers/findings.go",
 		"v1alpha1.UpstreamUnavailableReason: {hidden: true,", "v1alpha1.UpstreamUnavailableReason: {hidden: true, withdraws: true,", "invariant 3"},
-	{"the status tells of a Secret whose write has failed", "controllers/act.go",
-		"done.finding = seen.standing\n\t\t}", "done.secret = tokensecret.Secret{State: tokensecret.Intact, Facts: judged.content.Facts}\n\t\t}", "invariant 4"},
+	{"the status tells of a Secret whose write has failed", "controllers/write.go",
+		"r.notWritten(done, \"write\", err)\n\t\treturn\n\t}\n\tdone.unseen", "done.secret = tokensecret.Secret{State: tokensecret.Intact, Facts: content.Facts}\n\t\treturn\n\t}\n\tdone.unseen", "invariant 4"},
 	{"Secrets of others are written", "internal/tokensecret/observe.go",
 		"case controller == nil || controller.UID != token.UID:", "case controller == nil && false:", "invariant 5"},
 	{"the log tells the token", "controllers/act.go",
@@ -43,7 +43,7 @@ var mutants = []mutant{
 	{"a Secret is deleted although it has changed", "controllers/secrets.go",
 		"&metav1.Preconditions{UID: &meta.UID, ResourceVersion: &meta.ResourceVersion}", "&metav1.Preconditions{UID: &meta.UID}", "TestASecretThatHasChangedIsNotDeleted"},
 	{"an object whose status could not be written does not come back", "controllers/report.go",
-		"return ctrl.Result{RequeueAfter: staleRetry}, nil", "return ctrl.Result{}, nil", "invariant"},
+		"return ctrl.Result{RequeueAfter: r.memory.stale(done.token)}, nil", "return ctrl.Result{}, nil", "invariant"},
 	{"an object with nothing to do does not come back", "controllers/report.go",
 		"RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt())", "RequeueAfter: due.Sub(done.now)", "invariant 9"},
 	{"the budget of the API key is not kept", "internal/workos/budget.go",
@@ -68,6 +68,14 @@ var mutants = []mutant{
 		"if back <= 0 {", "if true {", "invariant 7"},
 	{"a token that a wrong clock has noted is renewed when that clock says", "controllers/decide.go",
 		"return seen.secret.Facts.ObtainedAt.After(seen.now.Add(tolerance))", "return seen.now.Add(tolerance).IsZero()", "TestATokenThatAClockNotedWhichWasAheadIsLookedAt"},
+	{"the clock of before the call judges the answer", "controllers/recheck.go",
+		"done.now, done.token = r.now(), token", "done.token = token", "invariant 11"},
+	{"the grant of before the call judges the answer", "controllers/recheck.go",
+		"done.superseded = obstacle.present() || token.Spec.Suspend", "done.superseded = token.Spec.Suspend", "invariant 11"},
+	{"WorkOS is asked again and again for what cannot be written", "controllers/act.go",
+		"if seen.standing.unwritten() && !r.rehearse(ctx, &done) {", "if false {", "invariant 12"},
+	{"what admission has removed goes unnoticed", "internal/tokensecret/differences.go",
+		"found = append(found, differentTexts(\"annotation\", stored.Annotations, wanted.Annotations)...)", "", "invariant 12|not TokenSynced"},
 }
 
 func TestEveryMutantIsNoticed(t *testing.T) {
