@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,8 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers"
@@ -65,12 +62,7 @@ func newManager(o options, shard controllers.Shard) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding a Kubernetes API (set KUBECONFIG, or run in a cluster): %w", err)
 	}
-	kubeconfig.QPS, kubeconfig.Burst = float32(o.kubeAPIQPS), o.kubeAPIBurst
-	election := rest.CopyConfig(kubeconfig)
-	if o.kubeAPIQPS > 0 {
-		// One bucket for all clients, where each would have its own; but for the leader election, which must not wait behind them.
-		kubeconfig.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(kubeconfig.QPS, kubeconfig.Burst)
-	}
+	election := limitRequests(kubeconfig, o)
 	kubeconfig.UserAgent = "pipes-operator/" + version
 
 	options := managerOptions(o, shard)
@@ -86,6 +78,20 @@ func newManager(o options, shard controllers.Shard) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("setting up the manager: %w", err)
 	}
 	return manager, nil
+}
+
+// limitRequests sets the rate limit of kubeconfig, and returns a copy for the leader election, which has
+// a limit of its own: it must not wait behind the controllers.
+func limitRequests(kubeconfig *rest.Config, o options) (election *rest.Config) {
+	kubeconfig.QPS, kubeconfig.Burst = float32(o.kubeAPIQPS), o.kubeAPIBurst
+	if o.kubeAPIQPS <= 0 {
+		kubeconfig.QPS = -1 // 0 would be client-go's default, 5 a second for each client
+		return rest.CopyConfig(kubeconfig)
+	}
+	election = rest.CopyConfig(kubeconfig)
+	// One bucket for all clients, where each would have its own.
+	kubeconfig.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(kubeconfig.QPS, kubeconfig.Burst)
+	return election
 }
 
 func managerOptions(o options, shard controllers.Shard) ctrl.Options {
@@ -118,17 +124,6 @@ func managerOptions(o options, shard controllers.Shard) ctrl.Options {
 			EnableWarmup:          ptr.To(true),
 		},
 	}
-}
-
-func metricsOptions(o options) metricsserver.Options {
-	options := metricsserver.Options{
-		BindAddress: o.metricsBindAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertDir,
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
-	}
-	if o.metricsSecure {
-		options.FilterProvider = filters.WithAuthenticationAndAuthorization
-	}
-	return options
 }
 
 // cacheNamespaces are the namespaces that the caches show; nil: all.
