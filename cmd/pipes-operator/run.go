@@ -11,6 +11,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -105,6 +106,7 @@ func managerOptions(o options, shard controllers.Shard) ctrl.Options {
 			ByObject:                    controllers.CacheByObject(shard),
 			DefaultNamespaces:           cacheNamespaces(o),
 			ReaderFailOnMissingInformer: true,
+			DefaultWatchErrorHandler:    watchFailed,
 		},
 		Client: client.Options{
 			FieldOwner: controllers.FieldOwner,
@@ -124,6 +126,14 @@ func managerOptions(o options, shard controllers.Shard) ctrl.Options {
 			EnableWarmup:          ptr.To(true),
 		},
 	}
+}
+
+// watchFailed logs why a watch ended. One that ends because the process is told to end is no error.
+func watchFailed(ctx context.Context, reflector *toolscache.Reflector, err error) {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return
+	}
+	toolscache.DefaultWatchErrorHandler(ctx, reflector, err)
 }
 
 // cacheNamespaces are the namespaces that the caches show; nil: all.
