@@ -58,6 +58,7 @@ const FieldOwner = tokensecret.FieldManager
 // SetupWithManager registers the controller of PipesTokens, its indexes and its watches.
 func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
 	r.Client = newWholeReader(r.Client, mgr.GetAPIReader(), r.Secrets, r.Shard)
+	r.Recorder = newLimitedRecorder(r.Recorder, r.Clock)
 	indexer := mgr.GetFieldIndexer()
 	if err := indexer.IndexField(ctx, &v1alpha1.PipesToken{}, secretNameIndex, otherSecretName); err != nil {
 		return fmt.Errorf("indexing PipesTokens by Secret: %w", err)
@@ -106,6 +107,7 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 
 // SetupWithManager registers the controller of PipesEnvironments.
 func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
+	r.Recorder = newLimitedRecorder(r.Recorder, r.Clock)
 	changed := &prompt{}
 	r.Connections.changed = func(name types.NamespacedName) { changed.add(reconcile.Request{NamespacedName: name}) }
 	options, err := withFairQueue(mgr, "pipesenvironment", withErrorBackoff(options))
