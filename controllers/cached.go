@@ -99,7 +99,8 @@ func trimNamespace(object any) (any, error) {
 func trimMetadata(meta *metav1.ObjectMeta, labels map[string]string) {
 	meta.Labels = labels
 	meta.ManagedFields, meta.OwnerReferences, meta.Finalizers = nil, nil, nil
-	meta.GenerateName, meta.SelfLink = "", ""
+	meta.GenerateName = ""
+	meta.SetSelfLink("") // an update can still store one
 }
 
 // trimConditions keeps the operator's own, without room for more, which decoding leaves.

@@ -35,7 +35,7 @@ func isStub(object metav1.Object) bool {
 	return stub
 }
 
-// stubOfToken keeps what indexes, predicates and handlers look at. The refresh request is there as a
+// stubOfToken keeps what indexes, predicates, handlers and metrics look at. The refresh request is there as a
 // digest, which shows when it changes.
 func stubOfToken(token *v1alpha1.PipesToken) v1alpha1.PipesToken {
 	stub := v1alpha1.PipesToken{TypeMeta: token.TypeMeta, ObjectMeta: token.ObjectMeta}
@@ -50,6 +50,13 @@ func stubOfToken(token *v1alpha1.PipesToken) v1alpha1.PipesToken {
 	stub.Status = v1alpha1.PipesTokenStatus{
 		ObservedGeneration: token.Status.ObservedGeneration, ExpirationTime: token.Status.ExpirationTime,
 		RenewalTime: token.Status.RenewalTime, LastRefreshTime: token.Status.LastRefreshTime,
+		Conditions: token.Status.Conditions,
+	}
+	for i := range stub.Status.Conditions {
+		c := &stub.Status.Conditions[i]
+		if c.Message = ""; len(c.Reason) > longestShared {
+			c.Reason = "" // it is none of ours
+		}
 	}
 	return stub
 }

@@ -111,7 +111,7 @@ var tokenFlood = map[string]func(token *v1alpha1.PipesToken, n int){
 	"the longest names and messages": func(token *v1alpha1.PipesToken, n int) {
 		longestNames(token, n)
 		for i := range token.Status.Conditions {
-			token.Status.Conditions[i].Message = fill(n+i, 1200)
+			token.Status.Conditions[i].Message, token.Status.Conditions[i].Reason = fill(n+i, 1200), fill(n+i, 1000)
 		}
 	},
 	"the longest names and a template": func(token *v1alpha1.PipesToken, n int) {
@@ -297,6 +297,9 @@ func TestAStubTellsWhatHandlersAndIndexesLookAt(t *testing.T) {
 	if !isStub(stub) || stub.TargetSecretName() != token.TargetSecretName() || stub.Generation != token.Generation ||
 		stub.ResourceVersion != token.ResourceVersion || !reflect.DeepEqual(stub.Spec.EnvironmentRef, token.Spec.EnvironmentRef) {
 		t.Errorf("the stub is %+v", stub)
+	}
+	if ready := readyOf(stub.Status); ready.Reason != v1alpha1.TokenSyncedReason || !stub.Status.ExpirationTime.Equal(token.Status.ExpirationTime) {
+		t.Errorf("a watch for expired tokens does not see that it is ready: %+v", stub.Status)
 	}
 	token.Annotations[v1alpha1.RefreshRequestedAtAnnotation] = "again"
 	next := trimmedBy(t, trimToken(Shard{}), token)

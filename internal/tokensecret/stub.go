@@ -67,7 +67,7 @@ const (
 
 // cachedBytes is about what packed metadata takes in memory beside what every Secret has.
 func cachedBytes(meta *metav1.PartialObjectMetadata) int {
-	size := len(meta.GenerateName) + len(meta.SelfLink) + bytesOfReferences(meta.OwnerReferences)
+	size := len(meta.GenerateName) + len(meta.GetSelfLink()) + bytesOfReferences(meta.OwnerReferences)
 	for _, texts := range []map[string]string{meta.Labels, meta.Annotations} {
 		for key, value := range texts {
 			size += perPair + len(key) + len(value)

@@ -114,7 +114,7 @@ func (o *operator) setUp(manager manager.Manager) {
 	o.watchdog = controllers.NewWatchdog(monotonic{o}, maxFrozen+1)
 	reconciler := &controllers.PipesTokenReconciler{
 		Client: api, Secrets: secrets, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics, Watchdog: o.watchdog,
-		SlowWrite: -1, // that is told in real time, of which the model has none
+		SlowWrite:          -1, // that is told in real time, of which the model has none
 		DefaultEnvironment: defaultEnvironment,
 	}
 	o.world.must(reconciler.SetupWithManager(context.Background(), manager, o.options()))
@@ -174,6 +174,7 @@ func (s *starter) Add(runnable manager.Runnable) error {
 	return nil
 }
 func (s *starter) GetScheme() *runtime.Scheme              { return kubeScheme }
+func (s *starter) GetAPIReader() client.Reader             { return liveReader{operator: s.operator} }
 func (s *starter) GetCache() cache.Cache                   { return s.operator.view }
 func (s *starter) GetFieldIndexer() client.FieldIndexer    { return s.operator.view }
 func (s *starter) GetControllerOptions() config.Controller { return config.Controller{} }
