@@ -24,6 +24,7 @@ type reviewer struct {
 }
 
 func newReviewer(t *testing.T) *reviewer {
+	t.Helper()
 	r := &reviewer{arrived: make(chan string, 100), released: make(chan struct{})}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		r.arrived <- request.UserAgent()
@@ -58,15 +59,15 @@ func (r *reviewer) metrics(t *testing.T, kubeconfig *rest.Config) http.Handler {
 // refused is how controller-runtime answers a bearer token that nobody has.
 const refused = http.StatusInternalServerError
 
-// ask scrapes with a bearer token that nobody has, and returns the answer.
-func ask(t *testing.T, metrics http.Handler, client, token string) *http.Response {
+// ask scrapes with a bearer token that nobody has, and returns the status of the answer and its headers.
+func ask(t *testing.T, metrics http.Handler, client, token string) (int, http.Header) {
 	t.Helper()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
 	request.RemoteAddr = client + ":1234"
 	request.Header.Set("Authorization", "Bearer "+token)
 	answer := httptest.NewRecorder()
 	metrics.ServeHTTP(answer, request)
-	return answer.Result()
+	return answer.Code, answer.Header()
 }
 
 func TestFewRequestsForMetricsWaitForTheAPIServerAtOnce(t *testing.T) {
@@ -75,7 +76,7 @@ func TestFewRequestsForMetricsWaitForTheAPIServerAtOnce(t *testing.T) {
 	var waiting sync.WaitGroup
 	occupy := func(client, token string) {
 		waiting.Go(func() {
-			if got := ask(t, metrics, client, token).StatusCode; got != refused {
+			if got, _ := ask(t, metrics, client, token); got != refused {
 				t.Errorf("HTTP %d for a token that nobody has", got)
 			}
 		})
@@ -87,9 +88,8 @@ func TestFewRequestsForMetricsWaitForTheAPIServerAtOnce(t *testing.T) {
 		occupy("192.0.2.1", token)
 	}
 	for range 600 {
-		answer := ask(t, metrics, "192.0.2.1", "e")
-		if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
-			t.Fatalf("HTTP %d, Retry-After %q", answer.StatusCode, answer.Header.Get("Retry-After"))
+		if got, header := ask(t, metrics, "192.0.2.1", "e"); got != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
+			t.Fatalf("HTTP %d, Retry-After %q", got, header.Get("Retry-After"))
 		}
 	}
 	if asked := len(api.arrived); asked != 0 {
@@ -98,7 +98,7 @@ func TestFewRequestsForMetricsWaitForTheAPIServerAtOnce(t *testing.T) {
 	occupy("192.0.2.2", "f") // another client has room
 	close(api.released)
 	waiting.Wait()
-	if got := ask(t, metrics, "192.0.2.1", "g").StatusCode; got != refused {
+	if got, _ := ask(t, metrics, "192.0.2.1", "g"); got != refused {
 		t.Errorf("HTTP %d once there is room again", got)
 	}
 }
@@ -141,9 +141,7 @@ func TestReviewsHaveARateLimitOfTheirOwn(t *testing.T) {
 }
 
 func TestMetricsAreServedWithoutHTTP2(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = w.Write([]byte(r.Proto))
-	}))
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	config := &tls.Config{NextProtos: []string{"h2"}}
 	metricsTLS(config)
 	server.TLS = config
