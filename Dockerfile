@@ -2,7 +2,8 @@
 # the two.
 ARG VERSION=dev
 
-FROM --platform=$BUILDPLATFORM golang:1.26.8 AS builder
+# By digest, so that nobody can change what a release is built with. It is the one of all platforms: change it with the tag.
+FROM --platform=$BUILDPLATFORM golang:1.26.8@sha256:0f063af2d465d8dcae54cce04278ada488b96f77b42449c8d071e47d016cc65a AS builder
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION

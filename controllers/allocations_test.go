@@ -45,7 +45,7 @@ func quiet(t *testing.T) (*PipesTokenReconciler, ctrl.Request) {
 	t.Helper()
 	seen := healthy()
 	token, secret := stored(t, 1)
-	trimTokenInPlace(token)
+	Shard{}.strip(token)
 	if _, err := trimSecret(secret); err != nil {
 		t.Fatal(err)
 	}

@@ -43,12 +43,12 @@ const (
 func CacheByObject(shard Shard) map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&v1alpha1.PipesToken{}:       {Label: shard.selector, Transform: trimToken(shard)},
-		&v1alpha1.PipesEnvironment{}: {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.PipesEnvironment{}: {Transform: trimEnvironment(shard)},
 		secretMetadata(): {
 			Label:     labels.SelectorFromSet(labels.Set{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}),
 			Transform: trimSecret,
 		},
-		namespaceMetadata(): {Transform: cache.TransformStripManagedFields()},
+		namespaceMetadata(): {Transform: trimNamespace},
 	}
 }
 
@@ -57,6 +57,8 @@ const FieldOwner = tokensecret.FieldManager
 
 // SetupWithManager registers the controller of PipesTokens, its indexes and its watches.
 func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
+	r.Client = newWholeReader(r.Client, mgr.GetAPIReader(), r.Secrets, r.Shard)
+	r.Recorder = newLimitedRecorder(r.Recorder, r.Clock)
 	indexer := mgr.GetFieldIndexer()
 	if err := indexer.IndexField(ctx, &v1alpha1.PipesToken{}, secretNameIndex, otherSecretName); err != nil {
 		return fmt.Errorf("indexing PipesTokens by Secret: %w", err)
@@ -105,6 +107,7 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 
 // SetupWithManager registers the controller of PipesEnvironments.
 func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
+	r.Recorder = newLimitedRecorder(r.Recorder, r.Clock)
 	changed := &prompt{}
 	r.Connections.changed = func(name types.NamespacedName) { changed.add(reconcile.Request{NamespacedName: name}) }
 	options, err := withFairQueue(mgr, "pipesenvironment", withErrorBackoff(options))

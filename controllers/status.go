@@ -165,11 +165,12 @@ var ownConditions = sets.New(v1alpha1.ReadyCondition, v1alpha1.ConnectedConditio
 	v1alpha1.RenewalFailedCondition, v1alpha1.StalledCondition, v1alpha1.ReconcilingCondition, v1alpha1.GrantsValidCondition,
 	v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition)
 
-// sameStatus says whether before is want already.
+// sameStatus says whether before is want already. The caches hold long lists of scopes as digests.
 func sameStatus(want, before v1alpha1.PipesTokenStatus) bool {
 	if !sameConditions(want.Conditions, before.Conditions) {
 		return false
 	}
+	want, before = withDigests(want), withDigests(before)
 	want.Conditions, before.Conditions = nil, nil
 	return equality.Semantic.DeepEqual(want, before)
 }

@@ -46,7 +46,7 @@ func defaultOptions() options {
 	return options{
 		allowedUpstreamHosts:    "api.workos.com,api.workos-test.com",
 		maxConcurrentReconciles: 20,
-		kubeAPIQPS:              50,
+		kubeAPIQPS:              -1,
 		kubeAPIBurst:            100,
 		shardOptions:            shardOptions{upstreamShare: 1},
 		metricsBindAddress:      ":8443",
@@ -78,8 +78,9 @@ func (o *options) bind(flags *flag.FlagSet) {
 
 	flags.IntVar(&o.maxConcurrentReconciles, "max-concurrent-reconciles", o.maxConcurrentReconciles,
 		"How many PipesTokens to work on at once. One namespace gets half of them at most.")
-	flags.Float64Var(&o.kubeAPIQPS, "kube-api-qps", o.kubeAPIQPS, "Requests per second to the Kubernetes API. Negative: no limit of our own.")
-	flags.IntVar(&o.kubeAPIBurst, "kube-api-burst", o.kubeAPIBurst, "Requests to the Kubernetes API that may come at once.")
+	flags.Float64Var(&o.kubeAPIQPS, "kube-api-qps", o.kubeAPIQPS,
+		"Requests per second to the Kubernetes API. 0 or negative: no limit here; API Priority and Fairness protects the API server.")
+	flags.IntVar(&o.kubeAPIBurst, "kube-api-burst", o.kubeAPIBurst, "Requests to the Kubernetes API that may come at once, with --kube-api-qps.")
 
 	flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect,
 		"Take part in a leader election, so that of several replicas one works.")

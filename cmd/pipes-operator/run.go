@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -22,8 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers"
@@ -65,12 +63,7 @@ func newManager(o options, shard controllers.Shard) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding a Kubernetes API (set KUBECONFIG, or run in a cluster): %w", err)
 	}
-	kubeconfig.QPS, kubeconfig.Burst = float32(o.kubeAPIQPS), o.kubeAPIBurst
-	election := rest.CopyConfig(kubeconfig)
-	if o.kubeAPIQPS > 0 {
-		// One bucket for all clients, where each would have its own; but for the leader election, which must not wait behind them.
-		kubeconfig.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(kubeconfig.QPS, kubeconfig.Burst)
-	}
+	election := limitRequests(kubeconfig, o)
 	kubeconfig.UserAgent = "pipes-operator/" + version
 
 	options := managerOptions(o, shard)
@@ -88,6 +81,20 @@ func newManager(o options, shard controllers.Shard) (ctrl.Manager, error) {
 	return manager, nil
 }
 
+// limitRequests sets the rate limit of kubeconfig, and returns a copy for the leader election, which has
+// a limit of its own: it must not wait behind the controllers.
+func limitRequests(kubeconfig *rest.Config, o options) (election *rest.Config) {
+	kubeconfig.QPS, kubeconfig.Burst = float32(o.kubeAPIQPS), o.kubeAPIBurst
+	if o.kubeAPIQPS <= 0 {
+		kubeconfig.QPS = -1 // 0 would be client-go's default, 5 a second for each client
+		return rest.CopyConfig(kubeconfig)
+	}
+	election = rest.CopyConfig(kubeconfig)
+	// One bucket for all clients, where each would have its own.
+	kubeconfig.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(kubeconfig.QPS, kubeconfig.Burst)
+	return election
+}
+
 func managerOptions(o options, shard controllers.Shard) ctrl.Options {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
@@ -99,6 +106,7 @@ func managerOptions(o options, shard controllers.Shard) ctrl.Options {
 			ByObject:                    controllers.CacheByObject(shard),
 			DefaultNamespaces:           cacheNamespaces(o),
 			ReaderFailOnMissingInformer: true,
+			DefaultWatchErrorHandler:    watchFailed,
 		},
 		Client: client.Options{
 			FieldOwner: controllers.FieldOwner,
@@ -120,15 +128,12 @@ func managerOptions(o options, shard controllers.Shard) ctrl.Options {
 	}
 }
 
-func metricsOptions(o options) metricsserver.Options {
-	options := metricsserver.Options{
-		BindAddress: o.metricsBindAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertDir,
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
+// watchFailed logs why a watch ended. One that ends because the process is told to end is no error.
+func watchFailed(ctx context.Context, reflector *toolscache.Reflector, err error) {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return
 	}
-	if o.metricsSecure {
-		options.FilterProvider = filters.WithAuthenticationAndAuthorization
-	}
-	return options
+	toolscache.DefaultWatchErrorHandler(ctx, reflector, err)
 }
 
 // cacheNamespaces are the namespaces that the caches show; nil: all.

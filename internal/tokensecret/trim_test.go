@@ -2,6 +2,7 @@ package tokensecret
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,5 +51,38 @@ func TestWhatIsSharedHasAnEnd(t *testing.T) {
 	defer trimmed.mu.Unlock()
 	if len(trimmed.known) > 1024 || len(trimmed.whole) > 1024 {
 		t.Errorf("%d and %d are held", len(trimmed.known), len(trimmed.whole))
+	}
+}
+
+// Whoever may write Secrets chooses the keys, so the table is bounded in bytes, too.
+func TestWhatIsSharedIsBoundedInBytes(t *testing.T) {
+	for i := range 1000 {
+		TrimManagedFields(entryOf("uid", fmt.Sprintf("annotation-%d-%s", i, strings.Repeat("a", 4000))))
+	}
+	trimmed.mu.Lock()
+	defer trimmed.mu.Unlock()
+	held := 0
+	for text := range trimmed.known {
+		held += len(text)
+	}
+	for whole := range trimmed.whole {
+		held += len(whole.before) + len(whole.after)
+	}
+	if held == 0 || held > mostSharedBytes {
+		t.Errorf("%d bytes are held, want at most %d", held, mostSharedBytes)
+	}
+}
+
+func TestAnEntryThatIsTooLongIsNotShared(t *testing.T) {
+	entry := entryOf("uid", strings.Repeat("a", longestShared))
+	if got := TrimManagedFields(entry); &got[0] != &entry[0] {
+		t.Error("it was trimmed")
+	}
+	trimmed.mu.Lock()
+	defer trimmed.mu.Unlock()
+	for text := range trimmed.known {
+		if len(text) > longestShared {
+			t.Errorf("%d bytes are held", len(text))
+		}
 	}
 }

@@ -145,7 +145,7 @@ func (p *plane) allowed(ctx context.Context) (missing string, err error) {
 	for _, right := range []authorizationv1.ResourceAttributes{
 		{Verb: "watch", Group: v1alpha1.GroupVersion.Group, Resource: "pipestokens"},
 		{Verb: "get", Resource: "secrets", Namespace: operatorNamespace},
-		{Verb: "update", Group: "coordination.k8s.io", Resource: "leases", Namespace: operatorNamespace},
+		{Verb: "create", Group: "coordination.k8s.io", Resource: "leases", Namespace: operatorNamespace},
 	} {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: "system:serviceaccount:" + operatorNamespace + ":" + operatorAccount, ResourceAttributes: &right,

@@ -48,11 +48,15 @@ func documentedTable(text string) []string {
 	return pairs
 }
 
-// inGroups are the full names of a resource. The page gives groups where they are needed to tell two of that name apart.
+// inGroups are the full names of a resource. The page gives groups where they are needed to tell two of that name apart, and the name
+// of an object where the right is on that one alone.
 func inGroups(resource, note string, groups map[string]string) []string {
 	base, subresource, _ := strings.Cut(resource, "/")
 	full := func(group string) string {
 		return strings.TrimSuffix(strings.TrimSuffix(base+"."+group, ".")+"/"+subresource, "/")
+	}
+	if object, named := strings.CutPrefix(strings.TrimSpace(note), "named `"); named {
+		return []string{full(groups[base]) + " " + object}
 	}
 	switch strings.TrimSpace(note) {
 	case "(core and events.k8s.io)":

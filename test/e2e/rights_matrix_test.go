@@ -80,10 +80,11 @@ func (m matrix) answered(ask func(verb, subject string) string) matrix {
 	return answers
 }
 
-// canI asks whether somebody may do something, as kubectl auth can-i does: what is a resource, resource/subresource or path.
+// canI asks whether somebody may do something, as kubectl auth can-i does: what is a resource, resource/subresource or path, or a
+// resource and the name of one object, with a space between them.
 func canI(who, verb, what string, where ...string) bool {
 	GinkgoHelper()
-	args := append([]string{"auth", "can-i", verb, what, "--as=" + who}, where...)
+	args := append([]string{"auth", "can-i", verb, strings.ReplaceAll(what, " ", "/"), "--as=" + who}, where...)
 	if resource, subresource, found := strings.Cut(what, "/"); found && resource != "" {
 		args[3], args = resource, append(args, "--subresource="+subresource)
 	}

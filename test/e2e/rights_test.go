@@ -37,7 +37,8 @@ pipestokens.pipes.workos.com/finalizers                       .    .     .      
 pipesenvironments.pipes.workos.com                            all  all   all    no      no      no     no      no
 pipesenvironments.pipes.workos.com/status                     no   .     .      .       no      all    .       .
 pipesenvironments.pipes.workos.com/finalizers                 .    .     .      .       no      no     .       .
-leases.coordination.k8s.io                                    own  no    no     own     own     no     no      no
+leases.coordination.k8s.io                                    no   no    no     own     no      no     no      no
+leases.coordination.k8s.io pipes-operator.pipes.workos.com    own  .     .      .       own     no     no      .
 events                                                        no   no    no     own     no      own    no      no
 events.events.k8s.io                                          no   no    no     all     no      all    no      no
 roles.rbac.authorization.k8s.io                               no   no    .      no      no      no     no      .

@@ -12,6 +12,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -29,11 +30,37 @@ func (c *controlPlane) install(t *testing.T) {
 	objects, err := shipped.Folder("rbac")
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, object := range objects {
+		if object.GetKind() == "Role" {
+			g.Expect(allowLeases(object)).To(Succeed())
+		}
 		g.Expect(c.root.Create(context.Background(), object)).To(Succeed(), "%s %s", object.GetKind(), object.GetName())
 	}
 	c.waitUntilAllowed(t, "get", shipped.Namespace, "", "secrets")
-	c.waitUntilAllowed(t, "update", shipped.Namespace, "coordination.k8s.io", "leases")
+	c.waitUntilAllowed(t, "create", shipped.Namespace, "coordination.k8s.io", "leases")
 	c.waitUntilAllowed(t, "watch", "", v1alpha1Group, "pipestokens")
+}
+
+// electionIDs are the Leases of the lanes whose replicas elect a leader.
+var electionIDs = []string{"zombie", "storm"}
+
+// allowLeases adds them to the Role, as whoever sets --leader-election-id does.
+func allowLeases(role *unstructured.Unstructured) error {
+	rules, _, err := unstructured.NestedSlice(role.Object, "rules")
+	if err != nil {
+		return err
+	}
+	for _, rule := range rules {
+		rule := rule.(map[string]any)
+		names, named := rule["resourceNames"].([]any)
+		if !named {
+			continue
+		}
+		for _, id := range electionIDs {
+			names = append(names, id)
+		}
+		rule["resourceNames"] = names
+	}
+	return unstructured.SetNestedSlice(role.Object, rules, "rules")
 }
 
 // waitUntilAllowed waits until the API server has learned of a right of the operator's.

@@ -174,6 +174,7 @@ func (s *starter) Add(runnable manager.Runnable) error {
 	return nil
 }
 func (s *starter) GetScheme() *runtime.Scheme              { return kubeScheme }
+func (s *starter) GetAPIReader() client.Reader             { return liveReader{operator: s.operator} }
 func (s *starter) GetCache() cache.Cache                   { return s.operator.view }
 func (s *starter) GetFieldIndexer() client.FieldIndexer    { return s.operator.view }
 func (s *starter) GetControllerOptions() config.Controller { return config.Controller{} }

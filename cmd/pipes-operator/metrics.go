@@ -1,0 +1,123 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+)
+
+// Anybody who reaches the metrics port can make the operator ask the API server about a bearer token.
+// So that costs the controllers nothing: it has a client of its own, with a rate limit of its own, and
+// few requests wait for it at once.
+const (
+	// A scraper costs two reviews, and no more for a minute.
+	metricsReviewsPerSecond = 5
+	metricsReviewsBurst     = 10
+	// metricsInFlight is how many requests are served at once, and metricsInFlightPerClient how many of
+	// one address, so that one client does not keep all others away.
+	metricsInFlight          = 16
+	metricsInFlightPerClient = 4
+)
+
+func metricsOptions(o options) metricsserver.Options {
+	options := metricsserver.Options{
+		BindAddress: o.metricsBindAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertDir,
+		TLSOpts: []func(*tls.Config){metricsTLS},
+	}
+	if o.metricsSecure {
+		options.FilterProvider = metricsFilter
+	}
+	return options
+}
+
+// metricsTLS leaves HTTP/2 out: with it one connection carries many requests, which is no use to a
+// scraper, and has been a way to exhaust servers (CVE-2023-44487).
+func metricsTLS(c *tls.Config) {
+	c.MinVersion, c.NextProtos = tls.VersionTLS12, []string{"http/1.1"}
+}
+
+// metricsFilter lets those through whom the Kubernetes API authenticates and authorizes.
+func metricsFilter(config *rest.Config, _ *http.Client) (metricsserver.Filter, error) {
+	config = reviewsConfig(config)
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for those who read metrics: %w", err)
+	}
+	authenticated, err := filters.WithAuthenticationAndAuthorization(config, httpClient)
+	if err != nil {
+		return nil, err
+	}
+	return func(log logr.Logger, handler http.Handler) (http.Handler, error) {
+		handler, err := authenticated(log, handler)
+		if err != nil {
+			return nil, err
+		}
+		return &inFlight{next: handler, most: metricsInFlight, perClient: metricsInFlightPerClient}, nil
+	}, nil
+}
+
+// reviewsConfig is for TokenReviews and SubjectAccessReviews alone.
+func reviewsConfig(config *rest.Config) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = metricsReviewsPerSecond, metricsReviewsBurst
+	// Shared by the clients of both kinds, which would each make their own.
+	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(config.QPS, config.Burst)
+	config.UserAgent += " metrics"
+	return config
+}
+
+// inFlight bounds how many requests next serves at once, and answers all others with 503.
+type inFlight struct {
+	next            http.Handler
+	most, perClient int
+
+	mu      sync.Mutex
+	all     int
+	clients map[string]int // no entry: none
+}
+
+// ServeHTTP implements http.Handler.
+func (l *inFlight) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	client, _, err := net.SplitHostPort(request.RemoteAddr)
+	if err != nil {
+		client = request.RemoteAddr
+	}
+	if !l.enter(client) {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "Too many requests at once, try again in a second", http.StatusServiceUnavailable)
+		return
+	}
+	defer l.leave(client)
+	l.next.ServeHTTP(w, request)
+}
+
+func (l *inFlight) enter(client string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all >= l.most || l.clients[client] >= l.perClient {
+		return false
+	}
+	if l.clients == nil {
+		l.clients = map[string]int{}
+	}
+	l.all++
+	l.clients[client]++
+	return true
+}
+
+func (l *inFlight) leave(client string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all--
+	if l.clients[client]--; l.clients[client] == 0 {
+		delete(l.clients, client)
+	}
+}

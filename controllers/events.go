@@ -1,0 +1,59 @@
+package controllers
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/flowcontrol"
+	"k8s.io/utils/clock"
+)
+
+// client-go keeps each event for up to 12 minutes to count repeated ones. So whoever creates and
+// deletes objects without end would fill the operator's memory, unless their events are limited. The
+// conditions tell the same and are never left out.
+const (
+	// eventsPerSecond and eventsBurst are for each namespace: at most 2,440 events in 12 minutes, or
+	// about 5 MiB.
+	eventsPerSecond = 2
+	eventsBurst     = 1000
+	// mostEventNamespaces bounds the limiters that are kept. With more, all begin anew.
+	mostEventNamespaces = 4096
+)
+
+// limitedRecorder drops the events of a namespace that has too many.
+type limitedRecorder struct {
+	events.EventRecorder
+	clock clock.PassiveClock
+
+	mu       sync.Mutex
+	limiters map[string]flowcontrol.PassiveRateLimiter
+}
+
+func newLimitedRecorder(recorder events.EventRecorder, clock clock.PassiveClock) *limitedRecorder {
+	return &limitedRecorder{EventRecorder: recorder, clock: clock, limiters: map[string]flowcontrol.PassiveRateLimiter{}}
+}
+
+// Eventf implements events.EventRecorder.
+func (r *limitedRecorder) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
+	if object, err := meta.Accessor(regarding); err == nil && !r.limiter(object.GetNamespace()).TryAccept() {
+		return
+	}
+	r.EventRecorder.Eventf(regarding, related, kind, reason, action, note, args...)
+}
+
+func (r *limitedRecorder) limiter(namespace string) flowcontrol.PassiveRateLimiter {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	limiter, known := r.limiters[namespace]
+	if known {
+		return limiter
+	}
+	if len(r.limiters) >= mostEventNamespaces {
+		clear(r.limiters)
+	}
+	limiter = flowcontrol.NewTokenBucketPassiveRateLimiterWithClock(eventsPerSecond, eventsBurst, r.clock)
+	r.limiters[namespace] = limiter
+	return limiter
+}

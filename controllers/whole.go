@@ -1,0 +1,96 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+)
+
+// wholeReader reads from the caches. Where they hold a stub, Get reads the object from the API server.
+// List, and Get with client.UnsafeDisableDeepCopy, return what the caches hold.
+type wholeReader struct {
+	client.Client
+	live    client.Reader
+	secrets *SecretClient
+	shard   Shard
+	// turns bounds how many large objects are read at once. Each is up to 1.5 MiB at the API server
+	// and several times that while it is decoded.
+	turns chan struct{}
+}
+
+// largeReads is how many large objects are read at once.
+const largeReads = 2
+
+func newWholeReader(cached client.Client, live client.Reader, secrets *SecretClient, shard Shard) *wholeReader {
+	return &wholeReader{Client: cached, live: live, secrets: secrets, shard: shard, turns: make(chan struct{}, largeReads)}
+}
+
+// Get implements client.Reader.
+func (r *wholeReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if err := r.Client.Get(ctx, key, object, options...); err != nil || !r.lacks(object, options) {
+		return err
+	}
+	select {
+	case r.turns <- struct{}{}:
+		defer func() { <-r.turns }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	switch typed := object.(type) {
+	case *v1alpha1.PipesToken:
+		return r.readToken(ctx, key, typed)
+	case *metav1.PartialObjectMetadata:
+		if typed.Kind == "Secret" {
+			return r.readSecret(ctx, key, typed)
+		}
+		return r.readNamespace(ctx, key, typed)
+	default:
+		return fmt.Errorf("there are no stubs of %T", object)
+	}
+}
+
+// lacks says whether the cache returned a stub to a caller that wants the whole object.
+func (r *wholeReader) lacks(object client.Object, options []client.GetOption) bool {
+	if !isStub(object) && !tokensecret.IsStub(object) {
+		return false
+	}
+	applied := (&client.GetOptions{}).ApplyOptions(options)
+	return applied.UnsafeDisableDeepCopy == nil || !*applied.UnsafeDisableDeepCopy
+}
+
+// readToken finds none where the PipesToken has moved to another shard: the cache shows that soon.
+func (r *wholeReader) readToken(ctx context.Context, key client.ObjectKey, token *v1alpha1.PipesToken) error {
+	*token = v1alpha1.PipesToken{}
+	if err := r.live.Get(ctx, key, token); err != nil {
+		return err
+	}
+	if !r.shard.has(token) {
+		return apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("pipestokens").GroupResource(), key.Name)
+	}
+	r.shard.strip(token)
+	return nil
+}
+
+func (r *wholeReader) readSecret(ctx context.Context, key client.ObjectKey, meta *metav1.PartialObjectMetadata) error {
+	found, err := r.secrets.Find(ctx, key)
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		return apierrors.NewNotFound(corev1.Resource("secrets"), key.Name)
+	}
+	*meta = *found
+	return nil
+}
+
+func (r *wholeReader) readNamespace(ctx context.Context, key client.ObjectKey, meta *metav1.PartialObjectMetadata) error {
+	*meta = metav1.PartialObjectMetadata{TypeMeta: meta.TypeMeta}
+	return r.live.Get(ctx, key, meta)
+}

@@ -1,0 +1,218 @@
+//go:build reliability
+
+package tenancy_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	programs "github.com/pipes-operator/pipes-operator/hack/process"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+)
+
+// cluster has an API server with a watch cache, as they all have, and one operator as a process.
+type cluster struct {
+	admin      *rest.Config
+	root       client.Client
+	workos     *workossim.Simulator
+	upstream   string // host:port
+	program    string
+	kubeconfig string
+	directory  string
+	operator   *programs.Process
+	metrics    string // host:port
+	markers    int
+}
+
+// floodedNamespace is the namespace of the users who put bytes into the operator.
+const floodedNamespace = "flooded"
+
+func startCluster(t *testing.T) *cluster {
+	t.Helper()
+	g := NewWithT(t)
+	c := &cluster{directory: t.TempDir()}
+	environment := &envtest.Environment{CRDDirectoryPaths: []string{shipped.Path("crd", "bases")}, ErrorIfCRDPathMissing: true}
+	var err error
+	c.admin, err = environment.Start()
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { g.Expect(environment.Stop()).To(Succeed()) })
+	c.admin.QPS = -1
+	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	c.root, err = client.New(c.admin, client.Options{Scheme: scheme, FieldOwner: "kubectl"})
+	g.Expect(err).NotTo(HaveOccurred())
+	c.install(g)
+
+	c.workos = workossim.New(workossim.Options{APIKeys: []string{apiKey}, Slugs: []string{"github"}})
+	server := httptest.NewServer(c.workos)
+	t.Cleanup(func() { c.workos.Close(); server.Close() })
+	c.upstream = strings.TrimPrefix(server.URL, "http://")
+	c.create(g, newSecret(floodedNamespace, "workos-api-key", map[string]string{"api-key": apiKey}))
+	c.create(g, &v1alpha1.PipesEnvironment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: floodedNamespace, Name: "default"},
+		Spec: v1alpha1.PipesEnvironmentSpec{
+			APIKeySecretRef: v1alpha1.SecretKeyReference{Name: "workos-api-key", Key: "api-key"},
+			BaseURL:         server.URL, RequestsPerMinute: 60000,
+		},
+	})
+
+	c.program = c.path("pipes-operator")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", c.program, "../../../cmd/pipes-operator")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	text, err := build.CombinedOutput()
+	g.Expect(err).NotTo(HaveOccurred(), string(text))
+	return c
+}
+
+// install gives the operator the rights of config/default, and a kubeconfig with a token of its account.
+func (c *cluster) install(g *WithT) {
+	for _, name := range []string{shipped.Namespace, floodedNamespace} {
+		c.create(g, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	objects, err := shipped.Folder("rbac")
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, file := range []string{"auth_role.yaml", "auth_role_binding.yaml"} {
+		more, err := shipped.File(shipped.Path("metrics", file))
+		g.Expect(err).NotTo(HaveOccurred())
+		objects = append(objects, more...)
+	}
+	for _, object := range objects {
+		c.create(g, object)
+	}
+	c.create(g, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: floodedNamespace, Name: "api-key-reader"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: shipped.NamePrefix + "api-key-reader"},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: shipped.Namespace, Name: shipped.ServiceAccount}},
+	})
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: shipped.ServiceAccount}}
+	token := &authenticationv1.TokenRequest{}
+	g.Expect(c.root.SubResource("token").Create(context.Background(), account, token)).To(Succeed())
+	config := clientcmdapi.NewConfig()
+	config.Clusters["test"] = &clientcmdapi.Cluster{Server: "https://" + strings.TrimPrefix(c.admin.Host, "https://"), CertificateAuthorityData: c.admin.CAData}
+	config.AuthInfos["operator"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "operator"}
+	config.CurrentContext = "test"
+	c.kubeconfig = c.path("kubeconfig")
+	g.Expect(clientcmd.WriteToFile(*config, c.kubeconfig)).To(Succeed())
+}
+
+func (c *cluster) create(g *WithT, object client.Object) {
+	g.Expect(c.root.Create(context.Background(), object)).To(Succeed(), "%T %s", object, object.GetName())
+}
+
+// restart starts the operator, and ends the one before. It returns once a PipesToken has its token.
+func (c *cluster) restart(t *testing.T) {
+	t.Helper()
+	g := NewWithT(t)
+	c.stop(t)
+	addresses, err := programs.FreeAddresses(t.Context(), 2)
+	g.Expect(err).NotTo(HaveOccurred())
+	c.metrics = addresses[0]
+	c.operator, err = programs.Start("pipes-operator", c.path("operator.log"), exec.Command(c.program,
+		"--kubeconfig="+c.kubeconfig, "--default-environment="+floodedNamespace+"/default",
+		"--allow-insecure-upstream", "--allowed-upstream-hosts="+c.upstream,
+		"--metrics-bind-address="+c.metrics, "--health-probe-bind-address="+addresses[1]))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(c.operator.WaitUntil(t.Context(), time.Minute, func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addresses[1]+"/readyz", http.NoBody)
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("readyz says %s", answer.Status)
+		}
+		return nil
+	})).To(Succeed())
+	c.settle(g)
+}
+
+func (c *cluster) stop(t *testing.T) {
+	t.Helper()
+	if c.operator == nil {
+		return
+	}
+	if err := c.operator.Stop(30 * time.Second); err != nil {
+		t.Errorf("the operator ended with %v", err)
+	}
+	c.operator = nil
+	text, err := os.ReadFile(c.path("operator.log"))
+	if err != nil || strings.Contains(string(text), "context canceled") {
+		t.Errorf("the end of the operator shows as an error (%v): %s", err, text)
+	}
+}
+
+// settle waits until the operator has seen all events before it. A PipesToken comes and its Secret goes: what
+// brings the Secret back is the last event of the watch of Secrets.
+func (c *cluster) settle(g *WithT) (took time.Duration) {
+	ctx, name := context.Background(), fmt.Sprintf("marker-%d", c.markers)
+	c.markers++
+	began := time.Now()
+	c.connect(name)
+	c.create(g, newPipesToken(name))
+	uid := c.awaitSecret(g, name, "")
+	took = time.Since(began)
+	secret := newSecret(floodedNamespace, name, nil)
+	g.Expect(c.root.Delete(ctx, secret)).To(Succeed())
+	c.awaitSecret(g, name, uid)
+	g.Expect(c.root.Delete(ctx, newPipesToken(name))).To(Succeed())
+	g.Expect(c.root.Delete(ctx, newSecret(floodedNamespace, name, nil))).To(Succeed()) // nobody collects garbage here
+	return took
+}
+
+func (c *cluster) path(name string) string { return filepath.Join(c.directory, name) }
+
+func (c *cluster) log() string { return programs.Tail(c.path("operator.log"), 15) }
+
+// awaitSecret waits for a Secret of that name that is another one than gone.
+func (c *cluster) awaitSecret(g *WithT, name, gone string) (uid string) {
+	secret := &corev1.Secret{}
+	g.Eventually(func(g Gomega) {
+		g.Expect(c.root.Get(context.Background(), client.ObjectKey{Namespace: floodedNamespace, Name: name}, secret)).To(Succeed())
+		g.Expect(string(secret.UID)).NotTo(Equal(gone))
+		g.Expect(secret.Data).NotTo(BeEmpty())
+	}, 2*time.Minute, 20*time.Millisecond).Should(Succeed(), "%s", c.log())
+	return string(secret.UID)
+}
+
+func newPipesToken(name string) *v1alpha1.PipesToken {
+	return &v1alpha1.PipesToken{
+		ObjectMeta: metav1.ObjectMeta{Namespace: floodedNamespace, Name: name},
+		Spec:       v1alpha1.PipesTokenSpec{Slug: "github", UserID: name},
+	}
+}
+
+// connect gives a user a connection at WorkOS.
+func (c *cluster) connect(user string, change ...func(*workossim.Connection)) {
+	connection := workossim.Connection{ID: workossim.ID{Slug: "github", UserID: user}, Lifetime: time.Hour, AlwaysFresh: true}
+	for _, change := range change {
+		change(&connection)
+	}
+	c.workos.Put(connection)
+}
