@@ -38,6 +38,14 @@ type pass struct {
 	thaw   chan struct{}
 }
 
+// lastLook is when the pass last looked at the clock: after its call, if it has made one.
+func (p *pass) lastLook() time.Time {
+	if p.judged.IsZero() {
+		return p.began
+	}
+	return p.judged
+}
+
 // effect is what happens to one request of a pass.
 type effect string
 
