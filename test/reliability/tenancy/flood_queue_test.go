@@ -55,7 +55,7 @@ func newCrowded() *crowded {
 	})
 	DeferCleanup(func() { busy.stop() })
 	c.other = newWorld(nothing)
-	c.world = newWorld(fmt.Sprintf(`{grants: [{namespaces: {names: [TENANT]}}, {namespaces: {names: [%s]}}]}`, c.other.namespace))
+	c.world = newWorld(fmt.Sprintf(`{grants: [{namespaces: {names: [TENANT]}, `+anything+`}, {namespaces: {names: [%s]}, `+anything+`}]}`, c.other.namespace))
 	c.token = c.wants("wanted", "github", "other")
 	c.token.SetNamespace(c.other.namespace)
 	c.must(c.token)
@@ -81,7 +81,7 @@ func (c *crowded) grantOther(granted bool) {
 	Expect(c.edit(root, environment, func() {
 		var grants []any
 		for _, namespace := range namespaces {
-			grants = append(grants, map[string]any{"namespaces": map[string]any{"names": []any{namespace}}})
+			grants = append(grants, parse(`{namespaces: {names: [`+namespace+`]}, `+anything+`}`))
 		}
 		setSpec(environment, "grants", grants)
 	})).To(Succeed())
