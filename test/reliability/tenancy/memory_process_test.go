@@ -163,8 +163,8 @@ func (c *cluster) stop(t *testing.T) {
 	}
 	c.operator = nil
 	text, err := os.ReadFile(c.path("operator.log"))
-	if err != nil || strings.Contains(string(text), "context canceled") {
-		t.Errorf("the end of the operator shows as an error (%v): %s", err, text)
+	if err != nil || strings.Contains(string(text), "Failed to watch") {
+		t.Errorf("the end of the operator shows as an error (%v): %s", err, c.log())
 	}
 }
 
