@@ -39,28 +39,29 @@ func (done *outcome) keep(why string) {
 	done.finding.message += stillThere + why
 }
 
-// takeAway removes the token from the Secret. Somebody may edit the Secret all the time: then it is
-// read live and the write is made again at once, on what there is.
+// takeAway removes the token from the Secret. Where somebody edits the Secret at the same time, it is
+// read live and cleared again at once; and where that is lost too, the data goes whatever they edit.
 func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) error {
 	err := r.lookForHidden(ctx, done)
-	const attempts = 4
+	const attempts = 3
 	for i := 0; err == nil && i < attempts; i++ {
-		switch {
-		case done.wasOrphaned():
-			err = r.clear(ctx, done)
-		case done.secret.IsOurs():
-			err = r.empty(ctx, done)
-		}
-		if !movedOn(err) {
+		if err = r.empty(ctx, done); !movedOn(err) {
 			return err
 		}
 		err = r.lookLive(ctx, done)
 	}
-	if err == nil {
-		err = fmt.Errorf("clearing Secret %s: it is being changed all the time", done.token.TargetSecretName())
+	if err != nil || !done.mayClear() {
+		return err
 	}
-	return err
+	patch, err := done.secret.ClearDataPatch(done.token)
+	if err != nil {
+		return err
+	}
+	return r.clearWith(ctx, done, patch)
 }
+
+// mayClear says whether the operator may take a token out of the Secret: it is ours, or was.
+func (done *outcome) mayClear() bool { return done.secret.IsOurs() || done.wasOrphaned() }
 
 // wasOrphaned says whether somebody has taken the owner reference off a Secret that this PipesToken
 // wrote. One that a deleted PipesToken of the same name has left is its user's.
@@ -99,6 +100,12 @@ func (r *PipesTokenReconciler) lookLive(ctx context.Context, done *outcome) erro
 
 // empty clears or deletes the Secret, as inactivePolicy says.
 func (r *PipesTokenReconciler) empty(ctx context.Context, done *outcome) error {
+	if done.wasOrphaned() {
+		return r.clear(ctx, done)
+	}
+	if !done.secret.IsOurs() {
+		return nil
+	}
 	remove := done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyDelete
 	// A Secret with finalizers stays until they are gone, and so it is cleared before it is deleted.
 	if done.secret.MayHoldToken(done.token) && (!remove || len(done.secret.Meta.Finalizers) > 0) {
@@ -120,12 +127,16 @@ var errNotCleared = errors.New("admission puts data back into it: exempt Secrets
 
 func (r *PipesTokenReconciler) clear(ctx context.Context, done *outcome) error {
 	patch, err := done.secret.ClearPatch(done.token)
-	var stored Stored
-	if err == nil {
-		stored, err = r.slowly(ctx, done, func() (Stored, error) {
-			return r.Secrets.Patch(ctx, tokensecret.Cleared(done.token), patch, forReal)
-		})
+	if err != nil {
+		return err
 	}
+	return r.clearWith(ctx, done, patch)
+}
+
+func (r *PipesTokenReconciler) clearWith(ctx context.Context, done *outcome, patch []byte) error {
+	stored, err := r.slowly(ctx, done, func() (Stored, error) {
+		return r.Secrets.Patch(ctx, tokensecret.Cleared(done.token), patch, forReal)
+	})
 	if err == nil {
 		r.wrote(done, stored.Meta)
 		if stored.HoldsMore {

@@ -70,6 +70,16 @@ func (s Secret) ClearPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	return json.Marshal(s.decidedOn(append(patch, operation{"add", "/data", placeholder(token)})))
 }
 
+// ClearDataPatch is a JSON patch that removes the token from this very Secret, whatever else somebody
+// has changed in it meanwhile, but for its owners. What stands beside the token stays for ClearPatch.
+func (s Secret) ClearDataPatch(token *v1alpha1.PipesToken) ([]byte, error) {
+	patch := []operation{{"test", "/metadata/uid", s.Meta.UID}}
+	if len(s.Meta.OwnerReferences) > 0 {
+		patch = append(patch, operation{"test", "/metadata/ownerReferences", s.Meta.OwnerReferences})
+	}
+	return json.Marshal(append(patch, operation{"add", "/data", placeholder(token)}))
+}
+
 // placeholder is the data of a Secret without a token: a Secret of a type that the API server allows only with certain keys keeps
 // such a key.
 func placeholder(token *v1alpha1.PipesToken) map[string][]byte {
