@@ -30,6 +30,8 @@ type outcome struct {
 	gone bool
 	// kept: a token that has to go may still be in the Secret.
 	kept bool
+	// taken: the API server took the Secret, or a rehearsal of it.
+	taken bool
 	// crowd is how many PipesTokens of the namespace wait until the API server takes their Secrets.
 	crowd int
 	// unfinished is why the Secret is not yet as it should be, and has to be tried again soon.

@@ -94,14 +94,15 @@ func (r *PipesTokenReconciler) reportSlowWrite(ctx context.Context, meanwhile ou
 // noteWrites notes whether the API server takes the Secret. If it does so again, it is tried at once
 // for those who wait in the same namespace. It returns how many wait there.
 func (r *PipesTokenReconciler) noteWrites(name types.NamespacedName, done outcome) (crowd int) {
-	if done.finding.unwritten() {
+	switch {
+	case done.finding.unwritten():
 		return r.unwritten.failed(name)
-	}
-	if done.unfinished != nil {
-		return 0
-	}
-	for _, other := range r.unwritten.worked(name, done.now) {
-		r.requeue.add(reconcile.Request{NamespacedName: other})
+	case done.taken:
+		for _, other := range r.unwritten.worked(name, done.now) {
+			r.requeue.add(reconcile.Request{NamespacedName: other})
+		}
+	case done.unfinished == nil:
+		r.unwritten.forget(name)
 	}
 	return 0
 }

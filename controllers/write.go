@@ -100,7 +100,8 @@ func (r *PipesTokenReconciler) notWritten(done *outcome, verb string, err error)
 
 // compare takes note of what admission has made of a write.
 func (r *PipesTokenReconciler) compare(done *outcome, stored Stored) {
-	if len(stored.Changed) > 0 {
+	done.taken = len(stored.Changed) == 0
+	if !done.taken {
 		done.finding = changedByAdmission(stored.Changed)
 	}
 	r.Metrics.Wrote(resultOf(done.finding))
@@ -181,6 +182,7 @@ func (r *PipesTokenReconciler) rehearse(ctx context.Context, done *outcome) bool
 		r.Metrics.Wrote(writeChanged)
 		return false
 	}
+	done.taken = true
 	return true
 }
 

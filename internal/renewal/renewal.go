@@ -160,8 +160,8 @@ func Useless(expires, now time.Time) bool {
 }
 
 // WriteRetry is the delay until the next attempt to write a Secret that the API server does not take:
-// 2 s, doubling up to 20 s. Where many wait in a namespace they take turns, up to 5 minutes: the first
-// that succeeds calls the others. wasted counts the calls in a row whose token could not be written,
+// 2 s, doubling up to 20 s. Where many wait in a namespace, about four of them try within 20 s, in no
+// order: the first that succeeds calls the others. wasted counts the calls in a row whose token could not be written,
 // although the API server had accepted the write without it: the second one has to wait 5 minutes.
 func WriteRetry(failures, wasted, crowd int, seed string) time.Duration {
 	if wasted > 1 {
@@ -169,8 +169,8 @@ func WriteRetry(failures, wasted, crowd int, seed string) time.Duration {
 	}
 	delay := min(Backoff(failures, seed), maxWriteBackoff)
 	if crowd > writers {
-		delay = min(maxWriteBackoff*time.Duration(crowd)/writers, maxBackoff)
-		delay = time.Duration((0.5 + draw(seed, int64(failures))) * float64(delay)).Truncate(time.Second)
+		mean := min(maxWriteBackoff*time.Duration(crowd)/writers, maxBackoff)
+		delay = time.Duration(2 * draw(seed, int64(failures)) * float64(mean)).Truncate(time.Second)
 	}
 	return max(delay, time.Second)
 }

@@ -370,14 +370,14 @@ func (o *operator) chances() []chance {
 	return found
 }
 
-// wouldShareCall says whether a frozen pass may be waiting for WorkOS's answer for the same connection: a second pass would wait for
-// that answer too, and the model with it.
+// wouldShareCall says whether a frozen pass may be waiting for what this one would wait for, too, and the model with it: WorkOS's answer
+// for the same connection, or an API key.
 func (o *operator) wouldShareCall(request reconcile.Request) bool {
 	if len(o.frozen) == 0 {
 		return false
 	}
 	token, _ := o.view.objects[tokens][request.NamespacedName].(*v1alpha1.PipesToken)
-	return token != nil && slices.ContainsFunc(o.frozen, func(p *pass) bool { return p.asking == idOf(token) })
+	return token != nil && slices.ContainsFunc(o.frozen, func(p *pass) bool { return p.reading || p.asking == idOf(token) })
 }
 
 // passWithPlan makes one pass, to one of whose requests something may happen.

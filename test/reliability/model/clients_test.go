@@ -108,6 +108,9 @@ type liveReader struct {
 }
 
 func (r liveReader) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	p := r.operator.pass
+	p.reading = true
+	defer func() { p.reading = false }()
 	return r.operator.ask("reading the API key", func() error {
 		secret := r.operator.world.server.secret(key)
 		if secret == nil {

@@ -35,6 +35,8 @@ type pass struct {
 	asked int
 	// asking is the connection that it is asking WorkOS for, or has asked for last.
 	asking workossim.ID
+	// reading: it is reading an API key.
+	reading bool
 	thaw   chan struct{}
 }
 
