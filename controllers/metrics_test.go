@@ -55,3 +55,58 @@ pipes_operator_tokens{reason="TokenSynced"} 1
 		t.Error(err)
 	}
 }
+
+// The watch for expired tokens asks twice a second, and must not report the same token again and again.
+func TestATokenThatExpiredIsReportedOnce(t *testing.T) {
+	metrics, err := NewMetrics(prometheus.NewRegistry(), testingclock.NewFakePassiveClock(noon), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := types.NamespacedName{Namespace: "agents", Name: "alice"}
+	status := func(expires time.Time) v1alpha1.PipesTokenStatus {
+		return v1alpha1.PipesTokenStatus{
+			Conditions:     []metav1.Condition{{Type: v1alpha1.ReadyCondition, Reason: v1alpha1.TokenSyncedReason}},
+			ExpirationTime: &metav1.Time{Time: expires},
+		}
+	}
+	metrics.Observe(name, status(noon.Add(time.Minute)), Renewal{})
+	for _, step := range []struct {
+		at   time.Duration
+		want int
+	}{{59 * time.Second, 0}, {time.Minute, 1}, {time.Minute, 0}, {time.Hour, 0}} {
+		if got := metrics.Expired(noon.Add(step.at)); len(got) != step.want {
+			t.Errorf("after %s: %v, want %d", step.at, got, step.want)
+		}
+	}
+	metrics.Observe(name, status(noon.Add(2*time.Hour)), Renewal{})
+	if got := metrics.Expired(noon.Add(2 * time.Hour)); len(got) != 1 {
+		t.Errorf("the next token: %v", got)
+	}
+	metrics.Observe(name, v1alpha1.PipesTokenStatus{Conditions: status(noon).Conditions}, Renewal{})
+	if got := metrics.Expired(noon.Add(9 * time.Hour)); len(got) != 0 {
+		t.Errorf("a token without an expiry: %v", got)
+	}
+}
+
+func TestWritesOfSecretsAreCountedByResult(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	metrics, err := NewMetrics(registry, testingclock.NewFakePassiveClock(noon), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range []string{"", v1alpha1.SecretRejectedReason, v1alpha1.SecretNotWrittenReason, v1alpha1.SecretNotWrittenReason, v1alpha1.SecretChangedReason} {
+		metrics.Wrote(resultOf(finding{reason: reason}))
+	}
+	want := `
+# HELP pipes_operator_secret_writes_total Writes of Secrets and rehearsals of them, by result: written, conflict (the Secret had changed), rejected (for good), failed (it should pass), changed (by admission). A rehearsal counts only when it does not succeed.
+# TYPE pipes_operator_secret_writes_total counter
+pipes_operator_secret_writes_total{result="changed"} 1
+pipes_operator_secret_writes_total{result="conflict"} 0
+pipes_operator_secret_writes_total{result="failed"} 2
+pipes_operator_secret_writes_total{result="rejected"} 1
+pipes_operator_secret_writes_total{result="written"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "pipes_operator_secret_writes_total"); err != nil {
+		t.Error(err)
+	}
+}
