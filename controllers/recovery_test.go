@@ -183,7 +183,7 @@ func TestTurnOfACall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			seen := healthy()
 			test.change(&seen)
-			test.want.Share = "agents"
+			test.want.Share, test.want.Asker = "agents", "uid"
 			if got := turnOf(seen); got != test.want {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}

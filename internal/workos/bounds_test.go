@@ -28,14 +28,14 @@ func TestWhatTenantsChooseIsForgotten(t *testing.T) {
 	if got := len(key.circuits); got != maxCircuits {
 		t.Errorf("%d circuits, want %d", got, maxCircuits)
 	}
-	if got := len(key.floors.left); got != 3*maxCircuits {
+	if got := len(key.floors.last); got != 3*maxCircuits {
 		t.Fatalf("%d floors: the case is not as it says", got)
 	}
 	now = now.Add(failureLife + 2*time.Minute)
 	fail(0)
 	now = now.Add(MinInterval)
 	fail(1)
-	if circuits, floors := len(key.circuits), len(key.floors.left); circuits > 2 || floors > 1 {
+	if circuits, floors := len(key.circuits), len(key.floors.last); circuits > 2 || floors > 1 {
 		t.Errorf("%d circuits and %d floors are left", circuits, floors)
 	}
 }

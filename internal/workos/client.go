@@ -99,6 +99,7 @@ func (c *Client) ask(ctx context.Context, call call, turn Turn) (answer Answer, 
 	}
 	now := c.upstream.clock.Now()
 	answer, releases := c.state.settle(call, answer, now)
+	c.state.share(call, turn, answer)
 	c.upstream.report(append(releases, c.state.park(call, answer, now)...))
 	return answer, nil
 }

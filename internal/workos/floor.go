@@ -6,9 +6,9 @@ import "time"
 // memory: whatever is created, deleted, edited or annotated, it makes no call more.
 const MinInterval = 5 * time.Second
 
-// floors is when the last calls left.
+// floors is when the last calls left, and what they brought.
 type floors struct {
-	left    map[floor]time.Time
+	last    map[floor]lastCall
 	cleaned time.Time
 }
 
@@ -17,29 +17,55 @@ type floor struct {
 	share string
 }
 
-func newFloors() *floors { return &floors{left: map[floor]time.Time{}} }
+type lastCall struct {
+	left time.Time
+	// asker made the call. Others of its share that ask for the same get its answer.
+	asker string
+	// answer is nil until there is a token that lives for longer than the floor.
+	answer *Answer
+}
 
-// wait returns how long a call has to wait. A call without a share has no floor.
-func (f *floors) wait(asking call, share string, now time.Time) time.Duration {
-	left, ok := f.left[floor{asking, share}]
-	if share == "" || !ok || now.Before(left) { // the clock has been set back
-		return 0
+func newFloors() *floors { return &floors{last: map[floor]lastCall{}} }
+
+// wait returns how long a call has to wait, or the answer that the last one brought somebody else. A
+// call without a share has no floor.
+func (f *floors) wait(asking call, turn Turn, now time.Time) (time.Duration, *Answer) {
+	last, ok := f.last[floor{asking, turn.Share}]
+	if turn.Share == "" || !ok || now.Before(last.left) { // the clock has been set back
+		return 0, nil
 	}
-	return max(0, left.Add(MinInterval).Sub(now))
+	wait := max(0, last.left.Add(MinInterval).Sub(now))
+	if wait == 0 || last.asker == turn.Asker {
+		return wait, nil
+	}
+	return wait, last.answer
 }
 
 // leave notes that a call leaves, and drops those that count no more.
-func (f *floors) leave(asking call, share string, now time.Time) {
-	if share == "" {
+func (f *floors) leave(asking call, turn Turn, now time.Time) {
+	if turn.Share == "" {
 		return
 	}
 	if now.Sub(f.cleaned) >= MinInterval || now.Before(f.cleaned) {
 		f.cleaned = now
-		for last, left := range f.left {
-			if now.Sub(left) >= MinInterval || now.Before(left) {
-				delete(f.left, last)
+		for key, last := range f.last {
+			if now.Sub(last.left) >= MinInterval || now.Before(last.left) {
+				delete(f.last, key)
 			}
 		}
 	}
-	f.left[floor{asking, share}] = now
+	f.last[floor{asking, turn.Share}] = lastCall{left: now, asker: turn.Asker}
+}
+
+// answered keeps a token for those of the same share who ask for it within the floor. One that
+// expires so soon is nothing to share: WorkOS may have another one by then.
+func (f *floors) answered(asked call, turn Turn, answer Answer) {
+	key := floor{asked, turn.Share}
+	last, ok := f.last[key]
+	expires := answer.Token.ExpiresAt
+	if !ok || answer.Outcome != OutcomeToken || !expires.IsZero() && !expires.After(last.left.Add(MinInterval)) {
+		return
+	}
+	last.answer = &answer
+	f.last[key] = last
 }

@@ -44,6 +44,31 @@ func TestFloorIsOfOneConnectionAndNamespace(t *testing.T) {
 	expectOutcome(t, askAs(t, client, alice, workos.Turn{Share: "a"}), workos.OutcomeHeld, false)
 }
 
+// Two PipesTokens of a namespace may be for one connection. When its token expires, both are due at
+// the same moment, and neither may be without a token for five seconds.
+func TestOthersOfTheNamespaceShareTheTokenWithinTheFloor(t *testing.T) {
+	r, u := recording()
+	client := connect(t, u, "a/a", baseURL, testKey, 6000)
+	first := askAs(t, client, alice, workos.Turn{Share: "a", Asker: "x"})
+	step(r.clock, time.Second)
+	for _, asker := range []string{"y", "z"} {
+		shared := askAs(t, client, alice, workos.Turn{Share: "a", Asker: asker})
+		if !shared.Sent || !shared.Token.Value.Equal(first.Token.Value) || len(r.sent) != 1 {
+			t.Errorf("%s gets %+v, after %d requests", asker, shared, len(r.sent))
+		}
+	}
+	expectOutcome(t, askAs(t, client, alice, workos.Turn{Share: "a", Asker: "x"}), workos.OutcomeHeld, false)
+	expectOutcome(t, askAs(t, client, alice, workos.Turn{Share: "b", Asker: "w"}), workos.OutcomeToken, true)
+	if len(r.sent) != 2 {
+		t.Errorf("%d requests: another namespace has its own", len(r.sent))
+	}
+	step(r.clock, workos.MinInterval)
+	expectOutcome(t, askAs(t, client, alice, workos.Turn{Share: "a", Asker: "y"}), workos.OutcomeToken, true)
+	if len(r.sent) != 3 {
+		t.Errorf("%d requests: five seconds later it is asked for again", len(r.sent))
+	}
+}
+
 // Two connections that are asked for ten times a second take so little of a small budget that the
 // first token of a neighbour comes at once.
 func TestRefreshesInALoopDelayNoNeighbour(t *testing.T) {

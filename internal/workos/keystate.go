@@ -119,7 +119,8 @@ func (k *keyState) idle(now time.Time) bool {
 	return len(k.owners) == 0 && k.budget.idle(now) && !k.gates.anyClosed(now)
 }
 
-// admit lets a call leave, charging the budget, or refuses it with the answer to give instead. The
+// admit lets a call leave, charging the budget, or refuses it with the answer to give instead: why it
+// is held back, or the token that the same call has just brought somebody else. The
 // caller must call ended once a call that was let through is over.
 func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer, refused bool) {
 	k.mu.Lock()
@@ -137,7 +138,9 @@ func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer,
 			RetryAfter: circuit.hold(asking, turn, now),
 		}, true
 	}
-	if wait := k.floors.wait(asking, turn.Share, now); wait > 0 {
+	if wait, shared := k.floors.wait(asking, turn, now); shared != nil {
+		return shared.clone(), true
+	} else if wait > 0 {
 		return held("the last request for this connection was made less than 5 s ago", wait), true
 	}
 	if wait := k.budget.take(asking, turn, now); wait > 0 {
@@ -149,7 +152,7 @@ func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer,
 		circuit.probe(turn, now)
 		leaving.probes = true
 	}
-	k.floors.leave(asking, turn.Share, now)
+	k.floors.leave(asking, turn, now)
 	k.underway[asking] = leaving
 	return Answer{}, false
 }
@@ -197,6 +200,13 @@ func (k *keyState) forget(now time.Time) {
 			delete(k.circuits, of)
 		}
 	}
+}
+
+// share keeps an answer for others who ask for the same.
+func (k *keyState) share(asked call, turn Turn, answer Answer) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.floors.answered(asked, turn, answer)
 }
 
 // ended notes that a call that was let through is over, whatever came of it.

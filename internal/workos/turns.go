@@ -16,6 +16,9 @@ type Turn struct {
 	// Share names who shares with whom: among calls without a deadline each share gets one turn after the other, however many
 	// calls another one has. A namespace.
 	Share string
+	// Asker is who asks: another one of the same Share gets the token that the same request has brought less than 5 s ago. The UID
+	// of an object. Empty: nobody in particular.
+	Asker string
 	// Proven: the connection has returned a token before, which is still in use. Its failures say more of the integration than those
 	// of one that never has. Expired: that token has expired.
 	Proven, Expired bool
