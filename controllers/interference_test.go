@@ -172,7 +172,7 @@ var _ = Describe("Interference", func() {
 		w.operator.requests.refuse(createSecret, `admission webhook "nosy.example.com" denied the request: I have seen `+w.held(token))
 		w.settled(token, v1alpha1.SecretRejectedReason)
 		Expect(token.Status.Conditions[0].Message).To(HaveSuffix(
-			`admission webhook "nosy.example.com" denied the request (the rest is withheld because it quotes the token)`))
+			`admission webhook "nosy.example.com" denied the request (the rest is withheld because it may quote the token)`))
 	})
 
 	It("by an admission webhook that does not quote the token is told in the webhook's words", func() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,8 +43,14 @@ func deniedByAdmission(err error) bool {
 	if !errors.As(err, &status) {
 		return false
 	}
-	message := status.ErrStatus.Message
-	return strings.Contains(message, "denied the request") || strings.Contains(message, "denied request")
+	return hasDenial(status.ErrStatus.Message)
+}
+
+// denials come before the words of a webhook or a policy.
+var denials = []string{"denied the request", "denied request"}
+
+func hasDenial(text string) bool {
+	return slices.ContainsFunc(denials, func(denial string) bool { return strings.Contains(text, denial) })
 }
 
 // movedOn says whether the object is not as the write took it to be.
@@ -76,9 +83,8 @@ func words(err error, quotes func(string) bool) string {
 	if !quotes(text) {
 		return printable(redact.Text(text))
 	}
-	const withheld = " (the rest is withheld because it quotes the token)"
-	for _, denial := range []string{"denied the request", "denied request"} {
-		// What follows are the words of a webhook or a policy.
+	const withheld = " (the rest is withheld because it may quote the token)"
+	for _, denial := range denials {
 		if head, _, found := strings.Cut(text, denial); found && !quotes(head) {
 			return printable(redact.Text(head+denial)) + withheld
 		}

@@ -26,11 +26,18 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
 	err := r.takeAway(ctx, done)
 	switch {
 	case err != nil:
-		done.unfinished = err
-		done.keep(words(err, done.quotes))
+		why := words(err, done.mayQuote)
+		done.unfinished = errors.New(why) // it is logged
+		done.keep(why)
 	case !done.secret.IsOurs() && done.secret.MayHoldToken(done.token):
 		done.keep(fmt.Sprintf("Secret %q does not belong to this PipesToken, so the operator leaves it alone: delete it", done.token.TargetSecretName()))
 	}
+}
+
+// mayQuote is quotes for a write that brings no token. A webhook is shown the Secret as it was, too, and
+// of a Secret that was altered nobody knows which token is in it.
+func (done *outcome) mayQuote(text string) bool {
+	return done.quotes(text) || done.secret.Facts.TokenHash == "" && hasDenial(text)
 }
 
 // keep says why a token that has to go may still be in the Secret.

@@ -51,7 +51,7 @@ func (r *PipesTokenReconciler) discard(ctx context.Context, done *outcome, store
 		discard = r.remove
 	}
 	if err := discard(ctx, done); err != nil {
-		done.keep(words(err, done.quotes))
+		done.keep(words(err, done.mayQuote))
 	}
 }
 
