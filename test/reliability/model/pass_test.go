@@ -37,7 +37,7 @@ type pass struct {
 	asking workossim.ID
 	// reading: it is reading an API key.
 	reading bool
-	thaw   chan struct{}
+	thaw    chan struct{}
 }
 
 // lastLook is when the pass last looked at the clock: after its call, if it has made one.
