@@ -137,8 +137,10 @@ var connectedByToken = &metav1.Condition{
 
 func scopesGranted(facts tokensecret.Facts) metav1.Condition {
 	note := ""
-	if max(len(facts.Scopes), len(facts.MissingScopes)) >= workos.MaxScopes {
-		note = fmt.Sprintf(". Only the first %d scopes are listed, there may be more", workos.MaxScopes)
+	for _, scopes := range [][]string{facts.Scopes, facts.MissingScopes} {
+		if workos.Truncated(scopes) {
+			note = fmt.Sprintf(". Only the first %d scopes are listed, there may be more", len(scopes))
+		}
 	}
 	if len(facts.MissingScopes) == 0 {
 		return condition(v1alpha1.ScopesGrantedCondition, metav1.ConditionTrue, v1alpha1.AllScopesGrantedReason,

@@ -60,8 +60,19 @@ type Token struct {
 	// ExpiresAt is the expiry as sent, in UTC, fractions of a second included. Zero: none is known.
 	ExpiresAt time.Time
 	// Scopes that the token has, and MissingScopes that are configured for the integration but were not granted:
-	// each at most MaxScopes, of at most 512 printable characters; nil when there are none.
+	// each at most MaxScopes, of at most 512 printable characters, and about 16 KiB in all (Truncated); nil when there are none.
 	Scopes, MissingScopes []string
+}
+
+// bytes is about what it takes in memory.
+func (t Token) bytes() int {
+	size := len(t.Value.Reveal())
+	for _, scopes := range [][]string{t.Scopes, t.MissingScopes} {
+		for _, scope := range scopes {
+			size += len(scope)
+		}
+	}
+	return size
 }
 
 // Answer is what came of asking for a token.

@@ -57,13 +57,17 @@ func (f *floors) leave(asking call, turn Turn, now time.Time) {
 	f.last[floor{asking, turn.Share}] = lastCall{left: now, asker: turn.Asker}
 }
 
+// mostShared bounds the bytes of an answer that is kept for others.
+const mostShared = 4 << 10
+
 // answered keeps a token for those of the same share who ask for it within the floor. One that
 // expires so soon is nothing to share: WorkOS may have another one by then.
 func (f *floors) answered(asked call, turn Turn, answer Answer) {
 	key := floor{asked, turn.Share}
 	last, ok := f.last[key]
 	expires := answer.Token.ExpiresAt
-	if !ok || answer.Outcome != OutcomeToken || !expires.IsZero() && !expires.After(last.left.Add(MinInterval)) {
+	lasts := expires.IsZero() || expires.After(last.left.Add(MinInterval))
+	if !ok || answer.Outcome != OutcomeToken || !lasts || answer.Token.bytes() > mostShared {
 		return
 	}
 	last.answer = &answer

@@ -136,6 +136,7 @@ func referenceScopes(value any, token string) []string {
 		}
 	}
 	var scopes []string
+	bytes := 0
 	for _, item := range items {
 		scope, _ := item.(string)
 		scope = redact.Printable(scope)
@@ -145,8 +146,9 @@ func referenceScopes(value any, token string) []string {
 		if runes := []rune(scope); len(runes) > 512 {
 			scope = string(runes[:512])
 		}
-		if scope != "" && len(scopes) < 256 {
+		if scope != "" && len(scopes) < 256 && bytes < 16384 {
 			scopes = append(scopes, scope)
+			bytes += len(scope)
 		}
 	}
 	return scopes

@@ -17,13 +17,11 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -81,7 +79,7 @@ var ways = []struct {
 // there, and in an operator that finds them when it starts.
 func TestMemory(t *testing.T) {
 	runtime.LockOSThread() // the kernel ends the operator with the thread that started it
-	ctrl.SetLogger(logr.Discard())
+	listen()
 	c := startCluster(t)
 	defer c.stop(t)
 	var table bytes.Buffer

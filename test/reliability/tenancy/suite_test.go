@@ -9,6 +9,7 @@ import (
 	"context"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -60,11 +61,17 @@ func TestTenancy(t *testing.T) {
 
 var _ = ReportAfterSuite("figures", func(r Report) { report = r })
 
-var _ = BeforeSuite(func() {
-	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "no control plane to test against: set it to what `make controlplane` prints")
+// listen sends what is logged to said. controller-runtime heeds the first logger alone, so every test
+// of the package begins with it.
+var listen = sync.OnceFunc(func() {
 	logger := zap.New(zap.WriteTo(said), zap.UseDevMode(true), zap.Level(zapcore.Level(-10)))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
+})
+
+var _ = BeforeSuite(func() {
+	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "no control plane to test against: set it to what `make controlplane` prints")
+	listen()
 	DeferCleanup(func() { ctrl.SetLogger(logr.Discard()) })
 
 	environment := &envtest.Environment{CRDDirectoryPaths: []string{shipped.Path("crd", "bases")}, ErrorIfCRDPathMissing: true}
