@@ -136,6 +136,7 @@ func (p path) begins(s *scene) {
 		p.begin(s)
 	} else {
 		s.synced()
+		s.rests()
 	}
 	secret := s.readSecret(s.g)
 	s.serial = serialIn(s.connection, secret)

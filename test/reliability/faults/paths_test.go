@@ -51,7 +51,7 @@ func always(policy v1alpha1.InactivePolicy) func(*workossim.Connection, *v1alpha
 
 func sameToken(c *workossim.Connection, _ *v1alpha1.PipesTokenSpec) { c.AlwaysFresh = false }
 
-func shortLived(c *workossim.Connection, _ *v1alpha1.PipesTokenSpec) { c.Lifetime = 12 * time.Second }
+func shortLived(c *workossim.Connection, _ *v1alpha1.PipesTokenSpec) { c.Lifetime = 20 * time.Second }
 
 // longLived has the tokens from now on live for long, so that a path has one renewal and no more.
 func longLived(s *scene) {

@@ -23,11 +23,13 @@ type request struct {
 	// subresource is empty for the object itself.
 	subresource string
 	watch       bool
+	// dryRun: it stores nothing.
+	dryRun bool
 	// about is the namespace and name of the object that is written: of an event, the one that it speaks of.
 	about string
 }
 
-func (r request) isWrite() bool { return r.method != http.MethodGet }
+func (r request) isWrite() bool { return r.method != http.MethodGet && !r.dryRun }
 
 // isLease says whether the request is one of the leader election.
 func (r request) isLease() bool { return r.resource == "leases" }
@@ -44,7 +46,7 @@ func (r request) String() string {
 // readRequest takes a request apart: /api/v1/… or /apis/group/version/…, then namespaces/namespace where it is in one, then
 // resource, name, subresource.
 func readRequest(r *http.Request, body []byte) request {
-	seen := request{method: r.Method, watch: r.URL.Query().Get("watch") == "true" || r.URL.Query().Get("watch") == "1"}
+	seen := request{method: r.Method, dryRun: r.URL.Query().Get("dryRun") != "", watch: r.URL.Query().Get("watch") == "true" || r.URL.Query().Get("watch") == "1"}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	switch {
 	case len(parts) > 2 && parts[0] == "api":

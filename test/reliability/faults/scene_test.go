@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
@@ -120,6 +121,16 @@ func (s *scene) synced() {
 	s.create()
 	s.becomes(v1alpha1.TokenSyncedReason)
 	s.serial = serialIn(s.connection, s.readSecret(s.g))
+}
+
+// rests waits until the connection may be asked for again: what happens sooner waits for that.
+func (s *scene) rests() {
+	s.t.Helper()
+	s.eventually(func(g Gomega) {
+		calls := s.upstream.RequestsFor(s.connection.ID)
+		g.Expect(calls).NotTo(BeEmpty())
+		g.Expect(time.Since(calls[len(calls)-1].Time)).To(BeNumerically(">", workos.MinInterval))
+	})
 }
 
 // becomes waits until Ready has a reason, and the event about that has been stored.
