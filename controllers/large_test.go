@@ -66,15 +66,15 @@ var _ = Describe("Objects of which the caches hold stubs", func() {
 
 	It("report long scopes once", func() {
 		token := w.synced("alice", func(c *workossim.Connection) {
-			for i := range 200 {
+			for i := range 60 {
 				c.Scopes = append(c.Scopes, fmt.Sprintf("https://scopes.example.com/%d/%s", i, strings.Repeat("s", 200)))
 			}
 		})
-		Expect(w.reload(token).Status.Scopes).To(HaveLen(202))
+		Expect(w.reload(token).Status.Scopes).To(HaveLen(62))
 		version := token.ResourceVersion
 		w.waitForPass(token, func() { w.edit(token, func() { token.Spec.Suspend = true }) })
 		w.timeline.settle()
-		Expect(w.reload(token).Status.Scopes).To(HaveLen(202))
+		Expect(w.reload(token).Status.Scopes).To(HaveLen(62))
 		w.restart()
 		w.timeline.settle()
 		generation := token.ResourceVersion

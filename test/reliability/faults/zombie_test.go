@@ -78,7 +78,7 @@ func testZombies(t *testing.T, s *site) {
 func (s *scene) holdWrite() *hold {
 	h := newHold(s.t)
 	s.replica.door.set("hold", func(r request) *intervention {
-		if r.method == http.MethodPatch && r.resource == "secrets" && r.about == s.about && h.takes() {
+		if r.method == http.MethodPatch && !r.dryRun && r.resource == "secrets" && r.about == s.about && h.takes() {
 			return &intervention{before: h.wait}
 		}
 		return nil
