@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -106,13 +105,10 @@ func (w *expiryWatch) Reconcile(ctx context.Context, request ctrl.Request) (ctrl
 	done := outcome{observation: seen, finding: seen.standing}
 	status := statusOf(done)
 	err = r.publish(ctx, token, status)
-	if apierrors.IsConflict(err) {
+	if movedOn(err) {
 		return ctrl.Result{RequeueAfter: staleRetry}, nil
 	}
-	if err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	return ctrl.Result{}, nil
+	return ctrl.Result{}, err
 }
 
 // glance observes from caches and memory alone, and remembers nothing.
@@ -121,12 +117,9 @@ func (r *PipesTokenReconciler) glance(ctx context.Context, token *v1alpha1.Pipes
 	if err := r.lookAtRights(ctx, &seen); err != nil {
 		return observation{}, err
 	}
-	written := r.memory.lastWrite(token)
-	cached, err := r.cachedSecret(ctx, token)
-	if err != nil {
+	if _, err := r.lookAtSecret(ctx, &seen); err != nil {
 		return observation{}, err
 	}
-	seen.secret = tokensecret.Observe(newest(written, cached, now), token, seen.template)
 	if known, ok := r.memory.attempt(token); ok {
 		return seen.remembering(known.asOf(now)), nil
 	}

@@ -53,27 +53,36 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 	if err := r.lookAtRights(ctx, &seen); err != nil {
 		return observation{}, err
 	}
-
-	written := r.memory.lastWrite(token)
-	cached, err := r.cachedSecret(ctx, token)
+	cached, err := r.lookAtSecret(ctx, &seen)
 	if err != nil {
 		return observation{}, err
 	}
-	known := newest(written, cached, now)
 	if cached != nil {
 		r.memory.shown(client.ObjectKeyFromObject(token), cached)
 	}
-	seen.unseen = cached == nil && known != nil
-	seen.secret = tokensecret.Observe(known, token, seen.template)
 	seen.others = r.habits.of(habitOf(seen))
 	seen.recovered = r.unwritten.recoveredAt(token.Namespace)
 	seen = seen.remembering(r.recall(seen))
 	freed := r.memory.wasFreed(token)
-	if known == nil && readyOf(token.Status).Reason == v1alpha1.SecretConflictReason {
+	if seen.secret.State == tokensecret.Absent && readyOf(token.Status).Reason == v1alpha1.SecretConflictReason {
 		// Only our own Secrets are cached. Whether the name is still taken takes a look, at the pace of a slow poll.
 		return r.lookAgain(ctx, seen, freed)
 	}
 	return seen, nil
+}
+
+// lookAtSecret observes the Secret, as the cache shows it or as it was written since. It returns what
+// the cache shows; nil when it shows none.
+func (r *PipesTokenReconciler) lookAtSecret(ctx context.Context, seen *observation) (*metav1.PartialObjectMetadata, error) {
+	written := r.memory.lastWrite(seen.token)
+	cached, err := r.cachedSecret(ctx, seen.token)
+	if err != nil {
+		return nil, err
+	}
+	known := newest(written, cached, seen.now)
+	seen.unseen = cached == nil && known != nil
+	seen.secret = tokensecret.Observe(known, seen.token, seen.template)
+	return cached, nil
 }
 
 // lookAtRights observes what token may have, and in which shape: environment, grant and template.
