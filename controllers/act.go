@@ -136,7 +136,10 @@ func (r *PipesTokenReconciler) learn(done *outcome, asked observation, decided d
 
 // turnOf says how a call stands against others while the budget of the API key is short.
 func turnOf(seen observation) workos.Turn {
-	turn := workos.Turn{Share: seen.token.Namespace, Asker: string(seen.token.UID), Idle: traits[seen.standing.reason].pace == slowPoll}
+	turn := workos.Turn{
+		Share: seen.token.Namespace, Asker: string(seen.token.UID), Refresh: seen.refreshRequested(),
+		Idle: traits[seen.standing.reason].pace == slowPoll,
+	}
 	if seen.secret.State != tokensecret.Intact {
 		return turn
 	}

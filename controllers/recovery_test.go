@@ -168,11 +168,14 @@ func TestTurnOfACall(t *testing.T) {
 		change func(*observation)
 		want   workos.Turn
 	}{
-		"a renewal that is due":      {func(o *observation) { o.now = noon.Add(50 * time.Minute) }, workos.Turn{Deadline: expires, Proven: true}},
-		"a refresh of a valid token": {func(*observation) {}, workos.Turn{Proven: true}},
-		"a token that has expired":   {func(o *observation) { o.now = expires }, workos.Turn{Proven: true, Expired: true}},
-		"a first token":              {func(o *observation) { o.secret = tokensecret.Secret{State: tokensecret.Absent} }, workos.Turn{}},
-		"a Secret that was emptied":  {func(o *observation) { o.secret = tokensecret.Secret{State: tokensecret.Empty} }, workos.Turn{}},
+		"a renewal that is due":   {func(o *observation) { o.now = noon.Add(50 * time.Minute) }, workos.Turn{Deadline: expires, Proven: true}},
+		"a look at a valid token": {func(*observation) {}, workos.Turn{Proven: true}},
+		"a refresh that somebody asks for": {func(o *observation) {
+			o.token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"}
+		}, workos.Turn{Proven: true, Refresh: true}},
+		"a token that has expired":  {func(o *observation) { o.now = expires }, workos.Turn{Proven: true, Expired: true}},
+		"a first token":             {func(o *observation) { o.secret = tokensecret.Secret{State: tokensecret.Absent} }, workos.Turn{}},
+		"a Secret that was emptied": {func(o *observation) { o.secret = tokensecret.Secret{State: tokensecret.Empty} }, workos.Turn{}},
 		"a look whether somebody has acted": {func(o *observation) {
 			o.secret, o.standing.reason = tokensecret.Secret{State: tokensecret.Empty}, v1alpha1.NotInstalledReason
 		}, workos.Turn{Idle: true}},

@@ -35,7 +35,7 @@ func TestWhatTenantsChooseIsForgotten(t *testing.T) {
 	fail(0)
 	now = now.Add(MinInterval)
 	fail(1)
-	if circuits, floors := len(key.circuits), len(key.floors.last); circuits > 2 || floors > 1 {
+	if circuits, floors := len(key.circuits), len(key.floors.last); circuits > 2 || floors > 2 {
 		t.Errorf("%d circuits and %d floors are left", circuits, floors)
 	}
 }

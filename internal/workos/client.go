@@ -53,7 +53,7 @@ func (c *Client) Token(ctx context.Context, r Request, turn Turn) (Answer, error
 		return Answer{}, fmt.Errorf("asking WorkOS for a token of %s: %w", r.Slug, err)
 	}
 	call := call{base: c.base.String(), request: r}
-	if answer, here := c.state.enter(call, c.upstream.clock.Now()); here {
+	if answer, here := c.state.enter(call, turn, c.upstream.clock.Now()); here {
 		return answer, nil
 	}
 	flight := c.state.flights.DoChan(call.String(), func() (any, error) {

@@ -63,6 +63,29 @@ func TestIdenticalCallsInFlightShareOneRequest(t *testing.T) {
 	})
 }
 
+// The call of somebody else may have been answered before the refresh was asked for.
+func TestARefreshDoesNotJoinTheCallOfSomebodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport := newBlocking()
+		client := connectOnly(t, workos.Options{Transport: transport}, baseURL)
+		refresh := workos.Turn{Share: "a", Asker: "y", Refresh: true}
+		var calls sync.WaitGroup
+		calls.Go(func() { askAs(t, client, alice, workos.Turn{Share: "b", Asker: "x"}) })
+		synctest.Wait()
+		expect(t, askAs(t, client, alice, refresh), workos.OutcomeHeld, false, time.Second)
+		calls.Go(func() {
+			expectOutcome(t, askAs(t, client, alice, workos.Turn{Share: "a", Asker: "z"}), workos.OutcomeToken, true)
+		})
+		synctest.Wait()
+		close(transport.released)
+		calls.Wait()
+		expectOutcome(t, askAs(t, client, alice, refresh), workos.OutcomeToken, true)
+		if got := transport.requests.Load(); got != 2 {
+			t.Errorf("got %d requests, want 2", got)
+		}
+	})
+}
+
 func TestDifferentCallsDoNotShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport := newBlocking()

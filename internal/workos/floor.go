@@ -1,6 +1,10 @@
 package workos
 
-import "time"
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+)
 
 // MinInterval is the least time between two calls for one connection from one share. It is kept in
 // memory: whatever is created, deleted, edited or annotated, it makes no call more.
@@ -19,25 +23,33 @@ type floor struct {
 
 type lastCall struct {
 	left time.Time
-	// asker made the call. Others of its share that ask for the same get its answer.
-	asker string
 	// answer is nil until there is a token that lives for longer than the floor.
 	answer *Answer
+	// served have got the answer. held were told to come back, and before are those who were told
+	// so before this call left.
+	served, held, before sets.Set[string]
 }
 
 func newFloors() *floors { return &floors{last: map[floor]lastCall{}} }
 
 // wait returns how long a call has to wait, or the answer that the last one brought somebody else. A
-// call without a share has no floor.
+// refresh gets it only if it was asked for before that call left. A call without a share has no
+// floor.
 func (f *floors) wait(asking call, turn Turn, now time.Time) (time.Duration, *Answer) {
 	last, ok := f.last[floor{asking, turn.Share}]
 	if turn.Share == "" || !ok || now.Before(last.left) { // the clock has been set back
 		return 0, nil
 	}
 	wait := max(0, last.left.Add(MinInterval).Sub(now))
-	if wait == 0 || last.asker == turn.Asker {
+	if wait == 0 {
+		return 0, nil
+	}
+	late := turn.Refresh && !last.before.Has(turn.Asker)
+	if last.answer == nil || late || last.served.Has(turn.Asker) {
+		last.held.Insert(turn.Asker)
 		return wait, nil
 	}
+	last.served.Insert(turn.Asker)
 	return wait, last.answer
 }
 
@@ -49,13 +61,20 @@ func (f *floors) leave(asking call, turn Turn, now time.Time) {
 	if now.Sub(f.cleaned) >= MinInterval || now.Before(f.cleaned) {
 		f.cleaned = now
 		for key, last := range f.last {
-			if now.Sub(last.left) >= MinInterval || now.Before(last.left) {
+			if now.Sub(last.left) >= keepFloor || now.Before(last.left) {
 				delete(f.last, key)
 			}
 		}
 	}
-	f.last[floor{asking, turn.Share}] = lastCall{left: now, asker: turn.Asker}
+	key := floor{asking, turn.Share}
+	f.last[key] = lastCall{
+		left: now, served: sets.New(turn.Asker), held: sets.New[string](), before: f.last[key].held,
+	}
 }
+
+// keepFloor is longer than MinInterval: those who were held back come when that is over, and the
+// next call is theirs, too.
+const keepFloor = 2 * MinInterval
 
 // mostShared bounds the bytes of an answer that is kept for others.
 const mostShared = 4 << 10

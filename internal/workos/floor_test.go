@@ -69,6 +69,33 @@ func TestOthersOfTheNamespaceShareTheTokenWithinTheFloor(t *testing.T) {
 	}
 }
 
+// Somebody asks for a refresh because of what happened just now. A token that was brought before
+// that is no answer, although it is new to this PipesToken.
+func TestARefreshGetsNothingThatWasBroughtBefore(t *testing.T) {
+	r, u := recording()
+	client := connect(t, u, "a/a", baseURL, testKey, 6000)
+	refresh := func(asker string) workos.Turn { return workos.Turn{Share: "a", Asker: asker, Refresh: true} }
+	askAs(t, client, alice, workos.Turn{Share: "a", Asker: "x"})
+	step(r.clock, time.Second)
+	for _, asker := range []string{"x", "y", "z"} {
+		answer := askAs(t, client, alice, refresh(asker))
+		expectOutcome(t, answer, workos.OutcomeHeld, false)
+		if answer.RetryAfter != workos.MinInterval-time.Second {
+			t.Errorf("%s is told to come back in %v", asker, answer.RetryAfter)
+		}
+	}
+	step(r.clock, workos.MinInterval-time.Second)
+	for _, asker := range []string{"y", "x", "z"} {
+		expectOutcome(t, askAs(t, client, alice, refresh(asker)), workos.OutcomeToken, true)
+		if len(r.sent) != 2 {
+			t.Errorf("%d requests when %s has its token, want one for the three of them", len(r.sent), asker)
+		}
+	}
+	for _, asker := range []string{"y", "x", "z", "new"} {
+		expectOutcome(t, askAs(t, client, alice, refresh(asker)), workos.OutcomeHeld, false)
+	}
+}
+
 // Two connections that are asked for ten times a second take so little of a small budget that the
 // first token of a neighbour comes at once.
 func TestRefreshesInALoopDelayNoNeighbour(t *testing.T) {

@@ -17,22 +17,27 @@ const (
 	parkLife = 30 * time.Second
 )
 
-// parked is an answer that nobody has waited for.
+// parked is an answer that nobody has waited for, to a call of asker.
 type parked struct {
 	answer Answer
+	asker  string
 	at     time.Time
 }
 
 // enter notes that somebody waits for a call, unless its answer has come meanwhile: then it returns
-// that.
-func (k *keyState) enter(asking call, now time.Time) (answer Answer, here bool) {
+// that. A refresh does not join the call of somebody else, and waits until that is over.
+func (k *keyState) enter(asking call, turn Turn, now time.Time) (answer Answer, here bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if left, ok := k.parked[asking]; ok {
+	if left, ok := k.parked[asking]; ok && (!turn.Refresh || left.asker == turn.Asker) {
 		delete(k.parked, asking)
 		if now.Sub(left.at) < parkLife {
 			return left.answer, true
 		}
+	}
+	if u := k.underway[asking]; u != nil && turn.Refresh && u.turn.Asker != turn.Asker {
+		wait, _ := k.floors.wait(asking, turn, now)
+		return held("a request that left before the refresh was asked for is on its way", max(wait, time.Second)), true
 	}
 	k.waiting[asking]++
 	return Answer{}, false
@@ -54,13 +59,17 @@ func (k *keyState) stopWaiting(asking call) (underway bool) {
 func (k *keyState) park(asked call, answer Answer, now time.Time) []release {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	asker := ""
+	if u := k.underway[asked]; u != nil {
+		asker = u.turn.Asker
+	}
 	// From now on nobody leaves this call any more: who stops waiting takes the answer along.
 	delete(k.underway, asked)
 	if k.waiting[asked] > 0 {
 		return nil
 	}
 	k.forgetParked(now)
-	k.parked[asked] = parked{answer, now}
+	k.parked[asked] = parked{answer, asker, now}
 	k.epoch = k.epochs.Add(1)
 	return []release{{k.ownersAt(asked.base, false), asked.request}}
 }

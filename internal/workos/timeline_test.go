@@ -158,7 +158,7 @@ func (t *timeline) pass(o *object) {
 	} else {
 		turn.Expired = turn.Proven
 	}
-	if answer, here := t.key.enter(o.call, t.now); here {
+	if answer, here := t.key.enter(o.call, turn, t.now); here {
 		t.done(o, answer)
 		return
 	}

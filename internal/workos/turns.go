@@ -19,6 +19,9 @@ type Turn struct {
 	// Asker is who asks: another one of the same Share gets the token that the same request has brought less than 5 s ago. The UID
 	// of an object. Empty: nobody in particular.
 	Asker string
+	// Refresh: somebody wants a token from a call that leaves now. One that was brought before is no answer, nor is that of a call
+	// of somebody else which is under way.
+	Refresh bool
 	// Proven: the connection has returned a token before, which is still in use. Its failures say more of the integration than those
 	// of one that never has. Expired: that token has expired.
 	Proven, Expired bool
