@@ -79,7 +79,7 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 		return outcome{}, err
 	}
 	if done.gone || done.superseded {
-		if traits[done.finding.reason].withdraws {
+		if done.withdraws(done.finding) {
 			r.withdraw(ctx, &done)
 		}
 		return done, nil
@@ -92,7 +92,7 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 		if r.mayOverwrite(ctx, &done, seen) {
 			r.write(ctx, &done, judged.content)
 		}
-	case traits[judged.finding.reason].withdraws:
+	case done.withdraws(judged.finding):
 		r.withdraw(ctx, &done)
 	}
 	return done, nil
@@ -120,7 +120,7 @@ func (r *PipesTokenReconciler) ask(ctx context.Context, done *outcome, decided d
 	log.FromContext(ctx).V(1).Info("Asked WorkOS", "cause", decided.cause, "outcome", done.answer.Outcome,
 		"sent", done.answer.Sent, "requestID", done.answer.RequestID, "message", done.answer.Message)
 	r.Metrics.Asked(done.answer, done.now.Sub(decided.due), !decided.due.IsZero())
-	done.outdated = !r.Connections.heard(environment, version, done.answer)
+	done.outdated = !r.Connections.heard(environment, version, done.answer, r.Clock.Now())
 	return nil
 }
 
@@ -149,5 +149,8 @@ func turnOf(seen observation) workos.Turn {
 	}
 	// A token without an expiry is lost to nobody who waits.
 	turn.Deadline, turn.Idle = seen.secret.Facts.ExpiresAt, turn.Idle || seen.secret.Facts.ExpiresAt.IsZero()
+	if !turn.Deadline.IsZero() {
+		turn.Deadline = turn.Deadline.Add(-seen.skew)
+	}
 	return turn
 }

@@ -50,7 +50,7 @@ var _ = Describe("A user's connection", func() {
 			token := w.synced("alice")
 			uid := w.secret(token).UID
 			w.upstream.SetState(idOf(token), state)
-			w.timeline.advance(time.Hour)
+			w.timeline.advance(2 * time.Hour)
 			w.waitForReason(token, reason)
 			secret := w.secret(token)
 			Expect(secret.UID).To(Equal(uid), "Clear keeps the Secret")
@@ -67,6 +67,65 @@ var _ = Describe("A user's connection", func() {
 			Expect(w.secret(token).UID).To(Equal(uid))
 		})
 	}
+
+	It("keeps a valid token for an hour while WorkOS gives a reason that is not known", func() {
+		token := w.rested("alice", func(c *workossim.Connection) { c.Lifetime = 8 * time.Hour })
+		valid, lost := w.tokenIn(token), w.clock.Now()
+		w.upstream.SetState(idOf(token), "account_on_fire")
+		w.upstream.ResetRequests()
+		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
+		Eventually(func() []string { return conditionsOf(w.reload(token)) }, soon, often).Should(
+			ConsistOf("Ready=True/TokenSynced", "Connected=False/Inactive", "ScopesGranted=True/AllScopesGranted", "RenewalFailed=True/Inactive"))
+		Expect(kstatusOf(token)).To(Equal(status.CurrentStatus))
+		Expect(meta.FindStatusCondition(token.Status.Conditions, v1alpha1.RenewalFailedCondition).Message).To(ContainSubstring("account_on_fire"))
+
+		By("a restart, which does not begin the hour anew")
+		w.timeline.advance(30 * time.Minute)
+		w.operator.stop()
+		w.start()
+		waitForTimers(w, token)
+		w.timeline.advance(29 * time.Minute)
+		Expect(w.tokenIn(token)).To(Equal(valid))
+		Expect(conditionsOf(w.reload(token))).To(ContainElement("Ready=True/TokenSynced"))
+		w.timeline.advance(lost.Add(time.Hour + 10*time.Second).Sub(w.clock.Now()))
+		w.waitForReason(token, v1alpha1.InactiveReason)
+		Expect(w.tokenIn(token)).To(BeEmpty())
+		Expect(conditionsOf(token)).To(ConsistOf("Ready=False/Inactive", "Connected=False/Inactive", "Stalled=True/Inactive"))
+		Expect(len(w.upstream.Requests())).To(BeNumerically("~", 16, 8), "polls that grow longer")
+
+		By("WorkOS, which returns a token again")
+		w.upstream.SetState(idOf(token), workossim.Connected)
+		w.timeline.advance(15 * time.Minute)
+		w.waitForReason(token, v1alpha1.TokenSyncedReason)
+	})
+
+	It("keeps the token when the unknown reason passes within the hour", func() {
+		token := w.rested("alice", func(c *workossim.Connection) { c.Lifetime = 8 * time.Hour })
+		before := w.tokenIn(token)
+		w.upstream.SetState(idOf(token), "account_on_fire")
+		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
+		Eventually(func() []string { return conditionsOf(w.reload(token)) }, soon, often).Should(ContainElement("RenewalFailed=True/Inactive"))
+		w.timeline.advance(20 * time.Minute)
+		Expect(w.tokenIn(token)).To(Equal(before))
+		w.upstream.SetState(idOf(token), workossim.Connected)
+		w.timeline.advance(20 * time.Minute)
+		Expect(conditionsOf(w.reload(token))).To(ConsistOf("Ready=True/TokenSynced", "Connected=True/Connected", "ScopesGranted=True/AllScopesGranted"))
+		Expect(w.secret(token)).To(Equal(before))
+	})
+
+	It("leaves a token without an expiry where it is when inactivePolicy is Retain, and is not ready after the hour", func() {
+		token := w.token("alice")
+		token.Spec.InactivePolicy = v1alpha1.InactivePolicyRetain
+		w.connect(token, func(c *workossim.Connection) { c.Lifetime = 0 })
+		w.settled(token, v1alpha1.TokenSyncedReason)
+		w.timeline.advance(workos.MinInterval)
+		w.upstream.SetState(idOf(token), "account_on_fire")
+		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
+		Eventually(func() []string { return conditionsOf(w.reload(token)) }, soon, often).Should(ContainElement("RenewalFailed=True/Inactive"))
+		w.timeline.advance(time.Hour + time.Minute)
+		Expect(conditionsOf(w.reload(token))).To(ContainElements("Ready=False/Inactive", "Stalled=True/Inactive"))
+		Expect(w.tokenIn(token)).NotTo(BeEmpty())
+	})
 
 	It("deletes the Secret when inactivePolicy is Delete", func() {
 		token := w.token("alice")

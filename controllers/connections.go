@@ -20,6 +20,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/redact"
+	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
@@ -60,8 +61,14 @@ type connectionState struct {
 	problem    finding
 	// rejected: WorkOS has refused the key.
 	rejected bool
-	// unwell: the environment could not be used, and PipesTokens have not been told since that it can be.
+	// unwell: the environment could not be used, or its clock was not known, and PipesTokens have not
+	// been told since that it can be.
 	unwell bool
+	// baseURL is where it leads, and skew how far the clock there is ahead. timed is what the skew was
+	// when the PipesTokens were last told.
+	baseURL string
+	skew    renewal.Skew
+	timed   time.Duration
 	// trouble is why calls are held back; nil when they are not. heard: an answer has told whether they are.
 	trouble *workos.Trouble
 	heard   bool
@@ -142,12 +149,12 @@ func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 
 // heard notes what WorkOS's answer to the client of that version says about its API key, and about WorkOS. It returns whether there is no
 // later client by now.
-func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, answer workos.Answer) (current bool) {
+func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, answer workos.Answer, now time.Time) (current bool) {
 	name := client.ObjectKeyFromObject(environment)
 	c.mu.Lock()
 	state, ok := c.known[name]
 	current = ok && state.version == version
-	news := current && state.hear(answer)
+	news := current && state.hear(answer, now)
 	c.mu.Unlock()
 	if news && c.changed != nil {
 		c.changed(name)
@@ -155,22 +162,22 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint
 	return current
 }
 
-// hear takes note of an answer, and says whether it is news.
-func (s *connectionState) hear(answer workos.Answer) bool {
+// hear takes note of an answer that came now, and says whether it is news.
+func (s *connectionState) hear(answer workos.Answer, now time.Time) bool {
 	before := *s
 	s.trouble = nil
 	if trouble, troubled := s.client.Trouble(); troubled {
 		s.trouble = &trouble
 	}
 	s.heard = s.heard || answer.Sent
-	switch answer.Outcome {
-	case workos.OutcomeKeyRejected:
+	switch {
+	case answer.Outcome == workos.OutcomeKeyRejected:
 		s.rejected, s.unwell = true, true
-	case workos.OutcomeToken, workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive,
-		workos.OutcomeNotFound, workos.OutcomeAccountSelectionRequired, workos.OutcomeAuthMethodMismatch:
+	case answer.Outcome.Authoritative():
 		s.rejected = false
 	}
-	return !ptr.Equal(s.trouble, before.trouble) || s.heard != before.heard || s.rejected != before.rejected
+	clocks := s.learnClock(answer, now)
+	return !ptr.Equal(s.trouble, before.trouble) || s.heard != before.heard || s.rejected != before.rejected || clocks
 }
 
 // tell has the PipesTokens of an environment looked at again once it can be used again. The status does not always tell them: another
@@ -197,7 +204,7 @@ func (c *Connections) forget(name types.NamespacedName) {
 }
 
 func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*connectionState, error) {
-	fresh := &connectionState{uid: environment.UID, generation: environment.Generation}
+	fresh := &connectionState{uid: environment.UID, generation: environment.Generation, baseURL: environment.Spec.BaseURL}
 	fresh.problem = c.refuse(environment.Spec.BaseURL)
 	var key redact.String
 	if !fresh.problem.present() {
@@ -228,6 +235,9 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	fresh.unwell = fresh.rejected || fresh.problem.present()
 	if known {
 		fresh.first, fresh.unwell = old.first, fresh.unwell || old.unwell
+	}
+	if known && old.uid == fresh.uid && old.baseURL == fresh.baseURL {
+		fresh.skew, fresh.timed = old.skew, old.timed
 	}
 	if known && old.problem == fresh.problem {
 		fresh.quiet = old.quiet

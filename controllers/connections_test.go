@@ -60,7 +60,7 @@ func TestPipesTokensAreToldOfAKeyThatFollowsARefusedOneAtOnce(t *testing.T) {
 	if *told != 0 {
 		t.Fatalf("nothing was wrong, and it was told %d times that it is well again", *told)
 	}
-	connections.heard(environment, connections.versionOf(client.ObjectKeyFromObject(environment)), workos.Answer{Outcome: workos.OutcomeKeyRejected, Sent: true})
+	connections.heard(environment, connections.versionOf(client.ObjectKeyFromObject(environment)), workos.Answer{Outcome: workos.OutcomeKeyRejected, Sent: true}, noon)
 	key.secret.ResourceVersion, key.secret.Data["key"] = "2", []byte("sk_test_canary_next")
 	for range 2 {
 		expectLook(t, connections, environment)
@@ -78,7 +78,7 @@ func TestPipesTokensAreToldOfAKeyThatIsAcceptedAfterAll(t *testing.T) {
 	if err != nil || problem.present() {
 		t.Fatalf("got %+v, %v", problem, err)
 	}
-	connections.heard(environment, version, workos.Answer{Outcome: workos.OutcomeToken, Sent: true})
+	connections.heard(environment, version, workos.Answer{Outcome: workos.OutcomeToken, Sent: true}, noon)
 	for range 2 {
 		expectLook(t, connections, environment)
 	}

@@ -38,7 +38,7 @@ type decision struct {
 // mended without one.
 func decide(seen observation) decision {
 	if obstacle := firstObstacle(seen); obstacle.present() {
-		if traits[obstacle.reason].withdraws {
+		if seen.withdraws(obstacle) {
 			return decision{action: withdraw, finding: obstacle}
 		}
 		return decision{action: wait, finding: obstacle}
@@ -47,7 +47,7 @@ func decide(seen observation) decision {
 		return decision{action: fetch, cause: cause, due: due}
 	}
 	switch {
-	case traits[seen.standing.reason].withdraws:
+	case seen.withdraws(seen.standing):
 		return decision{action: withdraw, finding: seen.standing}
 	case (seen.secret.State == tokensecret.Intact || seen.secret.State == tokensecret.Empty) && !seen.token.Spec.Suspend && !deleting(seen.token):
 		return decision{action: relabel, finding: seen.standing}

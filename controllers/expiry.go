@@ -63,7 +63,7 @@ func (r *PipesTokenReconciler) SetupExpiryWithManager(mgr ctrl.Manager) error {
 func (w *expiryWatch) enter() handler.EventHandler {
 	return handler.Funcs{CreateFunc: func(_ context.Context, e event.CreateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		token := e.Object.(*v1alpha1.PipesToken)
-		w.reconciler.Metrics.Enter(client.ObjectKeyFromObject(token), token.Status, w.reconciler.now())
+		w.reconciler.Metrics.Enter(client.ObjectKeyFromObject(token), token.Status)
 	}}
 }
 
@@ -76,7 +76,7 @@ func (w *expiryWatch) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C():
-			for _, name := range w.reconciler.Metrics.Expired(w.reconciler.now()) {
+			for _, name := range w.reconciler.Metrics.Expired(w.reconciler.Clock.Now()) {
 				w.expired.add(reconcile.Request{NamespacedName: name})
 			}
 		}
@@ -93,14 +93,16 @@ func (w *expiryWatch) Reconcile(ctx context.Context, request ctrl.Request) (ctrl
 	if readyOf(token.Status).Status != metav1.ConditionTrue {
 		return ctrl.Result{}, nil
 	}
-	now := r.now()
-	seen, err := r.glance(ctx, token, now)
+	seen, err := r.glance(ctx, token)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if seen.secret.HoldsValidToken(now) {
+	if seen.secret.HoldsValidToken(seen.now) {
 		// It is a newer one, of which the status does not tell yet; or it has less than a second left.
-		return ctrl.Result{RequeueAfter: untilExpiry(seen.secret, now)}, nil
+		return ctrl.Result{RequeueAfter: untilExpiry(seen.secret, seen.now)}, nil
+	}
+	if r.Connections.clockUnknown(seen.environment) {
+		return ctrl.Result{RequeueAfter: time.Second}, nil // it may be valid: the next answer tells
 	}
 	done := outcome{observation: seen, finding: seen.standing}
 	status := statusOf(done)
@@ -112,8 +114,8 @@ func (w *expiryWatch) Reconcile(ctx context.Context, request ctrl.Request) (ctrl
 }
 
 // glance observes from caches and memory alone, and remembers nothing.
-func (r *PipesTokenReconciler) glance(ctx context.Context, token *v1alpha1.PipesToken, now time.Time) (observation, error) {
-	seen := observation{now: now, token: token}
+func (r *PipesTokenReconciler) glance(ctx context.Context, token *v1alpha1.PipesToken) (observation, error) {
+	seen := observation{token: token}
 	if err := r.lookAtRights(ctx, &seen); err != nil {
 		return observation{}, err
 	}
@@ -121,9 +123,9 @@ func (r *PipesTokenReconciler) glance(ctx context.Context, token *v1alpha1.Pipes
 		return observation{}, err
 	}
 	if known, ok := r.memory.attempt(token); ok {
-		return seen.remembering(known.asOf(now)), nil
+		return seen.remembering(known.asOf(seen.now)), nil
 	}
-	return seen.remembering(attempt{noted: now, found: foundBefore(token), hearsay: true}), nil
+	return seen.remembering(attempt{noted: seen.now, found: foundBefore(token), hearsay: true}), nil
 }
 
 // untilExpiry is how long a valid token has left; zero when it does not expire.

@@ -1,6 +1,11 @@
 package controllers
 
 import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
@@ -35,6 +40,9 @@ type trait struct {
 	hidden bool
 	// withdraws: inactivePolicy decides what becomes of the Secret.
 	withdraws bool
+	// grace is for how long a valid token stays all the same, as if the finding was hidden, because it
+	// may pass.
+	grace time.Duration
 	// asked: it was found by trying, so it stands until the next try says otherwise. The others are found by looking,
 	// anew in each pass.
 	asked bool
@@ -50,7 +58,7 @@ type trait struct {
 var traits = map[string]trait{
 	v1alpha1.NotInstalledReason:         {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.NeedsReauthorizationReason: {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
-	v1alpha1.InactiveReason:             {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.InactiveReason:             {asked: true, withdraws: true, grace: time.Hour, mark: v1alpha1.StalledCondition, pace: slowPoll},
 
 	v1alpha1.NotGrantedReason:          {withdraws: true, mark: v1alpha1.StalledCondition, pace: onChange},
 	v1alpha1.EnvironmentNotFoundReason: {hidden: true, mark: v1alpha1.ReconcilingCondition, pace: onChange},
@@ -71,4 +79,32 @@ var traits = map[string]trait{
 	v1alpha1.SecretChangedReason:   {hidden: true, asked: true, unwritten: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.InvalidTemplateReason: {mark: v1alpha1.StalledCondition, pace: onChange},
 	v1alpha1.SuspendedReason:       {mark: v1alpha1.StalledCondition, pace: onChange},
+}
+
+// withdraws says whether a finding takes the token away now.
+func (seen observation) withdraws(found finding) bool {
+	return traits[found.reason].withdraws && !seen.spares(found)
+}
+
+// hides says whether Ready stays True beside a finding.
+func (seen observation) hides(found finding) bool {
+	return seen.secret.HoldsValidToken(seen.now) && (traits[found.reason].hidden || seen.spares(found))
+}
+
+// spares says whether a finding that withdraws the token leaves it for now.
+func (seen observation) spares(found finding) bool { return !seen.sparedUntil(found).IsZero() }
+
+// sparedUntil is when a finding takes the token away that it leaves for now; zero when it leaves none. The
+// time begins when WorkOS first says that the connection is lost.
+func (seen observation) sparedUntil(found finding) time.Time {
+	grace, since := traits[found.reason].grace, seen.local()
+	connected := meta.FindStatusCondition(seen.token.Status.Conditions, v1alpha1.ConnectedCondition)
+	if connected != nil && connected.Status == metav1.ConditionFalse && connected.LastTransitionTime.Time.Before(since) {
+		since = connected.LastTransitionTime.Time
+	}
+	end := since.Add(grace + seen.skew)
+	if grace == 0 || !end.After(seen.now) || !seen.secret.HoldsValidToken(seen.now) {
+		return time.Time{}
+	}
+	return end
 }

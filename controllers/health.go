@@ -19,14 +19,15 @@ import (
 // PipesTokens. A finding that is nil is not known yet: what was told before stands.
 type health struct {
 	// failing: why calls are held back. overload: that the requests per minute of the API key do not suffice.
-	failing, overload *finding
+	// clocks: that those of WorkOS and the operator differ.
+	failing, overload, clocks *finding
 }
 
 // troubles are the conditions that tell of it, each only while there is something to tell.
-var troubles = []string{v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition}
+var troubles = []string{v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition, v1alpha1.ClockSkewedCondition}
 
 func (h health) conditions(before []metav1.Condition) (conditions []metav1.Condition) {
-	for i, found := range []*finding{h.failing, h.overload} {
+	for i, found := range []*finding{h.failing, h.overload, h.clocks} {
 		switch told := meta.FindStatusCondition(before, troubles[i]); {
 		case found == nil && told != nil:
 			conditions = append(conditions, *told)
@@ -42,8 +43,12 @@ func (r *PipesEnvironmentReconciler) health(environment *v1alpha1.PipesEnvironme
 	name := client.ObjectKeyFromObject(environment)
 	needed := r.Metrics.Demand(name, now)
 	r.Metrics.Budget(name, needed, r.Connections.requestsPerMinute(environment))
-	overloaded := meta.IsStatusConditionTrue(environment.Status.Conditions, v1alpha1.BudgetTooSmallCondition)
-	return r.Connections.health(name, needed, overloaded, now)
+	isTold := func(condition string) bool {
+		return meta.IsStatusConditionTrue(environment.Status.Conditions, condition)
+	}
+	told := r.Connections.health(name, needed, isTold(v1alpha1.BudgetTooSmallCondition), now)
+	told.clocks = r.Connections.clocks(name, isTold(v1alpha1.ClockSkewedCondition), now)
+	return told
 }
 
 // settling is how long a process has to look at its PipesTokens, and to hear of WorkOS, before it says anything else than was told

@@ -34,7 +34,16 @@ type tokenState struct {
 	kind    unique.Handle[tokenKind]
 	due     int64 // Unix time in milliseconds; zero: nothing is due
 	expires int64 // Unix time in seconds; zero: no expiry
+	skew    int32 // seconds that WorkOS's clock is ahead, by which due and expires are
 	every   time.Duration
+}
+
+// localExpiry is when the token expires by the operator's clock, in Unix time.
+func (s tokenState) localExpiry() int64 { return s.expires - int64(s.skew) }
+
+// localDue is when the next renewal is due by the operator's clock.
+func (s tokenState) localDue() time.Time {
+	return time.UnixMilli(s.due).Add(-time.Duration(s.skew) * time.Second)
 }
 
 // tokenKind is what the states of many PipesTokens have in common.
@@ -46,8 +55,9 @@ type tokenKind struct {
 
 // Renewal is when a PipesToken is due, and what it takes of the budget of its PipesEnvironment.
 type Renewal struct {
-	// Due is zero when nothing is due until something changes.
-	Due time.Time
+	// Due is zero when nothing is due until something changes. It is by WorkOS's clock, which is ahead by Skew.
+	Due  time.Time
+	Skew time.Duration
 	// Every is how often its token is renewed; zero: there is none to renew.
 	Every       time.Duration
 	Environment types.NamespacedName
@@ -158,12 +168,12 @@ func resultOf(found finding) writeResult {
 func (m *Metrics) Wrote(result writeResult) { m.writes.WithLabelValues(string(result)).Inc() }
 
 // Enter notes a PipesToken at the beginning of its first pass, so that one whose passes all fail shows as overdue.
-func (m *Metrics) Enter(name types.NamespacedName, status v1alpha1.PipesTokenStatus, now time.Time) {
+func (m *Metrics) Enter(name types.NamespacedName, status v1alpha1.PipesTokenStatus) {
 	m.mu.Lock()
 	_, known := m.tokens[name]
 	m.mu.Unlock()
 	if !known {
-		m.Observe(name, status, Renewal{Due: now})
+		m.Observe(name, status, Renewal{Due: m.clock.Now()})
 	}
 }
 
@@ -174,7 +184,7 @@ func (m *Metrics) Expired(now time.Time) (names []types.NamespacedName) {
 	defer m.mu.Unlock()
 	second := now.Unix()
 	for name, state := range m.tokens {
-		if state.expires == 0 || state.expires > second || state.kind.Value().reason != v1alpha1.TokenSyncedReason {
+		if state.expires == 0 || state.localExpiry() > second || state.kind.Value().reason != v1alpha1.TokenSyncedReason {
 			continue
 		}
 		kind := state.kind.Value()
@@ -192,7 +202,7 @@ func (m *Metrics) Observe(name types.NamespacedName, status v1alpha1.PipesTokenS
 	if failed := meta.FindStatusCondition(status.Conditions, v1alpha1.RenewalFailedCondition); failed != nil {
 		kind.failing = failed.Reason
 	}
-	state := tokenState{kind: unique.Make(kind), every: next.Every}
+	state := tokenState{kind: unique.Make(kind), every: next.Every, skew: int32(next.Skew.Round(time.Second).Seconds())}
 	if !next.Due.IsZero() {
 		state.due = next.Due.UnixMilli()
 	}
@@ -217,7 +227,7 @@ func (m *Metrics) Demand(environment types.NamespacedName, now time.Time) (perMi
 	var all []renewal.Due
 	for _, state := range m.tokens {
 		if state.every > 0 && state.kind.Value().environment == environment {
-			all = append(all, renewal.Due{At: time.UnixMilli(state.due), Expires: time.Unix(state.expires, 0), Every: state.every})
+			all = append(all, renewal.Due{At: state.localDue(), Expires: time.Unix(state.localExpiry(), 0), Every: state.every})
 		}
 	}
 	m.mu.Unlock()
@@ -257,7 +267,7 @@ func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 			failing[kind.failing]++
 		}
 		if state.due != 0 {
-			overdue = max(overdue, now.Sub(time.UnixMilli(state.due)))
+			overdue = max(overdue, now.Sub(state.localDue()))
 		}
 		if m.perObject && state.expires != 0 {
 			metrics <- prometheus.MustNewConstMetric(expirationDesc, prometheus.GaugeValue,

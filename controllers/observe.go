@@ -19,7 +19,9 @@ import (
 
 // observation is everything that a decision depends on, at one instant.
 type observation struct {
+	// now is the time by WorkOS's clock, and skew how far that is ahead of the operator's.
 	now   time.Time
+	skew  time.Duration
 	token *v1alpha1.PipesToken
 
 	// template is nil when templateErr is not.
@@ -48,8 +50,8 @@ type observation struct {
 	attempt  attempt
 }
 
-func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.PipesToken, now time.Time) (observation, error) {
-	seen := observation{now: now, token: token}
+func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.PipesToken) (observation, error) {
+	seen := observation{token: token}
 	if err := r.lookAtRights(ctx, &seen); err != nil {
 		return observation{}, err
 	}
@@ -61,7 +63,9 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 		r.memory.shown(client.ObjectKeyFromObject(token), cached)
 	}
 	seen.others = r.habits.of(habitOf(seen))
-	seen.recovered = r.unwritten.recoveredAt(token.Namespace)
+	if recovered := r.unwritten.recoveredAt(token.Namespace); !recovered.IsZero() {
+		seen.recovered = recovered.Add(seen.skew)
+	}
 	seen = seen.remembering(r.recall(seen))
 	freed := r.memory.wasFreed(token)
 	if seen.secret.State == tokensecret.Absent && readyOf(token.Status).Reason == v1alpha1.SecretConflictReason {
@@ -79,15 +83,16 @@ func (r *PipesTokenReconciler) lookAtSecret(ctx context.Context, seen *observati
 	if err != nil {
 		return nil, err
 	}
-	known := newest(written, cached, seen.now)
+	known := newest(written, cached, seen.local())
 	seen.unseen = cached == nil && known != nil
 	seen.secret = tokensecret.Observe(known, seen.token, seen.template)
 	return cached, nil
 }
 
-// lookAtRights observes what token may have, and in which shape: environment, grant and template.
+// lookAtRights observes what token may have, in which shape, and when: environment, grant, template and clock.
 func (r *PipesTokenReconciler) lookAtRights(ctx context.Context, seen *observation) error {
 	seen.environmentName = r.environmentOf(seen.token)
+	r.lookAtClock(seen)
 	seen.template, seen.templateErr = tokensecret.Compile(seen.token.Spec.SecretTemplate, r.AllowedSecretMetadata...)
 	seen.granted = false
 	var err error
@@ -162,8 +167,8 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	if known, ok := r.memory.attempt(seen.token); ok {
 		return seen.inTurn(known.asOf(seen.now))
 	}
-	began := r.memory.began(seen.now)
-	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.now)
+	began := r.memory.began(seen.local()).Add(seen.skew)
+	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.local()).Add(seen.skew)
 	assumed := attempt{noted: seen.now, client: seen.client, found: foundBefore(seen.token), hearsay: true, habit: writtenHabit(seen.secret.Facts)}
 	switch {
 	case assumed.found.present() && traits[assumed.found.reason].pace == backOff:
@@ -227,7 +232,7 @@ func (seen observation) overtaken() bool {
 // the Secret; a status alone takes no token away, and WorkOS knows which of the two is right.
 func (seen observation) doubtful() bool {
 	mayHold := seen.secret.HoldsValidToken(seen.now) || seen.secret.State == tokensecret.Altered
-	return seen.attempt.hearsay && traits[seen.attempt.found.reason].withdraws && mayHold &&
+	return seen.attempt.hearsay && seen.withdraws(seen.attempt.found) && mayHold &&
 		seen.token.Spec.InactivePolicy != v1alpha1.InactivePolicyRetain
 }
 

@@ -73,9 +73,8 @@ func (r *PipesTokenReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, fmt.Errorf("reading the PipesToken: %w", err)
 	}
 
-	now := r.now()
-	r.Metrics.Enter(request.NamespacedName, token.Status, now)
-	seen, err := r.observe(ctx, token, now)
+	r.Metrics.Enter(request.NamespacedName, token.Status)
+	seen, err := r.observe(ctx, token)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -85,9 +84,6 @@ func (r *PipesTokenReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	}
 	return r.report(ctx, outcome)
 }
-
-// now is an instant without a monotonic reading: instants that are stored have none, and none may be compared by one.
-func (r *PipesTokenReconciler) now() time.Time { return r.Clock.Now().Round(0) }
 
 // forget drops what is remembered of a PipesToken that is gone. Garbage collection deletes the Secret.
 // At WorkOS nothing is revoked: the connection is the user's.

@@ -27,10 +27,11 @@ func (r *PipesTokenReconciler) lookAgainAfterCall(ctx context.Context, done *out
 		return fmt.Errorf("reading the PipesToken after the call: %w", err)
 	}
 	before, asked := done.environment, done.client
-	done.now, done.token = r.now(), token
+	done.token = token
 	if err := r.lookAtRights(ctx, &done.observation); err != nil {
 		return err
 	}
+	done.attempt = done.attempt.asOf(done.now)
 	done.client = asked // the one that was asked with
 	done.secret = tokensecret.Observe(done.secret.Meta, token, done.template)
 	obstacle := firstObstacle(done.observation)

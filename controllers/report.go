@@ -38,7 +38,7 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	if done.tried && r.releasedMeanwhile(done) {
 		due = done.now
 	}
-	r.Metrics.Observe(name, status, Renewal{due, done.cycle(), done.environmentName})
+	r.Metrics.Observe(name, status, Renewal{due, done.skew, done.cycle(), done.environmentName})
 
 	if !sameStatus(status, done.token.Status) {
 		err := r.publish(ctx, done.token, status)
@@ -55,7 +55,7 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 		return ctrl.Result{}, done.unfinished
 	}
 	priority := urgency(done)
-	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt()), Priority: &priority}, nil
+	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt(), done.sparedUntil(done.finding)), Priority: &priority}, nil
 }
 
 // publish writes the status, and emits the event that it calls for. token becomes what is stored.
@@ -76,7 +76,7 @@ func (r *PipesTokenReconciler) publish(ctx context.Context, token *v1alpha1.Pipe
 func (r *PipesTokenReconciler) reportSlowWrite(ctx context.Context, meanwhile outcome) {
 	const why = "the API server has not answered for %s: an admission webhook may be slow"
 	waited := fmt.Sprintf(why, cmp.Or(r.SlowWrite, patient))
-	if traits[meanwhile.finding.reason].withdraws {
+	if meanwhile.withdraws(meanwhile.finding) {
 		meanwhile.kept = true
 		meanwhile.finding.message += stillThere + waited
 	} else {
@@ -98,7 +98,7 @@ func (r *PipesTokenReconciler) noteWrites(name types.NamespacedName, done outcom
 	case done.finding.unwritten():
 		return r.unwritten.failed(name)
 	case done.taken:
-		for _, other := range r.unwritten.worked(name, done.now) {
+		for _, other := range r.unwritten.worked(name, done.local()) {
 			r.requeue.add(reconcile.Request{NamespacedName: other})
 		}
 	case done.unfinished == nil:
@@ -192,11 +192,11 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 		failures = done.attempt.failures + 1
 		return failures, 0, renewal.Retry(done.now, expires, failures, done.answer.RetryAfter, seed)
 	case pace == slowPoll:
-		since := troubleSince(status.Conditions, done.now)
+		since := troubleSince(status.Conditions, done.local())
 		if told := trouble(done.token.Status.Conditions); told != nil && told.Reason != done.finding.reason {
-			since = done.now // it may be passing, or somebody may be at work on it
+			since = done.local() // it may be passing, or somebody may be at work on it
 		}
-		return 0, 0, latest(done.now.Add(renewal.SlowPoll(done.now, since)), patience)
+		return 0, 0, latest(done.now.Add(renewal.SlowPoll(done.local(), since)), patience)
 	case done.repaired:
 		// Whoever did that may do it again and again; each time costs a call.
 		repairs = done.attempt.repairs + 1

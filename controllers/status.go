@@ -43,7 +43,7 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 	}
 	for _, condition := range conditions(done) {
 		condition.ObservedGeneration = done.token.Generation
-		condition.LastTransitionTime = transitionTime(before.Conditions, condition, done.now)
+		condition.LastTransitionTime = transitionTime(before.Conditions, condition, done.local())
 		status.Conditions = append(status.Conditions, condition)
 	}
 	return status
@@ -85,7 +85,7 @@ func readiness(done outcome) (ready metav1.Condition, beside *metav1.Condition) 
 	switch {
 	case !found.present() && valid:
 		return synced, nil
-	case found.present() && trait.hidden && valid:
+	case done.hides(found):
 		failed := condition(v1alpha1.RenewalFailedCondition, metav1.ConditionTrue, found.reason, found.message)
 		return synced, &failed
 	case found.present():
@@ -165,7 +165,7 @@ func transitionTime(before []metav1.Condition, condition metav1.Condition, now t
 // ownConditions are the types of the conditions that the operator sets; whatever others stand in a status are somebody else's.
 var ownConditions = sets.New(v1alpha1.ReadyCondition, v1alpha1.ConnectedCondition, v1alpha1.ScopesGrantedCondition,
 	v1alpha1.RenewalFailedCondition, v1alpha1.StalledCondition, v1alpha1.ReconcilingCondition, v1alpha1.GrantsValidCondition,
-	v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition)
+	v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition, v1alpha1.ClockSkewedCondition)
 
 // sameStatus says whether before is want already. The caches hold long lists of scopes as digests.
 func sameStatus(want, before v1alpha1.PipesTokenStatus) bool {

@@ -30,7 +30,7 @@ func TestAStoredGrantWithoutUsersIsNoReasonToFetch(t *testing.T) {
 			if err := reconciler.Client.Get(t.Context(), request.NamespacedName, token); err != nil {
 				t.Fatal(err)
 			}
-			seen, err := reconciler.observe(t.Context(), token, reconciler.Clock.Now())
+			seen, err := reconciler.observe(t.Context(), token)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -96,7 +96,7 @@ func (r *PipesTokenReconciler) lookLive(ctx context.Context, done *outcome) erro
 	before := done.secret
 	done.secret = tokensecret.Observe(found, done.token, done.template)
 	if found != nil {
-		r.memory.wrote(done.token, found, done.now)
+		r.memory.wrote(done.token, found, done.local())
 	}
 	later := done.secret.IsOurs() && (before.State != tokensecret.Intact || !done.secret.Facts.SameToken(before.Facts))
 	if done.tried && later && done.secret.State != tokensecret.Empty {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -54,8 +55,10 @@ type world struct {
 	upstream     *workossim.Simulator
 	baseURL      string
 	clock        *testingclock.FakeClock
-	timeline     *timeline
-	operator     *operator
+	// ahead is how far WorkOS's clock is ahead of clock, in nanoseconds.
+	ahead    atomic.Int64
+	timeline *timeline
+	operator *operator
 	// stepEnvironments runs the timers of PipesEnvironments on the timeline too. They fire every 30 seconds.
 	stepEnvironments bool
 }
@@ -65,7 +68,7 @@ func newWorld() *world {
 	w := &world{ctx: context.Background(), clock: testingclock.NewFakeClock(time.Now().UTC().Truncate(time.Second))}
 	w.timeline = newTimeline(w.clock)
 	w.home, w.tenant = w.namespace("home-"), w.namespace("tenant-")
-	w.upstream = workossim.New(workossim.Options{Clock: w.clock, APIKeys: []string{apiKey}, Slugs: []string{"github", "slack", "linear", "notion"}})
+	w.upstream = workossim.New(workossim.Options{Clock: upstreamClock{w}, APIKeys: []string{apiKey}, Slugs: []string{"github", "slack", "linear", "notion"}})
 	server := httptest.NewServer(w.upstream)
 	DeferCleanup(func() { w.upstream.Close(); server.Close() })
 	w.baseURL = server.URL
@@ -73,6 +76,13 @@ func newWorld() *world {
 	w.create(w.environment())
 	return w
 }
+
+// upstreamClock is WorkOS's.
+type upstreamClock struct{ *world }
+
+func (c upstreamClock) Now() time.Time { return c.clock.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c upstreamClock) Since(then time.Time) time.Duration { return c.Now().Sub(then) }
 
 // running is a new world with its operator at work.
 func running() *world {

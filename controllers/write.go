@@ -38,7 +38,7 @@ func (r *PipesTokenReconciler) write(ctx context.Context, done *outcome, content
 	case stored.Damaged:
 		r.discard(ctx, done, stored)
 	case overwritten && !done.finding.present():
-		r.unwritten.overwrote(done.token.Namespace, done.now)
+		r.unwritten.overwrote(done.token.Namespace, done.local())
 	}
 }
 
@@ -81,7 +81,7 @@ func (r *PipesTokenReconciler) nameTaken(ctx context.Context, done *outcome) {
 		return
 	}
 	if found != nil {
-		r.memory.wrote(done.token, found, done.now)
+		r.memory.wrote(done.token, found, done.local())
 	}
 	done.finding, done.unfinished = done.standing, fmt.Errorf("creating Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
 }
@@ -109,7 +109,7 @@ func (r *PipesTokenReconciler) compare(done *outcome, stored Stored) {
 
 // wrote takes note of how a write has left the Secret.
 func (r *PipesTokenReconciler) wrote(done *outcome, meta *metav1.PartialObjectMetadata) {
-	r.memory.wrote(done.token, meta, done.now)
+	r.memory.wrote(done.token, meta, done.local())
 	done.secret = tokensecret.Observe(meta, done.token, done.template)
 }
 
@@ -158,7 +158,7 @@ const trustOverwrite = 10 * time.Second
 // rehearsed first: admission may have begun to remove what the pods read.
 func (r *PipesTokenReconciler) mayOverwrite(ctx context.Context, done *outcome, before observation) bool {
 	rehearsed := before.standing.unwritten()
-	trusted := r.unwritten.overwroteSince(done.token.Namespace, done.now.Add(-trustOverwrite))
+	trusted := r.unwritten.overwroteSince(done.token.Namespace, done.local().Add(-trustOverwrite))
 	return rehearsed || trusted || !done.secret.HoldsValidToken(done.now) || r.rehearse(ctx, done)
 }
 

@@ -35,6 +35,10 @@ const (
 	// BudgetTooSmallCondition on a PipesEnvironment is present, and then True, only while its API key may make fewer requests
 	// a minute than it takes to renew its tokens in time.
 	BudgetTooSmallCondition = "BudgetTooSmall"
+
+	// ClockSkewedCondition on a PipesEnvironment is present, and then True, only while the clocks of
+	// WorkOS and of the operator are more than 30 seconds apart. Tokens are renewed by WorkOS's.
+	ClockSkewedCondition = "ClockSkewed"
 )
 
 // Reasons of a PipesToken's Ready condition. The reasons of failures are also the reasons of RenewalFailed, Stalled and
@@ -53,6 +57,7 @@ const (
 	NeedsReauthorizationReason = "NeedsReauthorization"
 
 	// InactiveReason: WorkOS says that the connection is not active, for a reason this version does not know.
+	// It may pass: a valid token stays for an hour, and RenewalFailed tells meanwhile.
 	InactiveReason = "Inactive"
 
 	// NotGrantedReason: no grant of the PipesEnvironment allows this PipesToken.
@@ -158,6 +163,12 @@ const (
 const (
 	// RenewalsExceedBudgetReason: the message has both rates.
 	RenewalsExceedBudgetReason = "RenewalsExceedBudget"
+)
+
+// Reasons of a PipesEnvironment's ClockSkewed condition.
+const (
+	// ClocksDifferReason: the message says by how much, and which clock is ahead.
+	ClocksDifferReason = "ClocksDiffer"
 )
 
 // Metadata keys that the operator reads and writes.

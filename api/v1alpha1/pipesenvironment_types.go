@@ -149,7 +149,7 @@ type GrantNamespaces struct {
 // +kubebuilder:validation:MinProperties=1
 type PipesEnvironmentStatus struct {
 	// conditions of the environment: Ready and GrantsValid always, and Stalled,
-	// UpstreamFailing and BudgetTooSmall where they apply.
+	// UpstreamFailing, BudgetTooSmall and ClockSkewed where they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -53,6 +53,18 @@ func Outcomes() []Outcome {
 	}
 }
 
+// Authoritative says whether WorkOS has read the request with a good API key, and spoken of its
+// connection. Whatever else came may be of a proxy on the way.
+func (o Outcome) Authoritative() bool {
+	switch o {
+	case OutcomeToken, OutcomeNotInstalled, OutcomeNeedsReauthorization, OutcomeInactive,
+		OutcomeNotFound, OutcomeAccountSelectionRequired, OutcomeAuthMethodMismatch:
+		return true
+	default:
+		return false
+	}
+}
+
 // Token is an access token as WorkOS returned it.
 type Token struct {
 	// Value is the token: 1 to 65536 visible ASCII characters.
@@ -102,6 +114,9 @@ type Answer struct {
 	Epoch uint64
 	// ClockSkew is WorkOS's clock (the Date header, whole seconds) less the local one at receipt. Zero when unknown.
 	ClockSkew time.Duration
+	// ClockDoubt is by how much more it may be: the header has whole seconds, and is written at some time between the
+	// request and its receipt. Zero when nothing is known.
+	ClockDoubt time.Duration
 	// Sent says whether a request was attempted for this answer. False: a gate was closed, or the budget used up.
 	// Callers that shared one request all see true.
 	Sent bool

@@ -112,6 +112,7 @@ func (c *Client) send(ctx context.Context, r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	sent := c.upstream.clock.Now()
 	response, err := c.upstream.transport.RoundTrip(request)
 	if err != nil {
 		return Answer{Outcome: OutcomeUnavailable, Message: failure(err), Sent: true}, nil
@@ -124,7 +125,7 @@ func (c *Client) send(ctx context.Context, r Request) (Answer, error) {
 	if answer.Outcome != OutcomeBusy { // That concerns one connection, and no gate may close for it.
 		answer.RetryAfter = retryAfter(response.StatusCode, response.Header, received)
 	}
-	answer.ClockSkew = clockSkew(response.Header, received)
+	answer.ClockSkew, answer.ClockDoubt = clockSkew(response.Header, sent, received)
 	answer.Sent = true
 	return answer, nil
 }

@@ -55,13 +55,14 @@ func parseRetryAfter(header http.Header, received time.Time) time.Duration {
 	return min(max(until.Sub(received), 0), maxRetryAfter)
 }
 
-// clockSkew is the answer's Date less the local time of its receipt, and 0 when the answer is undated.
-func clockSkew(header http.Header, received time.Time) time.Duration {
+// clockSkew is the answer's Date less the local time of its receipt, and by how much more it may be; 0 and 0
+// when the answer is undated.
+func clockSkew(header http.Header, sent, received time.Time) (skew, doubt time.Duration) {
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return date.Sub(received)
+	return date.Sub(received), time.Second + max(received.Sub(sent), 0)
 }
 
 // requestID is the X-Request-ID, without what no such ID needs. It is empty when that leaves the key, whose letters may have stood

@@ -13,7 +13,7 @@ import (
 // never holds the API key.
 type PipesEnvironmentStatusApplyConfiguration struct {
 	// conditions of the environment: Ready and GrantsValid always, and Stalled,
-	// UpstreamFailing and BudgetTooSmall where they apply.
+	// UpstreamFailing, BudgetTooSmall and ClockSkewed where they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the metadata.generation that this status speaks of.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
