@@ -107,10 +107,12 @@ var _ = Describe("A user's connection", func() {
 		Eventually(func() []string { return conditionsOf(w.reload(token)) }, soon, often).Should(ContainElement("RenewalFailed=True/Inactive"))
 		w.timeline.advance(20 * time.Minute)
 		Expect(w.tokenIn(token)).To(Equal(before))
+		w.timeline.advance(20 * time.Minute)
+		Expect(w.tokenIn(token)).To(Equal(before))
 		w.upstream.SetState(idOf(token), workossim.Connected)
 		w.timeline.advance(20 * time.Minute)
 		Expect(conditionsOf(w.reload(token))).To(ConsistOf("Ready=True/TokenSynced", "Connected=True/Connected", "ScopesGranted=True/AllScopesGranted"))
-		Expect(w.secret(token)).To(Equal(before))
+		Expect(w.tokenIn(token)).To(Equal(w.held(token)))
 	})
 
 	It("leaves a token without an expiry where it is when inactivePolicy is Retain, and is not ready after the hour", func() {

@@ -154,7 +154,7 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint
 	c.mu.Lock()
 	state, ok := c.known[name]
 	current = ok && state.version == version
-	news := current && state.hear(answer, now)
+	news := current && state.hear(answer, skewIsTold(environment), now)
 	c.mu.Unlock()
 	if news && c.changed != nil {
 		c.changed(name)
@@ -163,7 +163,7 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint
 }
 
 // hear takes note of an answer that came now, and says whether it is news.
-func (s *connectionState) hear(answer workos.Answer, now time.Time) bool {
+func (s *connectionState) hear(answer workos.Answer, skewIsTold bool, now time.Time) bool {
 	before := *s
 	s.trouble = nil
 	if trouble, troubled := s.client.Trouble(); troubled {
@@ -176,7 +176,7 @@ func (s *connectionState) hear(answer workos.Answer, now time.Time) bool {
 	case answer.Outcome.Authoritative():
 		s.rejected = false
 	}
-	clocks := s.learnClock(answer, now)
+	clocks := s.learnClock(answer, skewIsTold, now)
 	return !ptr.Equal(s.trouble, before.trouble) || s.heard != before.heard || s.rejected != before.rejected || clocks
 }
 

@@ -40,13 +40,18 @@ func (c *Connections) skewOf(environment types.NamespacedName, now time.Time) ti
 
 // clockUnknown says whether the clocks are known to differ, but not yet to this process by how much.
 func (c *Connections) clockUnknown(environment *v1alpha1.PipesEnvironment) bool {
-	if environment == nil || !meta.IsStatusConditionTrue(environment.Status.Conditions, v1alpha1.ClockSkewedCondition) {
+	if environment == nil || !skewIsTold(environment) {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	state, ok := c.known[types.NamespacedName{Namespace: environment.Namespace, Name: environment.Name}]
 	return !ok || !state.skew.Known()
+}
+
+// skewIsTold says whether the status says that the clocks differ, as it does across restarts.
+func skewIsTold(environment *v1alpha1.PipesEnvironment) bool {
+	return meta.IsStatusConditionTrue(environment.Status.Conditions, v1alpha1.ClockSkewedCondition)
 }
 
 // sampleOf is what an answer says of the clocks. False: nothing; or it may not be WorkOS's own; or its
@@ -63,14 +68,15 @@ func sampleOf(answer workos.Answer, now time.Time) (renewal.Sample, bool) {
 // much.
 const retimed = 5 * time.Second
 
-// learnClock takes from an answer what it says of the clocks, and says whether that is news.
-func (s *connectionState) learnClock(answer workos.Answer, now time.Time) bool {
+// learnClock takes from an answer what it says of the clocks, and says whether that is news. told: the
+// status says that they differ.
+func (s *connectionState) learnClock(answer workos.Answer, told bool, now time.Time) bool {
 	sample, ok := sampleOf(answer, now)
 	if !ok {
 		return false
 	}
 	known, wild := s.skew.Known(), s.skew.Wild()
-	s.skew.Learn(sample)
+	s.skew.Learn(sample, told)
 	moved := (s.skew.At(now) - s.timed).Abs() >= retimed
 	if moved {
 		s.timed, s.unwell = s.skew.At(now), true

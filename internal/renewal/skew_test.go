@@ -24,12 +24,15 @@ func TestSkewIsThatOfTheFirstSampleAndOfWhatTheNextOnesShow(t *testing.T) {
 		"no skew":                                   {[]time.Duration{0, 0, 0}, 0},
 		"less than half a second":                   {[]time.Duration{400 * time.Millisecond}, 0},
 		"five hours ahead":                          {[]time.Duration{5 * time.Hour}, 5 * time.Hour},
-		"five hours behind":                         {[]time.Duration{-5 * time.Hour}, -5 * time.Hour},
-		"one answer from further behind":            {[]time.Duration{0, -minute, 0, -minute, 0}, 0},
-		"two answers from further behind":           {[]time.Duration{0, -minute, -minute}, -minute},
-		"two that do not agree":                     {[]time.Duration{0, -minute, -2 * minute}, 0},
+		"five hours behind, once":                   {[]time.Duration{-5 * time.Hour}, 0},
+		"five hours behind":                         {[]time.Duration{-5 * time.Hour, -5 * time.Hour, -5 * time.Hour}, -5 * time.Hour},
+		"two answers from further behind":           {[]time.Duration{0, -minute, -minute, 0}, 0},
+		"now and then one from further behind":      {[]time.Duration{0, -minute, -minute, 0, -minute, -minute}, 0},
+		"three answers from further behind":         {[]time.Duration{0, -minute, -minute, -minute}, -minute},
+		"three that do not agree":                   {[]time.Duration{0, -minute, -2 * minute, -minute}, 0},
 		"one answer from further ahead":             {[]time.Duration{0, minute}, minute},
-		"one answer from further ahead, by mistake": {[]time.Duration{0, minute, 0, 0}, 0},
+		"one answer from further ahead, by mistake": {[]time.Duration{0, minute, 0}, 0},
+		"ahead, and then no longer":                 {[]time.Duration{minute, minute, minute, 0, 0, 0}, 0},
 		"a clock of another century":                {[]time.Duration{-50 * 365 * 24 * time.Hour, 0}, 0},
 		"a clock of the next year":                  {[]time.Duration{365 * 24 * time.Hour}, 0},
 		"a day of drift, by the bit":                {drift(24*60, 100*time.Millisecond), 144 * time.Second},
@@ -39,7 +42,7 @@ func TestSkewIsThatOfTheFirstSampleAndOfWhatTheNextOnesShow(t *testing.T) {
 			var skew renewal.Skew
 			now := time.Date(2026, time.November, 30, 12, 0, 0, 300_000_000, time.UTC)
 			for _, by := range test.samples {
-				skew.Learn(sample(now, by))
+				skew.Learn(sample(now, by), false)
 				now = now.Add(time.Minute + 77*time.Millisecond)
 			}
 			if got := skew.At(now); (got-test.want).Abs() > 1600*time.Millisecond || test.want == 0 && got.Abs() > 700*time.Millisecond {
@@ -63,7 +66,7 @@ func TestSlowAnswerDoesNotMoveTheSkew(t *testing.T) {
 	var skew renewal.Skew
 	now := time.Now().Round(0)
 	for range 5 {
-		skew.Learn(renewal.Sample{AtLeast: -10 * time.Second, AtMost: time.Second, At: now})
+		skew.Learn(renewal.Sample{AtLeast: -10 * time.Second, AtMost: time.Second, At: now}, false)
 	}
 	if got := skew.At(now); got != 0 {
 		t.Errorf("got %v", got)
@@ -73,11 +76,11 @@ func TestSlowAnswerDoesNotMoveTheSkew(t *testing.T) {
 func TestClockThatIsSetIsNoticedWithoutASample(t *testing.T) {
 	var skew renewal.Skew
 	begin := time.Now()
-	skew.Learn(sample(begin, 0))
+	skew.Learn(sample(begin, 0), false)
 	for by, want := range map[time.Duration]time.Duration{
 		0: 0, -time.Hour: time.Hour, time.Hour: 0, // which may have been a sleep of the machine
 	} {
-		now := set(begin.Add(time.Minute), by)
+		now := setClock(begin.Add(time.Minute), by)
 		if got := skew.At(now); got != want {
 			t.Errorf("set by %v: got %v, want %v", by, got, want)
 		}
@@ -87,32 +90,70 @@ func TestClockThatIsSetIsNoticedWithoutASample(t *testing.T) {
 	}
 }
 
-// set is what time.Now returns after the clock has been set: its wall time moves, and its monotonic
+// setClock is what time.Now returns after the clock has been set: its wall time moves, and its monotonic
 // reading does not.
-func set(now time.Time, by time.Duration) time.Time {
+func setClock(now time.Time, by time.Duration) time.Time {
 	wall := (*uint64)(unsafe.Pointer(&now)) // seconds from bit 30 on
 	*wall += uint64(int64(by/time.Second)) << 30
 	return now
 }
 
+// Answers of one second settle nothing, however many they are.
+func TestManyAnswersAtOnceSettleNothing(t *testing.T) {
+	var skew renewal.Skew
+	now := time.Now().Round(0)
+	for range 1000 {
+		skew.Learn(sample(now, -time.Hour), false)
+		now = now.Add(50 * time.Millisecond)
+	}
+	if got := skew.At(now); got != 0 {
+		t.Errorf("got %v", got)
+	}
+	skew.Learn(sample(now.Add(11*time.Second), -time.Hour), false)
+	if got := skew.At(now); got > -time.Hour+2*time.Second {
+		t.Errorf("got %v a minute after the first", got)
+	}
+}
+
+func TestExpectedSkewIsSettledAtOnce(t *testing.T) {
+	var skew renewal.Skew
+	now := time.Now().Round(0)
+	skew.Learn(sample(now, -time.Hour), true)
+	if got := skew.At(now); got > -time.Hour+2*time.Second {
+		t.Errorf("got %v", got)
+	}
+	skew.Learn(sample(now, -2*time.Hour), true)
+	if got := skew.At(now); got < -time.Hour-2*time.Second {
+		t.Errorf("only the first sample is expected, and the second one made it %v", got)
+	}
+}
+
+// FuzzSkew: whatever came before, answers that agree for long enough are believed; and until they have
+// been, nothing moves the skew back.
 func FuzzSkew(f *testing.F) {
-	f.Add(int64(0), int64(0), int64(0))
-	f.Add(int64(6*time.Hour), int64(-6*time.Hour), int64(time.Second))
-	f.Fuzz(func(t *testing.T, first, second, width int64) {
-		const widest = int64(time.Minute)
+	f.Add(int64(0), int64(0), uint8(3), uint8(30))
+	f.Add(int64(6*time.Hour), int64(-6*time.Hour), uint8(2), uint8(90))
+	f.Fuzz(func(t *testing.T, first, last int64, samples, seconds uint8) {
+		bounded := func(by int64) time.Duration { return time.Duration(by % int64(20*time.Hour)) }
 		var skew renewal.Skew
 		now := time.Date(2026, time.November, 30, 12, 0, 0, 0, time.UTC)
-		within := func(by int64) renewal.Sample {
-			by %= int64(20 * time.Hour)
-			half := time.Duration(max(width%widest, -(width%widest))) / 2
-			return renewal.Sample{AtLeast: time.Duration(by) - half, AtMost: time.Duration(by) + half, At: now}
+		learn := func(by time.Duration) {
+			skew.Learn(renewal.Sample{AtLeast: by, AtMost: by + time.Second, At: now}, false)
 		}
-		for _, by := range []int64{first, second, second} { // two, since the first one may be ahead of both
-			skew.Learn(within(by))
+		learn(bounded(first))
+		before, begin := skew.At(now), now
+		for range samples {
+			learn(bounded(last))
+			now = now.Add(time.Duration(seconds) * time.Second)
 		}
-		last := within(second)
-		if got := skew.At(now); got < last.AtLeast-time.Second || got > last.AtMost+time.Second {
-			t.Errorf("two samples say %v to %v, and the skew is %v", last.AtLeast, last.AtMost, got)
+		spent := now.Sub(begin) - time.Duration(seconds)*time.Second
+		got, said := skew.At(now), bounded(last)
+		agrees := (got - said).Abs() <= 2*time.Second
+		switch {
+		case samples > 2 && spent >= time.Minute && !agrees:
+			t.Errorf("%d answers within %v say %v, and the skew is %v", samples, spent, said, got)
+		case samples < 3 && got < min(before, 0):
+			t.Errorf("%d answers have moved the skew from %v to %v", samples, before, got)
 		}
 	})
 }

@@ -285,7 +285,8 @@ func (w *world) failUpstream(t *rapid.T) {
 	case workossim.FaultStatus:
 		fault.Status = draw(t, "status", 400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504, 302, 204)
 	case workossim.FaultDateOffset:
-		fault.DateOffset = draw(t, "offset", -48*time.Hour, time.Hour)
+		fault.DateOffset = draw(t, "offset", -48*time.Hour, -time.Hour, time.Hour)
+		w.datesWereWrong = true
 	case workossim.FaultRateLimited:
 		switch draw(t, "retry after", "none", "seconds", "date") {
 		case "seconds":

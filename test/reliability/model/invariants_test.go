@@ -41,7 +41,7 @@ func (p *pass) look(o *operator) {
 
 // lookAfterCall notes what the operator could know when the answer of WorkOS arrived.
 func (p *pass) lookAfterCall(o *operator) {
-	p.judged = wall{o}.Now()
+	p.judged = o.lookAtClock()
 	uid := p.uid
 	token, _ := o.view.objects[tokens][p.request.NamespacedName].(*v1alpha1.PipesToken)
 	if token == nil || token.UID != uid {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
@@ -107,7 +108,7 @@ func (o *operator) setUp(manager manager.Manager) {
 	o.world.must(err)
 	connections := &controllers.Connections{
 		Reader:       liveReader{operator: o},
-		Upstream:     workos.New(workos.Options{Transport: o.upstreamTransport(), Clock: monotonic{o}, Timeout: time.Hour}),
+		Upstream:     workos.New(workos.Options{Transport: o.upstreamTransport(), Clock: wall{o}, Timeout: time.Hour}),
 		AllowedHosts: []string{upstreamHost},
 	}
 	api := &apiClient{operator: o}
@@ -156,11 +157,34 @@ type monotonic struct{ operator *operator }
 func (m monotonic) Now() time.Time                  { return m.operator.world.clock.Now().Add(-m.operator.suspended) }
 func (m monotonic) Since(t time.Time) time.Duration { return m.Now().Sub(t) }
 
-// wall is the clock of the node, which may be wrong.
+// wall is the clock of the node, which may be wrong. As the real one, it has a monotonic reading beside
+// the time: differences go by that.
 type wall struct{ operator *operator }
 
-func (c wall) Now() time.Time                  { return c.operator.world.clock.Now().Add(c.operator.skew) }
+func (c wall) Now() time.Time {
+	w := c.operator.world
+	running := w.booted.Add(monotonic(c).Now().Sub(start))
+	return withWall(running, w.clock.Now().Add(c.operator.skew))
+}
 func (c wall) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+// lookAtClock is the time by which a pass judges: that of WorkOS once an answer has shown it, which is the
+// world's, and before that the node's own. An answer whose date was wrong makes it any time.
+func (o *operator) lookAtClock() time.Time {
+	if o.world.datesWereWrong {
+		return time.Time{}
+	}
+	return earliest(o.world.clock.Now(), wall{o}.Now().Round(0))
+}
+
+// withWall is an instant with the monotonic reading of t that shows the time of wall: what time.Now
+// returns after the clock has been set. Only the package time can make one, so this reaches into it.
+func withWall(t, wall time.Time) time.Time {
+	const monotonicBit, nanosecondBits, secondsTo1970 = 1 << 63, 30, 2682288000 // since 1885
+	seconds := uint64(wall.Unix()+secondsTo1970)<<nanosecondBits | uint64(wall.Nanosecond())
+	*(*uint64)(unsafe.Pointer(&t)) = monotonicBit | seconds
+	return t
+}
 
 // starter is as much of a manager as setting controllers up takes.
 type starter struct {

@@ -86,7 +86,7 @@ const maxFrozen = 2
 
 // turn lets one pass run until it ends or freezes.
 func (o *operator) turn(controller string, request reconcile.Request, p plan) {
-	o.pass = &pass{controller: controller, request: request, plan: p, began: wall{o}.Now(), thaw: make(chan struct{})}
+	o.pass = &pass{controller: controller, request: request, plan: p, began: o.lookAtClock(), thaw: make(chan struct{})}
 	if controller == "pipestoken" {
 		o.pass.look(o)
 	}

@@ -59,6 +59,10 @@ type world struct {
 
 	// takesTheCeiling: a node has stood still, or had its clock wrong, or a status has been forged, which nothing tells the operator.
 	takesTheCeiling bool
+	// datesWereWrong: WorkOS has given a date that is not that of the clock by which its tokens expire.
+	datesWereWrong bool
+	// booted is an instant with a monotonic reading, which the clocks of nodes begin from.
+	booted time.Time
 	// quiet: nobody interferes any more.
 	quiet bool
 
@@ -85,7 +89,7 @@ type written struct {
 func newWorld(t rapid.TB, perMinute int32) *world {
 	clock := clocktesting.NewFakePassiveClock(start)
 	w := &world{
-		t: t, clock: clock, perMinute: perMinute, mostPerMinute: perMinute, server: newAPIServer(clock),
+		t: t, clock: clock, booted: time.Now(), perMinute: perMinute, mostPerMinute: perMinute, server: newAPIServer(clock),
 		workos:      workossim.New(workossim.Options{Clock: clock, Slugs: []string{"github", "slack"}}),
 		connections: map[workossim.ID]workossim.Connection{}, issued: map[string]issued{},
 		writes: map[types.UID][]written{}, turns: map[reconcile.Request]int{}, effects: map[effect]int{},
