@@ -126,7 +126,7 @@ func failure(seen observation, answer workos.Answer) finding {
 		found.message += ": " + printable(answer.Message)
 	}
 	before, _, _ := strings.Cut(seen.standing.message, requestIDMark)
-	repeats := !answer.Sent && strings.Contains(before, patienceNote(answer.Until))
+	repeats := !answer.Sent && patienceIn(before) == patienceNote(answer.Until)
 	if seen.standing.reason == found.reason && (repeats || before == found.message) {
 		return seen.standing
 	}

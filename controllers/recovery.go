@@ -25,7 +25,19 @@ func patienceNote(until time.Time) string {
 	if until.IsZero() {
 		return ""
 	}
-	return " (not before " + instant(until) + ")"
+	return patienceMark + instant(until) + ")"
+}
+
+const patienceMark = " (not before "
+
+// patienceIn is the patienceNote of a message.
+func patienceIn(message string) string {
+	_, after, found := strings.Cut(message, patienceMark)
+	if !found {
+		return ""
+	}
+	until, _, _ := strings.Cut(after, ")")
+	return patienceMark + until + ")"
 }
 
 // instant is how messages tell a time.

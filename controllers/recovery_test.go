@@ -150,6 +150,10 @@ func TestTimeThatWorkOSAskedForIsTold(t *testing.T) {
 	if got := failure(seen, later); !strings.Contains(got.message, "2026-11-23T16:00:00Z") {
 		t.Errorf("got %q of another time", got.message)
 	}
+	later.Until = time.Time{}
+	if got := failure(seen, later); strings.Contains(got.message, "not before") {
+		t.Errorf("got %q after its end", got.message)
+	}
 	own := limited
 	own.Sent, own.Message, own.RequestID = true, "Slow down", "req_1"
 	if got := failure(healthy(), own); !strings.Contains(got.message, "2026-11-23T15:00:00Z") || !strings.Contains(got.message, "Slow down") {
