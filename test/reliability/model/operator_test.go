@@ -182,7 +182,7 @@ func (o *operator) lookAtClock() time.Time {
 func withWall(t, wall time.Time) time.Time {
 	const monotonicBit, nanosecondBits, secondsTo1970 = 1 << 63, 30, 2682288000 // since 1885
 	seconds := uint64(wall.Unix()+secondsTo1970)<<nanosecondBits | uint64(wall.Nanosecond())
-	*(*uint64)(unsafe.Pointer(&t)) = monotonicBit | seconds
+	*(*uint64)(unsafe.Pointer(&t)) = monotonicBit | seconds //nolint:gosec // as package time lays it out
 	return t
 }
 
