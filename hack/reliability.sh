@@ -49,7 +49,7 @@ model() {
 
 step "model" model "$sequences" -run='^TestModel$'
 step "model, with the race detector" model "$raced" -race
-if ((full)); then step "mutants" suite mutants; fi
+if ((full)); then step "mutants" suite mutants; else step "mutants fit" suite mutants -run=TestEveryMutantFits; fi
 step "tenancy" suite tenancy -race
 step "fuzzing" env FUZZTIME=$fuzz hack/fuzz.sh
 step "faults" suite faults -race

@@ -56,6 +56,35 @@ func TestAWaitThatAClockNotedWhichWasAheadEndsWithIt(t *testing.T) {
 	w.settle()
 }
 
+// The node's clock was off by hours, and the operator went by it: each token stood expired in the Secret for hours.
+func TestAClockThatIsBehindCostsNoToken(t *testing.T) {
+	for _, off := range []time.Duration{-3 * time.Hour, 3 * time.Hour} {
+		w := newWorld(t, plenty)
+		o := w.operators[0]
+		w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"}, alwaysFresh, func(c *workossim.Connection) { c.Lifetime = 10 * time.Minute })
+		o.skew = off
+		o.drain()
+		o.run(30 * time.Minute) // a clock that is ahead is noticed after a minute
+		w.quiet = true
+		o.run(4 * time.Hour)
+		w.check()
+		w.end()
+	}
+}
+
+// An answer whose date is hours behind would keep the token from being renewed for as long.
+func TestADateThatIsWrongForAMomentCostsNoToken(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	o := w.operators[0]
+	w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"}, alwaysFresh, func(c *workossim.Connection) { c.Lifetime = 10 * time.Minute })
+	w.workos.Inject(workossim.Fault{Kind: workossim.FaultDateOffset, DateOffset: -2 * time.Hour, Times: 2})
+	o.drain()
+	w.quiet = true
+	o.run(4 * time.Hour)
+	w.check()
+}
+
 // The Secret said that its token had been obtained days from then. Having no expiry, it was not looked at again until those days had
 // passed.
 func TestATokenThatAClockNotedWhichWasAheadIsLookedAt(t *testing.T) {
