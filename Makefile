@@ -198,7 +198,7 @@ LIFETIME ?= 10m
 LEAD ?= 60s
 LATENCY ?= 0s
 # On how many the operator works at once, how many lifetimes rotation is watched, and the requests per minute of the scenario budget.
-WORKERS ?= 10
+WORKERS ?= 20
 LIFETIMES ?= 2
 BUDGET ?= 6000
 # Which scenarios, separated by commas, each as often as it is named; empty: all. And where the results go; empty: to a new

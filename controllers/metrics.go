@@ -132,7 +132,7 @@ func (m *Metrics) Asked(answer workos.Answer, late time.Duration, wasDue bool) {
 	if answer.Sent && wasDue {
 		m.lateness.Observe(late.Seconds())
 	}
-	if answer.ClockSkew != 0 {
+	if answer.ClockDoubt > 0 {
 		m.skew.Set(answer.ClockSkew.Seconds())
 	}
 }

@@ -21,8 +21,8 @@ type operator struct {
 }
 
 // operatorSettings is what about the operator is not as config/default has it, for whoever reads the figures.
-const operatorSettings = "the operator runs with --kube-api-qps=-1, --metrics-per-object=false and without GOMEMLIMIT (GOGC is its own unless it is set); " +
-	"WorkOS is reached over HTTP/1.1 without TLS"
+const operatorSettings = "the operator runs with the flags of config/manager, but --max-concurrent-reconciles where --workers says so, and without GOMEMLIMIT " +
+	"(GOGC is its own unless it is set); WorkOS is reached over HTTP/1.1 without TLS"
 
 // launch starts a replica of the operator.
 func (s *stage) launch(ctx context.Context, name string) (*operator, error) {
@@ -35,9 +35,9 @@ func (s *stage) launch(ctx context.Context, name string) (*operator, error) {
 		"--kubeconfig="+s.plane.operatorKubeconfig(),
 		"--default-environment="+operatorNamespace+"/"+environmentName,
 		"--allow-insecure-upstream", "--allowed-upstream-hosts="+s.simulator.address,
-		"--kube-api-qps=-1", "--max-concurrent-reconciles="+strconv.Itoa(s.Workers),
+		"--max-concurrent-reconciles="+strconv.Itoa(s.Workers),
 		"--leader-elect", "--leader-election-namespace="+operatorNamespace,
-		"--metrics-bind-address="+o.metrics, "--metrics-secure=false", "--metrics-per-object=false",
+		"--metrics-bind-address="+o.metrics, "--metrics-secure=false",
 		"--health-probe-bind-address="+o.probes)
 	return o, err
 }

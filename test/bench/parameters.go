@@ -82,7 +82,7 @@ func parseParameters(args []string, stdout io.Writer) (parameters, error) {
 	flags.Func("lead", "How long before the expiry of a token the upstream hands out the next one; always: with every call. (default 1m0s)",
 		func(text string) error { return p.Lead.UnmarshalText([]byte(text)) })
 	flags.DurationVar(&p.Latency.Duration, "latency", 0, "How long the upstream takes to answer.")
-	flags.IntVar(&p.Workers, "workers", 10, "The operator's --max-concurrent-reconciles; the floor works on as many objects at once.")
+	flags.IntVar(&p.Workers, "workers", 20, "The operator's --max-concurrent-reconciles; the floor works on as many objects at once.")
 	flags.IntVar(&p.Lifetimes, "lifetimes", 2, "For how many lifetimes rotation is watched.")
 	flags.IntVar(&p.Budget, "budget", 6000, "The requestsPerMinute of the scenario budget.")
 	scenarios := flags.String("scenarios", strings.Join(scenarioNames(), ","), "What to measure. A name that is given several times is measured as often, but for cold.")
