@@ -69,7 +69,7 @@ var mutants = []mutant{
 	{"a token that a wrong clock has noted is renewed when that clock says", "controllers/decide.go",
 		"return seen.secret.Facts.ObtainedAt.After(seen.now.Add(tolerance))", "return seen.now.Add(tolerance).IsZero()", "TestATokenThatAClockNotedWhichWasAheadIsLookedAt"},
 	{"the clock of before the call judges the answer", "controllers/recheck.go",
-		"	if err := r.lookAtRights(ctx, &done.observation); err != nil {\n\t\treturn err\n\t}\n", "	asked := done.now\n	if err := r.lookAtRights(ctx, &done.observation); err != nil {\n\t\treturn err\n\t}\n	done.now = asked\n", "invariant 11"},
+		"	if err := r.lookAtRights(ctx, &done.observation); err != nil {\n\t\treturn err\n\t}\n", "	earlier := done.now\n	if err := r.lookAtRights(ctx, &done.observation); err != nil {\n\t\treturn err\n\t}\n	done.now = earlier\n", "invariant 11"},
 	{"the grant of before the call judges the answer", "controllers/recheck.go",
 		"done.superseded = obstacle.present() || token.Spec.Suspend", "done.superseded = token.Spec.Suspend", "invariant 11"},
 	{"WorkOS is asked again and again for what cannot be written", "controllers/act.go",
@@ -81,7 +81,7 @@ var mutants = []mutant{
 	{"an orphaned Secret keeps its token", "controllers/withdraw.go",
 		"return done.secret.State == tokensecret.Orphaned && done.token", "return false && done.token", "invariant"},
 	{"the date of an answer teaches nothing", "controllers/skew.go",
-		"	s.skew.Learn(sample, told)\n", "", "TestAClockThatIsBehindCostsNoToken"},
+		"	s.skew.Learn(sample, told)\n", "	_ = sample\n", "TestAClockThatIsBehindCostsNoToken"},
 	{"a date that is wrong for a moment is believed", "internal/renewal/skew.go",
 		"return max(s.settled.least, s.claim.least) + s.setBack(now)", "return s.claim.least + s.setBack(now)", "TestADateThatIsWrongForAMomentCostsNoToken"},
 }
