@@ -170,6 +170,12 @@ func (r *PipesTokenReconciler) rehearse(ctx context.Context, done *outcome) bool
 		return true // The real token may pass: judge tells.
 	}
 	stored, err := r.send(ctx, done, content, dryRun)
+	if err == nil && stored.OtherType && done.secret.IsOurs() {
+		// It is there with a type that somebody else has chosen, which cannot be changed.
+		if err = r.remove(ctx, done); err == nil {
+			stored, err = r.send(ctx, done, content, dryRun)
+		}
+	}
 	switch {
 	case apierrors.IsAlreadyExists(err) && !deniedByAdmission(err):
 		r.nameTaken(ctx, done)

@@ -262,8 +262,10 @@ func (w *world) checkRemoval(o *operator, token *v1alpha1.PipesToken, before *co
 	if last == nil || !w.validAt(value, w.clock.Now()) {
 		return
 	}
-	if w.server.admission == strips {
-		return // of a token that admission has mutilated, nobody would know when it expires
+	if w.server.admission == strips || before.Type != typeOf(token) {
+		// Of a token that admission has mutilated, nobody would know when it expires. And a type that a
+		// stranger has chosen cannot be changed: the Secret is made anew.
+		return
 	}
 	if p.policy == string(v1alpha1.InactivePolicyRetain) {
 		w.violatedf("invariant 3: the token of %s is gone, although its inactivePolicy was Retain", p.request)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,6 +71,31 @@ func TestAClockThatIsBehindCostsNoToken(t *testing.T) {
 		w.check()
 		w.end()
 	}
+}
+
+// While nothing could be written, a stranger created the Secret in the operator's name, with another type. Each rehearsal found that
+// the type was not the one that was asked for, and blamed admission, for good.
+func TestASecretOfAnotherTypeInOurNameIsMadeAnew(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key, workingDay)
+	w.server.edit(tokens, key, func(object client.Object) {
+		object.(*v1alpha1.PipesToken).Spec.SecretTemplate = &v1alpha1.SecretTemplate{
+			Type: v1alpha1.SecretTypeBasicAuth, Data: map[string]v1alpha1.DataTemplate{"username": "x", "password": "{{ .AccessToken }}"},
+		}
+	})
+	w.server.admission = down
+	w.operators[0].drain()
+	owner := *metav1.NewControllerRef(w.server.token(key), v1alpha1.GroupVersion.WithKind("PipesToken"))
+	w.server.put(secrets, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: key.Namespace, Name: key.Name, OwnerReferences: []metav1.OwnerReference{owner},
+			Labels: map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue, v1alpha1.TokenLabel: key.Name},
+		},
+		Type: corev1.SecretTypeOpaque, Data: map[string][]byte{"forged": []byte("data")},
+	})
+	w.settle()
 }
 
 // An answer whose date is hours behind would keep the token from being renewed for as long.

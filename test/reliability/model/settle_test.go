@@ -289,8 +289,9 @@ func (w *world) wrongToken(token *v1alpha1.PipesToken, secret *corev1.Secret) st
 		return "the token in the Secret has expired"
 	}
 	want := dataFor(token, held[0], w.issued[held[0]].expires)
-	if token.Spec.Suspend {
-		return "" // it stays as it was
+	if failed := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.RenewalFailedCondition); token.Spec.Suspend ||
+		failed != nil && failed.Reason == v1alpha1.InactiveReason {
+		return "" // it stays as it was, in the second case for an hour
 	}
 	for key, value := range want {
 		if string(secret.Data[key]) != value {
