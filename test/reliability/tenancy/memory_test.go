@@ -319,8 +319,8 @@ func (c *cluster) slowestWrite(ctx context.Context) <-chan time.Duration {
 		var longest time.Duration
 		for ctx.Err() == nil {
 			began := time.Now()
-			if err := c.root.Create(context.Background(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-				Namespace: floodedNamespace, GenerateName: "bare-"}}); err != nil {
+			err := c.root.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: floodedNamespace, GenerateName: "bare-"}})
+			if err != nil && ctx.Err() == nil {
 				slowest <- 0
 				return
 			}
