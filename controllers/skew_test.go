@@ -80,7 +80,9 @@ var _ = Describe("While WorkOS's clock is", func() {
 				w.upstream.ResetRequests()
 				Expect(watch(token, 3*lifetime)).To(BeZero())
 				Expect(len(w.upstream.RequestsFor(idOf(token)))).To(BeNumerically("<=", 8), "for three lifetimes")
-				Expect(readySince(token)).To(BeTemporally("<", w.clock.Now().Add(-2*lifetime)), "Ready stays True")
+				if lead.name != "none" { // else the token expires at the moment at which the next one is there
+					Expect(readySince(token)).To(BeTemporally("<", w.clock.Now().Add(-2*lifetime)), "Ready stays True")
+				}
 			})
 		}
 	}
