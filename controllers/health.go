@@ -43,11 +43,9 @@ func (r *PipesEnvironmentReconciler) health(environment *v1alpha1.PipesEnvironme
 	name := client.ObjectKeyFromObject(environment)
 	needed := r.Metrics.Demand(name, now)
 	r.Metrics.Budget(name, needed, r.Connections.requestsPerMinute(environment))
-	isTold := func(condition string) bool {
-		return meta.IsStatusConditionTrue(environment.Status.Conditions, condition)
-	}
-	told := r.Connections.health(name, needed, isTold(v1alpha1.BudgetTooSmallCondition), now)
-	told.clocks = r.Connections.clocks(name, isTold(v1alpha1.ClockSkewedCondition), now)
+	overloaded := meta.IsStatusConditionTrue(environment.Status.Conditions, v1alpha1.BudgetTooSmallCondition)
+	told := r.Connections.health(name, needed, overloaded, now)
+	told.clocks = r.Connections.clocks(name, skewIsTold(environment), now)
 	return told
 }
 

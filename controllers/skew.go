@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
@@ -45,7 +46,7 @@ func (c *Connections) clockUnknown(environment *v1alpha1.PipesEnvironment) bool 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	state, ok := c.known[types.NamespacedName{Namespace: environment.Namespace, Name: environment.Name}]
+	state, ok := c.known[client.ObjectKeyFromObject(environment)]
 	return !ok || !state.skew.Known()
 }
 

@@ -89,14 +89,22 @@ var mutants = []mutant{
 // TestEveryMutantFits is what can be told without running them.
 func TestEveryMutantFits(t *testing.T) {
 	for _, m := range mutants {
-		source, err := os.ReadFile(filepath.Join("..", "..", "..", filepath.FromSlash(m.file)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if count := strings.Count(string(source), m.old); count != 1 {
-			t.Errorf("%s: %q occurs %d times in %s: mend this mutant", m.name, m.old, count, m.file)
-		}
+		t.Run(m.name, func(t *testing.T) { m.source(t, filepath.Join("..", "..", "..")) })
 	}
+}
+
+// source is the file that the mutant breaks, in which old has to occur once.
+func (m mutant) source(t *testing.T, root string) (path, source string) {
+	t.Helper()
+	path = filepath.Join(root, filepath.FromSlash(m.file))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if count := strings.Count(string(text), m.old); count != 1 {
+		t.Fatalf("%q occurs %d times in %s: fix this mutant", m.old, count, m.file)
+	}
+	return path, string(text)
 }
 
 func TestEveryMutantIsNoticed(t *testing.T) {
@@ -126,21 +134,14 @@ func TestEveryMutantIsNoticed(t *testing.T) {
 // run runs the model on the mutant.
 func (m mutant) run(t *testing.T, root string) (string, error) {
 	t.Helper()
-	path := filepath.Join(root, filepath.FromSlash(m.file))
-	source, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if count := strings.Count(string(source), m.old); count != 1 {
-		t.Fatalf("%q occurs %d times in %s: mend this mutant", m.old, count, m.file)
-	}
+	path, source := m.source(t, root)
 	directory := t.TempDir()
 	mutated, overlay := filepath.Join(directory, "mutant.go"), filepath.Join(directory, "overlay.json")
 	text, err := json.Marshal(map[string]any{"Replace": map[string]string{path: mutated}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, content := range map[string]string{mutated: strings.Replace(string(source), m.old, m.broken, 1), overlay: string(text)} {
+	for file, content := range map[string]string{mutated: strings.Replace(source, m.old, m.broken, 1), overlay: string(text)} {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
