@@ -97,6 +97,21 @@ func (c *circuit) isOpen() bool { return c.everybody || len(c.shares) > 0 }
 // holds says whether it is open for a share.
 func (c *circuit) holds(share string) bool { return c.everybody || c.shares[share] }
 
+// concernsSeveral says whether more than one connection has failed since the last answer. What one
+// connection alone meets with may be its own trouble.
+func (c *circuit) concernsSeveral() bool {
+	found := 0
+	for _, connection := range c.failing {
+		if connection.row == c.row {
+			found++
+		}
+		if found > 1 {
+			return true
+		}
+	}
+	return false
+}
+
 // fail learns that a call has failed. A connection that had failed before the last answer tells
 // nothing: it fails while others work.
 func (c *circuit) fail(asked call, turn Turn, now time.Time) {

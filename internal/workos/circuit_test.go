@@ -68,6 +68,24 @@ func TestCircuitOpensWhenFiveConnectionsFailInARow(t *testing.T) {
 	}
 }
 
+// A user whose calls fail while no other user calls is no trouble of the integration.
+func TestOneConnectionThatFailsIsNoTroubleOfOthers(t *testing.T) {
+	s, u := scriptedUpstream()
+	client := connect(t, u, "a/a", baseURL, testKey, 6000)
+	s.next = always(500, "")
+	for range 20 {
+		expectOutcome(t, askAs(t, client, alice, proven("a")), workos.OutcomeUnavailable, true)
+		if trouble, troubled := client.Trouble(); troubled {
+			t.Fatalf("one is too few: %+v", trouble)
+		}
+		step(s.clock, 10*time.Second)
+	}
+	expectOutcome(t, askAs(t, client, user(0), proven("a")), workos.OutcomeUnavailable, true)
+	if _, troubled := client.Trouble(); !troubled {
+		t.Error("two are enough")
+	}
+}
+
 // Connections that have never returned a token may have never worked: it takes more of them.
 func TestNewConnectionsThatFailAreTheirOwnTrouble(t *testing.T) {
 	s, u := scriptedUpstream()

@@ -295,8 +295,8 @@ func (k *keyState) currentEpoch() uint64 {
 // staleProbe is how long an open circuit is reported that nobody probes any more.
 const staleProbe = 10 * time.Minute
 
-// trouble returns why calls at base are held back, if they are: WorkOS is down, or has limited the
-// rate within the last minute.
+// trouble returns why calls at base are held back, if they are: WorkOS is down for more than one
+// connection, or has limited the rate within the last minute.
 func (k *keyState) trouble(base string, now time.Time) (Trouble, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -308,7 +308,7 @@ func (k *keyState) trouble(base string, now time.Time) (Trouble, bool) {
 		}
 	}
 	for of, circuit := range k.circuits {
-		if of.base == base && circuit.isOpen() && now.Sub(circuit.probed) < staleProbe {
+		if of.base == base && circuit.isOpen() && circuit.concernsSeveral() && now.Sub(circuit.probed) < staleProbe {
 			return Trouble{Outcome: OutcomeUnavailable}, true
 		}
 	}
