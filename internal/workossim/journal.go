@@ -55,10 +55,13 @@ type Request struct {
 }
 
 // Requests are all requests since the start or the last ResetRequests, in the order in which they were decided.
-func (s *Simulator) Requests() []Request {
+func (s *Simulator) Requests() []Request { return s.RequestsAfter(0) }
+
+// RequestsAfter are those of Requests that came after the first n.
+func (s *Simulator) RequestsAfter(n int) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.journal.requests)
+	return slices.Clone(s.journal.requests[n:])
 }
 
 // RequestsFor are those of Requests that asked for exactly this connection.

@@ -93,10 +93,10 @@ func (w *world) call(o *operator, p *pass, request *http.Request) (*http.Respons
 	cancel()
 	received := &answerRecorder{header: http.Header{}}
 	aborted := received.serve(w.workos, request.WithContext(impatient))
-	requests := w.workos.Requests()
+	latest := w.workos.RequestsAfter(len(w.calls))[0]
 	announced := received.header.Get("Content-Length")
 	cut := aborted || announced != "" && announced != itoa(received.body.Len())
-	made := call{number: len(requests), Request: requests[len(requests)-1], inactive: !cut && received.inactive()}
+	made := call{number: len(w.calls) + 1, Request: latest, inactive: !cut && received.inactive()}
 	w.calls, p.asked = append(w.calls, made), made.number
 	w.logf("%d: call %d for %s answers %d %s %d", o.id, made.number, p.request, made.Status, made.Result, made.TokenSerial)
 	if made.TokenSerial > 0 {
