@@ -366,3 +366,24 @@ func TestASuspendedPipesTokenKeepsWhatWorkOSSaidLast(t *testing.T) {
 		t.Errorf("the Secret holds %v", held)
 	}
 }
+
+// A node stood still between WorkOS's answer and what was made of it, until the token had expired.
+func TestAnAnswerThatHasWaitedForTooLongIsNotWritten(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key, alwaysFresh)
+	o := w.operators[0]
+	o.drain()
+	w.requestRefresh(key, "now")
+	w.clock.SetTime(start.Add(10 * time.Second))
+	o.view.catchUp()
+	o.turn("pipestoken", reconcile.Request{NamespacedName: key}, plan{at: 0, effect: freezeAfter})
+	if len(w.calls) != 2 || len(o.frozen) != 1 {
+		t.Fatalf("the story is not as it says: %d calls, %d passes that stand still", len(w.calls), len(o.frozen))
+	}
+	w.clock.SetTime(start.Add(time.Minute))
+	o.thaw(0)
+	w.settle()
+	w.check()
+}

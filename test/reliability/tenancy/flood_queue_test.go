@@ -189,114 +189,109 @@ func (c *crowded) population(count int, slug string) (tokens []*unstructured.Uns
 	return tokens
 }
 
-// syncedPopulation is a population whose tokens are in their Secrets.
-func (c *crowded) syncedPopulation(count int) []*unstructured.Unstructured {
+// patches runs loops that patch one object after another. patch is made of the number of the loop and
+// of that of its turn.
+func (c *crowded) patches(object func(n int) client.Object, patch func(loop, turn int) string) {
+	const count = 8
+	c.loops(count, func(loop, turn int) error {
+		return c.editor.Patch(c.ctx, object(turn*count+loop), client.RawPatch(types.MergePatchType, []byte(patch(loop, turn))))
+	})
+}
+
+// turned is a patch in which both numbers are part of a text.
+func turned(format string) func(loop, turn int) string {
+	return func(loop, turn int) string { return fmt.Sprintf(format, fmt.Sprintf("%d-%d", loop, turn)) }
+}
+
+// churn runs loops that create an object of a name of its own, and delete it.
+func (c *crowded) churn(as client.Client, object func(name string) client.Object) {
+	c.loops(8, func(loop, turn int) error {
+		created := object(fmt.Sprintf("flood-%d-%d", loop, turn))
+		if err := as.Create(c.ctx, created); err != nil {
+			return err
+		}
+		return as.Delete(c.ctx, created)
+	})
+}
+
+// oneOf30 creates 30 PipesTokens, waits until their tokens are in their Secrets, and hands out copies.
+func (c *crowded) oneOf30() func(n int) client.Object {
 	GinkgoHelper()
-	tokens := c.population(count, "github")
+	tokens := c.population(30, "github")
 	for _, token := range tokens {
 		c.expectReady(token, v1alpha1.TokenSyncedReason, "")
 	}
-	return tokens
+	return func(n int) client.Object { return tokens[n%len(tokens)].DeepCopy() }
 }
 
 func floodOfEdits(c *crowded) {
-	tokens := c.syncedPopulation(30)
-	c.loops(8, func(loop, turn int) error {
-		token := tokens[(turn*8+loop)%len(tokens)].DeepCopy()
-		patch := fmt.Sprintf(`{"spec":{"secretTemplate":{"labels":{"example.com/turn":"%d-%d"}}}}`, loop, turn)
-		return c.editor.Patch(c.ctx, token, client.RawPatch(types.MergePatchType, []byte(patch)))
-	})
-}
-
-func floodOfNewObjects(c *crowded) {
-	c.loops(8, func(loop, turn int) error {
-		token := c.pipesToken(fmt.Sprintf("flood-%d-%d", loop, turn), fmt.Sprintf(`{userID: stranger-%d-%d}`, loop, turn))
-		if err := c.editor.Create(c.ctx, token); err != nil {
-			return err
-		}
-		return c.editor.Delete(c.ctx, token)
-	})
-}
-
-func floodWithoutGrant(c *crowded) {
-	c.loops(8, func(loop, turn int) error {
-		token := c.pipesToken(fmt.Sprintf("flood-%d-%d", loop, turn), `{environmentRef: {name: none, namespace: null}}`)
-		return c.editor.Create(c.ctx, token)
-	})
-}
-
-// floodOfDenied has 5,000 objects there that are not granted, and edits them.
-func floodOfDenied(c *crowded) {
-	const count, creators = 5000, 16
-	named := func(n int) *unstructured.Unstructured {
-		return c.pipesToken(fmt.Sprint("denied-", n), `{environmentRef: {name: none, namespace: null}}`)
-	}
-	var creating sync.WaitGroup
-	for creator := range creators {
-		creating.Go(func() {
-			defer GinkgoRecover()
-			for n := creator; n < count; n += creators {
-				Expect(c.editor.Create(c.ctx, named(n))).To(Succeed())
-			}
-		})
-	}
-	creating.Wait()
-	c.loops(8, func(loop, turn int) error {
-		patch := fmt.Sprintf(`{"spec":{"refreshInterval":"%dm"}}`, 10+turn%50)
-		return c.editor.Patch(c.ctx, named((turn*8+loop)%count), client.RawPatch(types.MergePatchType, []byte(patch)))
-	})
+	c.patches(c.oneOf30(), turned(`{"spec":{"secretTemplate":{"labels":{"example.com/turn":%q}}}}`))
 }
 
 func floodOfLabels(c *crowded) {
-	tokens := c.syncedPopulation(30)
-	c.loops(8, func(loop, turn int) error {
-		patch := fmt.Sprintf(`{"metadata":{"labels":{"turn":"%d-%d"}}}`, loop, turn)
-		return c.editor.Patch(c.ctx, tokens[(turn*8+loop)%len(tokens)].DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
-	})
+	c.patches(c.oneOf30(), turned(`{"metadata":{"labels":{"turn":%q}}}`))
 }
 
 func floodOfRefreshes(c *crowded) {
-	tokens := c.syncedPopulation(30)
-	c.loops(8, func(loop, turn int) error {
-		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"%d-%d"}}}`, v1alpha1.RefreshRequestedAtAnnotation, loop, turn)
-		return c.editor.Patch(c.ctx, tokens[(turn*8+loop)%len(tokens)].DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
-	})
+	c.patches(c.oneOf30(), turned(`{"metadata":{"annotations":{"`+v1alpha1.RefreshRequestedAtAnnotation+`":%q}}}`))
 }
 
 // floodOfForgeries rewrites what the operator reads from its Secrets, as any field manager, its own name
 // among them.
 func floodOfForgeries(c *crowded) {
-	tokens := c.syncedPopulation(30)
+	tokens := c.oneOf30()
 	managers := []string{"kubectl", controllers.FieldOwner, "helm"}
 	c.loops(8, func(loop, turn int) error {
-		name := tokens[(turn*8+loop)%len(tokens)].GetName()
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: tokens(turn*8 + loop).GetName()}}
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{"pipes.workos.com/expires-at":"2036-01-01T00:%02d:00Z","pipes.workos.com/token-hash":"%d"}}}`, turn%60, turn)
-		return c.editor.Patch(c.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: name}},
-			client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner(managers[turn%len(managers)]))
+		return c.editor.Patch(c.ctx, secret, client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner(managers[turn%len(managers)]))
 	})
+}
+
+func floodOfNewObjects(c *crowded) {
+	c.churn(c.editor, func(name string) client.Object { return c.pipesToken(name, fmt.Sprintf(`{userID: %s}`, name)) })
 }
 
 // floodOfSecrets creates and deletes Secrets that look like the operator's.
 func floodOfSecrets(c *crowded) {
-	c.loops(8, func(loop, turn int) error {
-		secret := newSecret(c.namespace, fmt.Sprintf("flood-%d-%d", loop, turn), map[string]string{"access_token": "forged"})
-		secret.Labels = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue, v1alpha1.TokenLabel: secret.Name}
-		if err := c.editor.Create(c.ctx, secret); err != nil {
-			return err
-		}
-		return c.editor.Delete(c.ctx, secret)
+	c.churn(c.editor, func(name string) client.Object {
+		secret := newSecret(c.namespace, name, map[string]string{"access_token": "forged"})
+		secret.Labels = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue, v1alpha1.TokenLabel: name}
+		return secret
 	})
 }
 
 // floodOfEnvironments is made by an administrator: users with edit may not create PipesEnvironments.
 func floodOfEnvironments(c *crowded) {
+	c.churn(root, func(name string) client.Object { return newEnvironment(c.namespace, name, `{}`) })
+}
+
+// ungranted is a PipesToken of the flooding tenant that no grant fits.
+func (c *crowded) ungranted(name string) *unstructured.Unstructured {
+	return c.pipesToken(name, `{environmentRef: {name: none, namespace: null}}`)
+}
+
+func floodWithoutGrant(c *crowded) {
 	c.loops(8, func(loop, turn int) error {
-		environment := newEnvironment(c.namespace, fmt.Sprintf("flood-%d-%d", loop, turn), `{}`)
-		if err := root.Create(c.ctx, environment); err != nil {
-			return err
-		}
-		return root.Delete(c.ctx, environment)
+		return c.editor.Create(c.ctx, c.ungranted(fmt.Sprintf("flood-%d-%d", loop, turn)))
 	})
+}
+
+// floodOfDenied has 5,000 objects that are not granted, and edits them.
+func floodOfDenied(c *crowded) {
+	const count, creators = 5000, 16
+	denied := func(n int) client.Object { return c.ungranted(fmt.Sprint("denied-", n%count)) }
+	var creating sync.WaitGroup
+	for creator := range creators {
+		creating.Go(func() {
+			defer GinkgoRecover()
+			for n := creator; n < count; n += creators {
+				Expect(c.editor.Create(c.ctx, denied(n))).To(Succeed())
+			}
+		})
+	}
+	creating.Wait()
+	c.patches(denied, func(_, turn int) string { return fmt.Sprintf(`{"spec":{"refreshInterval":"%dm"}}`, 10+turn%50) })
 }
 
 func floodOfCallsThatHang(c *crowded) {
