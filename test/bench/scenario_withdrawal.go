@@ -22,10 +22,12 @@ func withdrawal(ctx context.Context, s *stage, floor floorFigures) (result, erro
 	if err != nil {
 		return result{}, err
 	}
+	taken := time.Now()
 	withdrawn, err := s.grantTo(ctx, "nobody", s.watch.noneReady)
 	if err != nil {
 		return result{}, err
 	}
+	first := s.watch.firstUnready(taken).Sub(taken)
 	between, used, err := s.end(ctx)
 	if err != nil {
 		return result{}, err
@@ -41,6 +43,7 @@ func withdrawal(ctx context.Context, s *stage, floor floorFigures) (result, erro
 	n := float64(s.Objects)
 	r := result{Per: "object", Title: fmt.Sprintf("Withdrawal: the grant of %d PipesTokens is taken away, and given back", s.Objects)}
 	r.Figures = []figure{
+		seen("the first PipesToken says that its token is gone after, s", first.Seconds(), ""),
 		against("no token is left after the grant was taken away, s", withdrawn.Seconds(), floor.withdrawal.Seconds, ""),
 		against("API writes per object for that", between.requests.minus(before.requests).writes()/n, floor.withdrawal.requests.writes()/n, ""),
 		seen("upstream calls for that", float64(between.calls-before.calls), ""),

@@ -27,9 +27,10 @@ type held struct {
 // history is what a PipesToken has said.
 type history struct {
 	ready time.Time // when it was Ready first; zero: it never was
-	// unready counts how often it was Ready and then was no longer.
-	unready int
-	isReady bool
+	// unready counts how often it was Ready and then was no longer, and unreadyAt is when it was so last.
+	unready   int
+	unreadyAt time.Time
+	isReady   bool
 	tokens  []held
 }
 
@@ -133,6 +134,7 @@ func (h *history) add(token *v1alpha1.PipesToken, now time.Time) {
 	}
 	if h.isReady && !ready {
 		h.unready++
+		h.unreadyAt = now
 	}
 	h.isReady = ready
 	status := token.Status
@@ -155,6 +157,18 @@ func (w *watcher) readyTimes() []time.Time {
 		}
 	}
 	return times
+}
+
+// firstUnready is when the first PipesToken was no longer Ready, of those that have been so since.
+func (w *watcher) firstUnready(since time.Time) (first time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, h := range w.histories {
+		if at := h.unreadyAt; at.After(since) && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
 }
 
 // allSeen says whether n PipesTokens are watched.
