@@ -272,13 +272,13 @@ func (c *Connections) refuse(baseURL string) finding {
 	switch {
 	case err != nil || parsed.Host == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "":
 		return finding{v1alpha1.UpstreamNotAllowedReason,
-			"spec.baseURL is not a URL such as https://api.workos.com, without user, query or fragment: mend it"}
+			"spec.baseURL is not a URL such as https://api.workos.com, without user, query or fragment: fix it"}
 	case parsed.Scheme != "https" && (parsed.Scheme != "http" || !c.AllowInsecure):
 		return finding{v1alpha1.UpstreamNotAllowedReason,
 			"spec.baseURL must begin with https://, so that the API key does not cross the network in the clear (for development there is --allow-insecure-upstream)"}
 	case !c.hostAllowed(parsed):
 		return finding{v1alpha1.UpstreamNotAllowedReason, printable(fmt.Sprintf(
-			"The operator may not send API keys to host %q: whoever runs it can add the host to --allowed-upstream-hosts", parsed.Host))}
+			"The operator may not send API keys to host %q: its administrator can add the host to --allowed-upstream-hosts", parsed.Host))}
 	default:
 		return finding{}
 	}

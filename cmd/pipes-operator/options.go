@@ -68,7 +68,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.watchNamespaces, "watch-namespaces", o.watchNamespaces,
 		"Namespaces, separated by commas, to watch. Empty: all. The namespaces of the PipesEnvironments have to be among them.")
 	flags.BoolVar(&o.ignoreNamespaceLabels, "ignore-namespace-labels", o.ignoreNamespaceLabels,
-		"Do not read the labels of namespaces, for an operator without the right to: grants that select namespaces by label then fit nobody.")
+		"Do not read the labels of namespaces, for an operator without the right to: grants that select namespaces by label then match none.")
 
 	flags.StringVar(&o.allowedSecretMetadata, "allowed-secret-metadata", o.allowedSecretMetadata,
 		"Domains, separated by commas, whose labels and annotations PipesTokens may put on their Secrets although other controllers "+
@@ -98,7 +98,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.healthProbeBindAddress, "health-probe-bind-address", o.healthProbeBindAddress,
 		"Where to serve /healthz and /readyz. 0: nowhere.")
 	flags.StringVar(&o.pprofBindAddress, "pprof-bind-address", o.pprofBindAddress,
-		"Where to serve profiles, to whoever can reach it: use 127.0.0.1:6060 and kubectl port-forward. 0: nowhere.")
+		"Where to serve profiles, to everybody who can reach the address: use 127.0.0.1:6060 and kubectl port-forward. 0: nowhere.")
 }
 
 // validate finds mistakes that would otherwise show much later, and says what to do about them.

@@ -182,7 +182,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controlle
 		return fmt.Errorf("setting up the controller of PipesTokens: %w", err)
 	}
 	if err := tokens.SetupExpiryWithManager(manager); err != nil {
-		return fmt.Errorf("setting up the controller that tells of expired tokens: %w", err)
+		return fmt.Errorf("setting up the controller that reports expired tokens: %w", err)
 	}
 	environments := &controllers.PipesEnvironmentReconciler{
 		Client: manager.GetClient(), Connections: connections,

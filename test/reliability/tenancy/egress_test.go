@@ -75,7 +75,7 @@ const baseURLRule = `baseURL must be a URL such as https://api.workos.com`
 
 // What the operator says of base URLs that it may not send API keys to.
 const (
-	notAllowed = `whoever runs it can add the host to --allowed-upstream-hosts`
+	notAllowed = `its administrator can add the host to --allowed-upstream-hosts`
 	notSecure  = `spec.baseURL must begin with https://`
 )
 
