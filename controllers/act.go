@@ -11,39 +11,45 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// outcome is what a reconcile came to: what was observed, with the Secret as it is now, and what is wrong.
+// outcome is the result of a reconcile: the observation, with the Secret as it is now, and the
+// finding.
 type outcome struct {
 	observation
 	finding finding
-	// tried: WorkOS was asked, or would have been, had nothing stood in the way.
+	// tried: this reconcile made an attempt. It asked WorkOS, or an obstacle prevented the call,
+	// or it repeated a write that had failed.
 	tried bool
-	// repaired: it was asked because somebody else had altered or deleted the Secret.
+	// repaired: the cause of the fetch was that somebody else had altered or deleted the Secret.
 	repaired bool
-	// answer is what WorkOS said; the zero Answer when it was not asked. outdated: there is another API key or base URL by now.
+	// answer is the answer of WorkOS; the zero Answer if WorkOS was not asked. outdated: the
+	// environment has another API key or base URL by now.
 	answer   workos.Answer
 	outdated bool
-	// request is the refresh request that stood on the object when WorkOS was asked.
+	// request is the refresh request on the object at the time when WorkOS was asked.
 	request string
-	// superseded: what the answer has to be judged by changed during the call, so its token is not written.
+	// superseded: the answer cannot be used, because the object, its grant, its template or its
+	// environment changed during the call. The token of the answer is not written.
 	superseded bool
-	// gone: the object was deleted during the call. There is nothing left to report.
+	// gone: the object was deleted during the call, therefore its status is not written.
 	gone bool
-	// kept: a token that has to go may still be in the Secret.
+	// kept: a token that must be removed may still be in the Secret.
 	kept bool
-	// taken: the API server took the Secret, or a rehearsal of it.
+	// taken: the API server accepted the Secret, or a dry run of the write.
 	taken bool
-	// crowd is how many PipesTokens of the namespace wait until the API server takes their Secrets.
+	// crowd is the number of PipesTokens in the namespace that wait until the API server accepts
+	// their Secrets.
 	crowd int
-	// unfinished is why the Secret is not yet as it should be, and has to be tried again soon.
+	// unfinished is the error because of which the Secret is not yet in the desired state. The
+	// reconcile is repeated soon.
 	unfinished error
 }
 
-// dropped says whether the answer brought a token that is not in the Secret.
+// dropped reports whether WorkOS returned a token that was not written to the Secret.
 func (done outcome) dropped() bool {
 	return done.answer.Outcome == workos.OutcomeToken && (done.unfinished != nil || done.finding.unwritten() || done.superseded)
 }
 
-// act does what was decided. Its own errors are those after which there is nothing to report.
+// act performs the action that was decided. If it returns an error, nothing can be reported.
 func (r *PipesTokenReconciler) act(ctx context.Context, seen observation, decided decision) (outcome, error) {
 	done := outcome{observation: seen, finding: decided.finding}
 	switch decided.action {
@@ -58,8 +64,9 @@ func (r *PipesTokenReconciler) act(ctx context.Context, seen observation, decide
 	return done, nil
 }
 
-// fetch asks WorkOS once and does what the answer calls for. After a write that failed it first finds
-// out whether the API server takes the Secret again, so that no token is fetched without need.
+// fetch asks WorkOS once and acts on the answer. If the last write failed, it first does a dry
+// run of the write. It asks WorkOS only if the API server accepts the dry run, because a token
+// that cannot be written is wasted.
 func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, decided decision) (outcome, error) {
 	done := outcome{
 		observation: seen, tried: true, request: refreshRequest(seen.token),
@@ -98,7 +105,8 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 	return done, nil
 }
 
-// ask makes the call. A finding says that there was nobody to ask.
+// ask calls WorkOS. If the environment has no usable client, it makes no call and sets the
+// finding.
 func (r *PipesTokenReconciler) ask(ctx context.Context, done *outcome, decided decision) error {
 	environment := done.environment
 	upstream, version, problem, err := r.Connections.client(ctx, environment)
@@ -124,17 +132,19 @@ func (r *PipesTokenReconciler) ask(ctx context.Context, done *outcome, decided d
 	return nil
 }
 
-// learn takes from the answer how early WorkOS returns the next token. The observation is that from
-// before the call: the lead is counted from when the renewal was asked for.
+// learn learns from the answer how long before expiry WorkOS returns the next token. asked is
+// the observation before the call, because the lead is counted from the time of the request.
 func (r *PipesTokenReconciler) learn(done *outcome, asked observation, decided decision) {
-	// WorkOS returns the expired token once more when its clock is behind.
+	// WorkOS returns the expired token again if its clock is behind. The next fetch then has a
+	// failed attempt as its cause, but it is a renewal that is due.
 	due := decided.cause == renewalIsDue || asked.standing.reason == v1alpha1.TokenExpiredReason
 	if due && done.answer.Outcome == workos.OutcomeToken {
 		done.attempt.habit, done.others = r.habits.learn(asked, done.answer.Token)
 	}
 }
 
-// turnOf says how a call stands against others while the budget of the API key is short.
+// turnOf returns the rank of a call among the calls that wait for the budget of the same API
+// key.
 func turnOf(seen observation) workos.Turn {
 	turn := workos.Turn{
 		Share: seen.token.Namespace, Asker: string(seen.token.UID), Refresh: seen.refreshRequested(),
@@ -145,9 +155,10 @@ func turnOf(seen observation) workos.Turn {
 	}
 	turn.Proven, turn.Expired = true, !seen.secret.HoldsValidToken(seen.now)
 	if turn.Expired || seen.now.Before(seen.nextDue()) {
-		return turn // A refresh that somebody asks for before the renewal is due goes ahead of nobody.
+		// A refresh that somebody requests before the renewal is due has no priority.
+		return turn
 	}
-	// A token without an expiry is lost to nobody who waits.
+	// A token without an expiry is not lost while its call waits. Therefore its call goes last.
 	turn.Deadline, turn.Idle = seen.secret.Facts.ExpiresAt, turn.Idle || seen.secret.Facts.ExpiresAt.IsZero()
 	if !turn.Deadline.IsZero() {
 		turn.Deadline = turn.Deadline.Add(-seen.skew)

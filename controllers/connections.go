@@ -24,26 +24,31 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// Connections holds, for each PipesEnvironment, the client that calls WorkOS with its API key. The PipesEnvironmentReconciler
-// keeps them fresh; PipesTokens use what is there. API keys are in no cache: each is read live, by name.
+// Connections holds, for each PipesEnvironment, the client that calls WorkOS with its API key.
+// The PipesEnvironmentReconciler keeps the clients up to date, and the PipesTokenReconciler uses
+// them. API keys are in no cache: each Secret with an API key is read live, by name.
 type Connections struct {
-	// Reader reads the Secrets with API keys, live.
+	// Reader reads the Secrets with API keys from the API server, without a cache.
 	Reader client.Reader
 	// Upstream makes the clients.
 	Upstream *workos.Upstream
-	// AllowedHosts are the hosts that API keys may be sent to: "host", which stands for the scheme's own port, or
-	// "host:port".
+	// AllowedHosts are the hosts that API keys may be sent to: "host", which stands for the
+	// default port of the scheme, or "host:port".
 	AllowedHosts []string
-	// AllowInsecure allows http. For development only: the API key then crosses the network in the clear.
+	// AllowInsecure allows http. It is for development only: with http the API key crosses the
+	// network unencrypted.
 	AllowInsecure bool
-	// Share is the part of each requestsPerMinute that this process may use; zero: all.
+	// Share is the fraction of each requestsPerMinute that this process may use. Zero: all of
+	// it.
 	Share float64
-	// changed is told the name of an environment whose condition has to be looked at again.
+	// changed is called with the name of an environment that must be reconciled, because its
+	// conditions may have changed.
 	changed func(types.NamespacedName)
-	// recovered is told of an environment whose PipesTokens have to be looked at again, although no status says so.
+	// recovered is called with an environment whose PipesTokens must be reconciled, even if no
+	// change of its status triggers that.
 	recovered func(context.Context, *v1alpha1.PipesEnvironment)
 
-	// reads has many PipesTokens that need the same API key share one read of it.
+	// reads lets many PipesTokens that need the same API key share one read of the Secret.
 	reads singleflight.Group
 
 	mu      sync.Mutex
@@ -51,7 +56,7 @@ type Connections struct {
 	version uint64
 }
 
-// connectionState is what is known of one environment's connection.
+// connectionState is the state of the connection of one environment.
 type connectionState struct {
 	uid        types.UID
 	generation int64
@@ -61,27 +66,31 @@ type connectionState struct {
 	problem    finding
 	// rejected: WorkOS has refused the key.
 	rejected bool
-	// unwell: the environment could not be used, or its clock was not known, and PipesTokens have not
-	// been told since that it can be.
+	// unwell: the environment is degraded, because it was not usable or its clock skew has
+	// changed. Its PipesTokens have not been requeued since then.
 	unwell bool
-	// baseURL is where it leads, and skew how far the clock there is ahead. timed is what the skew was
-	// when the PipesTokens were last told.
+	// baseURL is the base URL of WorkOS. skew is how far the clock of WorkOS is ahead. timed is
+	// the skew that the PipesTokens were last notified of.
 	baseURL string
 	skew    renewal.Skew
 	timed   time.Duration
-	// trouble is why calls are held back; nil when they are not. heard: an answer has told whether they are.
+	// trouble is the reason why calls are held back; nil if they are not. heard: this process
+	// has sent at least one request, therefore trouble is known.
 	trouble *workos.Trouble
 	heard   bool
-	// since is when its health was first looked at, and first when that of the environment was.
+	// since is when the health of this connection was first checked. first is when the health of
+	// the environment was first checked.
 	since, first time.Time
-	// quiet counts checks in a row that nobody waited for.
+	// quiet counts key checks in a row at which no PipesToken used the environment, or the
+	// operator had no permission to read the Secret.
 	quiet int
-	// version moves whenever the connection does.
+	// version changes whenever the connection changes.
 	version uint64
 }
 
-// client returns the client of an environment and its version, or the problem that keeps the environment from having one. It reads
-// the API key only when the environment is new to it or has changed.
+// client returns the client of an environment and the version of the connection, or the problem
+// because of which the environment has no client. It reads the API key only if no client exists
+// for the current generation of the environment.
 func (c *Connections) client(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*workos.Client, uint64, finding, error) {
 	c.mu.Lock()
 	state, ok := c.known[client.ObjectKeyFromObject(environment)]
@@ -99,8 +108,8 @@ func (c *Connections) client(ctx context.Context, environment *v1alpha1.PipesEnv
 	return state.client, state.version, state.problem, nil
 }
 
-// refreshMissing reads the API key of an environment that has no client yet. Where that ends what was reported on the environment, it has
-// the environment reconciled.
+// refreshMissing reads the API key of an environment that has no client yet. If that changes the
+// state of a known environment, it requeues the environment, because its status is out of date.
 func (c *Connections) refreshMissing(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*connectionState, error) {
 	name := client.ObjectKeyFromObject(environment)
 	c.mu.Lock()
@@ -116,12 +125,12 @@ func (c *Connections) refreshMissing(ctx context.Context, environment *v1alpha1.
 	return state, err
 }
 
-// isOf says whether a connection is that of an environment as it is.
+// isOf reports whether the connection was made for this environment and its current generation.
 func (s *connectionState) isOf(environment *v1alpha1.PipesEnvironment) bool {
 	return s.uid == environment.UID && s.generation == environment.Generation
 }
 
-// check reads the API key anew and returns what is wrong with the environment, if anything.
+// check reads the API key again and returns the problem of the environment, if any.
 func (c *Connections) check(ctx context.Context, environment *v1alpha1.PipesEnvironment) (finding, error) {
 	state, err := c.refresh(ctx, environment)
 	if err != nil {
@@ -136,8 +145,8 @@ func (c *Connections) check(ctx context.Context, environment *v1alpha1.PipesEnvi
 		"WorkOS refuses the API key: put a valid one into entry %q of Secret %q", environment.Spec.APIKeySecretRef.Key, environment.Spec.APIKeySecretRef.Name)}, nil
 }
 
-// versionOf tells one client of an environment from the next: it moves when the API key or the base URL does. Zero: there has
-// been none.
+// versionOf returns the version of the connection of an environment. It changes with the spec of
+// the environment and with the API key. Zero: the environment has no connection yet.
 func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,8 +156,9 @@ func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 	return 0
 }
 
-// heard notes what WorkOS's answer to the client of that version says about its API key, and about WorkOS. It returns whether there is no
-// later client by now.
+// heard records what WorkOS's answer says about the API key and about WorkOS itself. version is
+// the version of the client that received the answer. heard returns whether that client is still
+// the current one. It requeues the environment if the state of the connection has changed.
 func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, answer workos.Answer, now time.Time) (current bool) {
 	name := client.ObjectKeyFromObject(environment)
 	c.mu.Lock()
@@ -162,7 +172,8 @@ func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint
 	return current
 }
 
-// hear takes note of an answer that came now, and says whether it is news.
+// hear records an answer that arrived at now. It reports whether the answer changes the state of
+// the connection.
 func (s *connectionState) hear(answer workos.Answer, skewIsTold bool, now time.Time) bool {
 	before := *s
 	s.trouble = nil
@@ -180,8 +191,10 @@ func (s *connectionState) hear(answer workos.Answer, skewIsTold bool, now time.T
 	return !ptr.Equal(s.trouble, before.trouble) || s.heard != before.heard || s.rejected != before.rejected || clocks
 }
 
-// tell has the PipesTokens of an environment looked at again once it can be used again. The status does not always tell them: another
-// shard may have written it before the client here had the new API key, and it stays as it is where that follows at once.
+// tell requeues the PipesTokens of an environment that has recovered. The watch of the
+// environment is not enough to notify them. Another shard may have written the status before
+// this process had the new API key. If the environment recovers very soon, its status does not
+// change at all.
 func (c *Connections) tell(ctx context.Context, environment *v1alpha1.PipesEnvironment, problem finding) {
 	c.mu.Lock()
 	state, ok := c.known[client.ObjectKeyFromObject(environment)]
@@ -195,7 +208,7 @@ func (c *Connections) tell(ctx context.Context, environment *v1alpha1.PipesEnvir
 	}
 }
 
-// forget drops the connection of an environment that is gone.
+// forget drops the connection of a deleted environment.
 func (c *Connections) forget(name types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -228,10 +241,12 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 		}
 		fresh.client = client
 	}
-	// A new key is innocent until WorkOS refuses it. One that a process finds at its start may be the one that was refused
-	// before: the status keeps saying so until WorkOS accepts it.
+	// A new key counts as valid until WorkOS refuses it. A key that is found at the start of the
+	// process may be the key that was refused before. The status then keeps the reason
+	// APIKeyRejected until WorkOS accepts the key.
 	fresh.rejected = known && old.rejected && old.keyVersion == fresh.keyVersion || !known && environmentReason(environment) == v1alpha1.APIKeyRejectedReason
-	// That may be mended before the next pass over the environment.
+	// The problem may be fixed before the next reconcile of the environment. unwell remembers it
+	// until the PipesTokens have been requeued.
 	fresh.unwell = fresh.rejected || fresh.problem.present()
 	if known {
 		fresh.first, fresh.unwell = old.first, fresh.unwell || old.unwell
@@ -251,7 +266,8 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	return fresh, nil
 }
 
-// requestsPerMinute is the environment's, or this shard's part of it, rounded down; at least one.
+// requestsPerMinute returns the limit of the environment, or the share of this process in it,
+// rounded down. It is at least 1.
 func (c *Connections) requestsPerMinute(environment *v1alpha1.PipesEnvironment) int {
 	limit := environment.Spec.RequestsPerMinute
 	if c.Share > 0 {
@@ -260,13 +276,15 @@ func (c *Connections) requestsPerMinute(environment *v1alpha1.PipesEnvironment) 
 	return int(max(limit, 1))
 }
 
-// same says whether a fresh look found nothing new.
+// same reports whether fresh describes the same environment, the same API key and the same
+// problem.
 func (s *connectionState) same(fresh *connectionState) bool {
 	return s.uid == fresh.uid && s.generation == fresh.generation && s.keyVersion == fresh.keyVersion &&
 		(s.client != nil && !fresh.problem.present() || s.problem == fresh.problem && fresh.problem.present())
 }
 
-// refuse says why an API key must not be sent to a base URL, if so.
+// refuse returns why an API key must not be sent to a base URL; the zero finding if it may be
+// sent.
 func (c *Connections) refuse(baseURL string) finding {
 	parsed, err := url.Parse(baseURL)
 	switch {
@@ -284,7 +302,9 @@ func (c *Connections) refuse(baseURL string) finding {
 	}
 }
 
-// hostAllowed compares hosts as DNS does, which knows the letters of ASCII in two cases and no others: to strings.EqualFold, ſ is an s.
+// hostAllowed reports whether API keys may be sent to the host. It compares hosts as DNS does,
+// which ignores the case of ASCII letters only: for strings.EqualFold, ſ equals s. Therefore it
+// refuses hosts that are not ASCII.
 func (c *Connections) hostAllowed(parsed *url.URL) bool {
 	if strings.ContainsFunc(parsed.Host, func(r rune) bool { return r > unicode.MaxASCII }) {
 		return false
@@ -295,11 +315,13 @@ func (c *Connections) hostAllowed(parsed *url.URL) bool {
 	})
 }
 
-// readKey reads the API key of an environment. A problem is what a person can mend; an error is the API server's.
+// readKey reads the API key of an environment. It returns the key, the version of its Secret,
+// and a finding if a person has to fix something. An error is an error of the API server.
 func (c *Connections) readKey(ctx context.Context, environment *v1alpha1.PipesEnvironment) (redact.String, string, finding, error) {
 	ref := environment.Spec.APIKeySecretRef
 	secret := &corev1.Secret{}
-	// client-go logs response bodies when its verbosity is high enough; this one holds the key.
+	// client-go logs response bodies at high verbosity, and this body holds the API key.
+	// Therefore the logger discards everything.
 	err := c.Reader.Get(logr.NewContext(ctx, logr.Discard()), client.ObjectKey{Namespace: environment.Namespace, Name: ref.Name}, secret)
 	switch {
 	case apierrors.IsNotFound(err):
@@ -317,7 +339,7 @@ func (c *Connections) readKey(ctx context.Context, environment *v1alpha1.PipesEn
 		return redact.String{}, version, finding{v1alpha1.APIKeyNotFoundReason, fmt.Sprintf(
 			"Secret %q in namespace %q has no entry %q: put the API key there", ref.Name, environment.Namespace, ref.Key)}, nil
 	}
-	// Keys come from files and editors, which like to end in a newline.
+	// Keys come from files and editors, which often add a newline at the end.
 	key := strings.TrimSpace(string(value))
 	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return redact.String{}, version, finding{v1alpha1.APIKeyInvalidReason, fmt.Sprintf(

@@ -10,32 +10,32 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// action is the one thing that a pass does.
+// action is the operation that a reconcile performs.
 type action string
 
 const (
-	// wait: nothing, until something changes or is due.
+	// wait: do nothing until something changes or is due.
 	wait action = "wait"
-	// fetch: ask WorkOS for the token, and write what it answers.
+	// fetch: ask WorkOS for the token, and act on the answer.
 	fetch action = "fetch"
 	// withdraw: apply inactivePolicy to the Secret.
 	withdraw action = "withdraw"
-	// relabel: bring labels and annotations of the Secret up to date, without asking for the token.
+	// relabel: update the labels and annotations of the Secret, without a call to WorkOS.
 	relabel action = "relabel"
 )
 
-// decision is what to do, and what is wrong if anything.
+// decision is the action to perform, and the finding to report if there is a problem.
 type decision struct {
 	action  action
 	finding finding
-	// cause says in words why to fetch, for the log.
+	// cause says why to fetch, for the log.
 	cause string
-	// due is when the fetch was due; zero when it was for now.
+	// due is when the fetch was due. Zero: the cause of the fetch has no due time.
 	due time.Time
 }
 
-// decide is the specification of a pass: what stands in the way comes first, then what calls for a fetch, then what can be
-// mended without one.
+// decide is the specification of a reconcile. Obstacles come first, then causes for a fetch, and
+// then repairs that need no fetch.
 func decide(seen observation) decision {
 	if obstacle := firstObstacle(seen); obstacle.present() {
 		if seen.withdraws(obstacle) {
@@ -56,8 +56,9 @@ func decide(seen observation) decision {
 	}
 }
 
-// firstObstacle goes through what can be seen to stand in the way, gravest first: a grant that is gone takes the token away
-// whatever else is the matter.
+// firstObstacle returns the most serious obstacle that is visible without a call to WorkOS. The
+// order matters: a withdrawn grant takes the token away even from a suspended PipesToken. A
+// missing PipesEnvironment comes before that, because its grants cannot be read.
 func firstObstacle(seen observation) finding {
 	for _, obstacle := range []func(observation) finding{
 		environmentMissing, grantMissing, suspended, secretTaken, templateBroken,
@@ -124,11 +125,11 @@ func templateBroken(seen observation) finding {
 	return finding{v1alpha1.InvalidTemplateReason, printable(fmt.Sprintf("Cannot use the template, fix it: %v", seen.templateErr))}
 }
 
-// renewalIsDue is the cause of a fetch for which nothing but time has been the reason.
+// renewalIsDue is the cause of a fetch that has no other reason than the time.
 const renewalIsDue = "renewal is due"
 
-// fetchCause says why to ask WorkOS now, and since when that has been due; empty when there is no cause, or when it is too
-// early to try again.
+// fetchCause returns why to ask WorkOS now, and since when the fetch has been due. The cause is
+// empty if the Secret needs no fetch, or if it is too early for the next attempt.
 func fetchCause(seen observation) (cause string, due time.Time) {
 	switch {
 	case seen.token.Spec.Suspend, deleting(seen.token):
@@ -150,7 +151,8 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 	return "", time.Time{}
 }
 
-// flaw is what is wrong with the Secret that a fetch would mend, without waiting for renewal; empty when nothing is.
+// flaw returns the defect of the Secret that a fetch fixes. Such a fetch does not wait for the
+// renewal. Empty: the Secret has no defect.
 func (seen observation) flaw() string {
 	if seen.doubtful() {
 		return "the Secret holds a token that the status knows nothing of"
@@ -176,9 +178,11 @@ func (seen observation) flaw() string {
 	}
 }
 
-// notBefore is the earliest time of the next try. What a change may have mended does not wait: the environment's new client, or
-// its new requestsPerMinute, an edit of what the API server refused, or a Secret that is no longer somebody else's. Nor does an attempt
-// that was held back, once that has ended.
+// notBefore returns the earliest time of the next attempt. It returns zero, which means now, if
+// a change may have fixed the cause of the last failure: a new client of the environment, a new
+// requestsPerMinute, an edit of a PipesToken whose Secret the API server refused, a successful
+// write of another Secret in the namespace, or a Secret that no longer belongs to somebody else.
+// It also returns zero if the last attempt was held back and has been released.
 func (seen observation) notBefore() time.Time {
 	mended := seen.standing.reason == v1alpha1.EnvironmentNotReadyReason && seen.client != seen.attempt.client ||
 		seen.standing.unwritten() && (seen.token.Generation != seen.token.Status.ObservedGeneration || seen.recovered.After(seen.attempt.at)) ||
@@ -190,7 +194,7 @@ func (seen observation) notBefore() time.Time {
 	return seen.attempt.notBefore
 }
 
-// nextDue is when the token in the Secret has to be fetched again.
+// nextDue returns when the token in the Secret must be fetched again.
 func (seen observation) nextDue() time.Time {
 	token := renewalToken(seen)
 	if token.Expires.IsZero() {
@@ -199,13 +203,16 @@ func (seen observation) nextDue() time.Time {
 	return renewal.Time(token, renewBefore(seen.token))
 }
 
-// renewalDue is when it has to be asked for again in fact, which may have been in vain already.
+// renewalDue returns when to ask for the renewal. It is later than nextDue if WorkOS has
+// returned the same token again, or if the renewal waits for its turn after the process has
+// started.
 func (seen observation) renewalDue() time.Time {
 	return latest(seen.nextDue(), seen.attempt.renewNotBefore)
 }
 
-// clockWasAhead says whether the Secret was written by a clock that was ahead: when to renew cannot be told from what it says then.
-// Clocks of replicas are apart by less than the tolerance, so that one that takes over finds nothing wrong.
+// clockWasAhead reports whether the Secret was written by a replica whose clock was ahead. The
+// facts in the Secret then do not tell when to renew the token. The clocks of healthy replicas
+// differ by less than the tolerance, so that a failover does not cause a fetch.
 func (seen observation) clockWasAhead() bool {
 	const tolerance = time.Minute
 	return seen.secret.Facts.ObtainedAt.After(seen.now.Add(tolerance))
@@ -218,7 +225,8 @@ func renewalToken(seen observation) renewal.Token {
 	}
 }
 
-// defaultRefreshInterval is the CRD's default, for objects that were stored before it.
+// defaultRefreshInterval is the default in the CRD. It is for objects that were stored before
+// the CRD had that default.
 const defaultRefreshInterval = time.Hour
 
 func refreshInterval(token *v1alpha1.PipesToken) time.Duration {
@@ -235,15 +243,17 @@ func renewBefore(token *v1alpha1.PipesToken) time.Duration {
 	return token.Spec.RenewBefore.Duration
 }
 
-// refreshRequest is the value of the annotation that asks for a fetch, cut to what status.lastHandledRefreshRequest holds.
+// refreshRequest returns the value of the annotation that requests a fetch, cut to the maximum
+// length of status.lastHandledRefreshRequest.
 func refreshRequest(token *v1alpha1.PipesToken) string {
 	const longest = 256
 	value := token.Annotations[v1alpha1.RefreshRequestedAtAnnotation]
 	return strings.ToValidUTF8(value[:min(len(value), longest)], "")
 }
 
-// refreshRequested says whether a refresh request waits that has not been answered: the status says so, or, until it has been
-// written, the memory.
+// refreshRequested reports whether a refresh request has not been answered yet. The status
+// contains the last request that was answered. Until the status is written, the memory contains
+// it.
 func (seen observation) refreshRequested() bool {
 	request := refreshRequest(seen.token)
 	return request != "" && request != seen.token.Status.LastHandledRefreshRequest && request != seen.attempt.request

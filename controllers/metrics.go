@@ -15,7 +15,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// Metrics are the operator's own, for Prometheus. No user and no organization is ever a label.
+// Metrics are the Prometheus metrics of the operator. No label contains a user or an
+// organization.
 type Metrics struct {
 	clock     clock.PassiveClock
 	perObject bool
@@ -29,36 +30,39 @@ type Metrics struct {
 	tokens map[types.NamespacedName]tokenState
 }
 
-// tokenState is what the gauges say of one PipesToken. There is one for each, so it is small.
+// tokenState is the state of one PipesToken that the gauges need. Every PipesToken has a
+// tokenState, therefore it is small.
 type tokenState struct {
 	kind    unique.Handle[tokenKind]
 	due     int64 // Unix time in milliseconds; zero: nothing is due
 	expires int64 // Unix time in seconds; zero: no expiry
-	skew    int32 // seconds that WorkOS's clock is ahead, by which due and expires are
+	skew    int32 // seconds that WorkOS's clock is ahead; due and expires use that clock
 	every   time.Duration
 }
 
-// localExpiry is when the token expires by the operator's clock, in Unix time.
+// localExpiry returns when the token expires by the operator's clock, in Unix time.
 func (s tokenState) localExpiry() int64 { return s.expires - int64(s.skew) }
 
-// localDue is when the next renewal is due by the operator's clock.
+// localDue returns when the next renewal is due by the operator's clock.
 func (s tokenState) localDue() time.Time {
 	return time.UnixMilli(s.due).Add(-time.Duration(s.skew) * time.Second)
 }
 
-// tokenKind is what the states of many PipesTokens have in common.
+// tokenKind is the part of the state that many PipesTokens have in common.
 type tokenKind struct {
 	reason      string // of Ready
 	failing     string // the reason of RenewalFailed; empty: renewal does not fail
 	environment types.NamespacedName
 }
 
-// Renewal is when a PipesToken is due, and what it takes of the budget of its PipesEnvironment.
+// Renewal says when the next attempt for a PipesToken is due, and how much of the budget of its
+// PipesEnvironment its renewals need.
 type Renewal struct {
-	// Due is zero when nothing is due until something changes. It is by WorkOS's clock, which is ahead by Skew.
+	// Due is the time of the next attempt by WorkOS's clock, which is ahead by Skew. Zero:
+	// nothing is due until something changes.
 	Due  time.Time
 	Skew time.Duration
-	// Every is how often its token is renewed; zero: there is none to renew.
+	// Every is the time between two renewals of the token. Zero: no token is renewed.
 	Every       time.Duration
 	Environment types.NamespacedName
 }
@@ -75,7 +79,8 @@ var (
 		"When the token in the Secret of a PipesToken expires, in Unix time.", []string{"namespace", "name"}, nil)
 )
 
-// NewMetrics returns metrics that are registered with registerer. perObject adds one series per PipesToken.
+// NewMetrics returns metrics that are registered with registerer. perObject adds one series per
+// PipesToken.
 func NewMetrics(registerer prometheus.Registerer, clock clock.PassiveClock, perObject bool) (*Metrics, error) {
 	m := &Metrics{
 		clock: clock, perObject: perObject, tokens: map[types.NamespacedName]tokenState{},
@@ -107,7 +112,8 @@ func NewMetrics(registerer prometheus.Registerer, clock clock.PassiveClock, perO
 		}, []string{"namespace", "environment"}),
 	}
 	for _, outcome := range workos.Outcomes() {
-		if outcome != workos.OutcomeHeld { // which is never sent
+		// A held call is never sent.
+		if outcome != workos.OutcomeHeld {
 			m.calls.WithLabelValues(string(outcome), "true")
 		}
 	}
@@ -122,7 +128,8 @@ func NewMetrics(registerer prometheus.Registerer, clock clock.PassiveClock, perO
 	return m, nil
 }
 
-// Asked counts an answer. late is how long after it was due it was asked for, when it was due at a certain time.
+// Asked counts an answer. late is the time from when the request was due until it was made. It
+// counts only if wasDue is true.
 func (m *Metrics) Asked(answer workos.Answer, late time.Duration, wasDue bool) {
 	sent := "false"
 	if answer.Sent {
@@ -137,7 +144,7 @@ func (m *Metrics) Asked(answer workos.Answer, late time.Duration, wasDue bool) {
 	}
 }
 
-// writeResult is what came of a write of a Secret.
+// writeResult is the result of a write of a Secret, as the value of a label.
 type writeResult string
 
 const (
@@ -150,7 +157,7 @@ const (
 
 var writeResults = []writeResult{writeDone, writeConflict, writeRejected, writeFailed, writeChanged}
 
-// resultOf is the result of a write that led to a finding, or to none.
+// resultOf returns the result of a write. found is the finding that the write led to, if any.
 func resultOf(found finding) writeResult {
 	switch found.reason {
 	case v1alpha1.SecretRejectedReason:
@@ -167,7 +174,8 @@ func resultOf(found finding) writeResult {
 // Wrote counts a write of a Secret.
 func (m *Metrics) Wrote(result writeResult) { m.writes.WithLabelValues(string(result)).Inc() }
 
-// Enter notes a PipesToken at the beginning of its first pass, so that one whose passes all fail shows as overdue.
+// Enter records a PipesToken at the beginning of its first reconcile. If all its reconciles
+// fail, the PipesToken is then reported as overdue.
 func (m *Metrics) Enter(name types.NamespacedName, status v1alpha1.PipesTokenStatus) {
 	m.mu.Lock()
 	_, known := m.tokens[name]
@@ -178,7 +186,7 @@ func (m *Metrics) Enter(name types.NamespacedName, status v1alpha1.PipesTokenSta
 }
 
 // Expired returns the PipesTokens whose status says that they are ready although their token has
-// expired. Each is returned once, until its status has been noted again.
+// expired. It returns each PipesToken once, until Observe records its status again.
 func (m *Metrics) Expired(now time.Time) (names []types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -196,7 +204,7 @@ func (m *Metrics) Expired(now time.Time) (names []types.NamespacedName) {
 	return names
 }
 
-// Observe notes the state of one PipesToken: its status, and its next renewal.
+// Observe records the state of one PipesToken: its status, and its next renewal.
 func (m *Metrics) Observe(name types.NamespacedName, status v1alpha1.PipesTokenStatus, next Renewal) {
 	kind := tokenKind{reason: readyOf(status).Reason, environment: next.Environment}
 	if failed := meta.FindStatusCondition(status.Conditions, v1alpha1.RenewalFailedCondition); failed != nil {
@@ -214,14 +222,15 @@ func (m *Metrics) Observe(name types.NamespacedName, status v1alpha1.PipesTokenS
 	m.tokens[name] = state
 }
 
-// Forget drops a PipesToken that is gone.
+// Forget drops a deleted PipesToken.
 func (m *Metrics) Forget(name types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.tokens, name)
 }
 
-// Demand is how many requests a minute it takes to renew the tokens of an environment in time.
+// Demand returns how many requests per minute the renewals of an environment need, if all tokens
+// are renewed in time.
 func (m *Metrics) Demand(environment types.NamespacedName, now time.Time) (perMinute float64) {
 	m.mu.Lock()
 	var all []renewal.Due
@@ -234,13 +243,14 @@ func (m *Metrics) Demand(environment types.NamespacedName, now time.Time) (perMi
 	return renewal.Demand(now, all)
 }
 
-// Budget shows what the renewals of an environment need, and what it allows.
+// Budget sets the gauges for the requests per minute that the renewals of an environment need,
+// and that the environment allows.
 func (m *Metrics) Budget(environment types.NamespacedName, needed float64, allowed int) {
 	m.needed.WithLabelValues(environment.Namespace, environment.Name).Set(needed)
 	m.allowed.WithLabelValues(environment.Namespace, environment.Name).Set(float64(allowed))
 }
 
-// ForgetBudget drops an environment that is gone.
+// ForgetBudget drops a deleted environment.
 func (m *Metrics) ForgetBudget(environment types.NamespacedName) {
 	m.needed.DeleteLabelValues(environment.Namespace, environment.Name)
 	m.allowed.DeleteLabelValues(environment.Namespace, environment.Name)
