@@ -13,52 +13,63 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 )
 
-// attempt is what this process remembers of its last try for one object: a call to WorkOS, or a look at a name that was taken.
-// The status says the same, but may lag behind, when it could not be written. What the Secret holds stands in the Secret alone.
+// attempt is the memory of the last attempt for one object. An attempt is a call to WorkOS, or a
+// check whether the name of the Secret is still taken. The status contains the same information,
+// but it is older if it could not be written. The facts about the token are stored only in the
+// Secret.
 type attempt struct {
-	// noted is when this was noted, by the clock of that time.
+	// noted is when this data was recorded, by the clock of that time.
 	noted time.Time
-	// at is when the last try was made. Zero: none by this process.
+	// at is the time of the last attempt. Zero: this process has made no attempt.
 	at time.Time
-	// notBefore is the earliest time of the next one.
+	// notBefore is the earliest time of the next attempt.
 	notBefore time.Time
-	// renewNotBefore is the earliest time of the next one that has no cause but renewal. A Secret that somebody has altered does not
-	// wait for it.
+	// renewNotBefore is the earliest time of the next attempt whose only cause is the renewal.
+	// The repair of an altered Secret does not wait for it.
 	renewNotBefore time.Time
-	// inherited: renewal was due already when this process came, and its turn has not come yet.
+	// inherited: the renewal was already due when this process started, and its turn has not
+	// come yet.
 	inherited bool
-	// found is what the last try found wrong; it stands until the next one. hearsay: the status says so, and this process has not
-	// asked yet.
+	// found is the finding of the last attempt. It is valid until the next attempt. hearsay:
+	// found was read from the status, and this process has not asked WorkOS yet.
 	found   finding
 	hearsay bool
-	// connected is the Connected condition as of WorkOS's last answer. Nil: as the status has it.
+	// connected is the Connected condition after the last answer of WorkOS. Nil: the condition
+	// in the status is valid.
 	connected *metav1.Condition
-	// intact: the last try left a token in the Secret. If it is gone, somebody else has seen to that.
+	// intact: the last attempt left a token in the Secret. If the token is missing later,
+	// somebody else has removed it.
 	intact bool
-	// failures counts failed tries in a row, and repairs those that made up for what somebody else did to the Secret.
+	// failures counts failed attempts in a row. repairs counts attempts in a row that repaired a
+	// change of the Secret by somebody else.
 	failures, repairs int
-	// leftHash is the hash of the token that was in the Secret after a write that did not succeed, as far
-	// as is known. Empty: there was no such write, or no token.
+	// leftHash is the hash of the token that was in the Secret after a failed write, as far as
+	// known. Empty: no write failed, or the Secret held no token.
 	leftHash string
 	// wasted counts the calls in a row whose token could not be written.
 	wasted int
-	// request is the refresh request that was answered last, and requestWaits says that one which was not, because nothing
-	// was sent or written, has to wait for notBefore like everything else.
+	// request is the refresh request that was answered last. requestWaits: a refresh request
+	// that was not answered, because nothing was sent or written, has to wait for notBefore like
+	// every other attempt.
 	request      string
 	requestWaits bool
-	// habit is what this connection has shown of how early WorkOS hands out the next token.
+	// habit is the lead that this connection has shown: how long before expiry WorkOS returns
+	// the next token.
 	habit renewal.Habit
-	// client is the version of the environment's client that the last try used.
+	// client is the version of the environment's client that the last attempt used.
 	client uint64
-	// taken: the last look found the Secret to be somebody else's.
+	// taken: the last check found that the Secret belongs to somebody else.
 	taken bool
-	// heldAt is the generation of the environment that the last try had to wait for its turn at; zero: it had not.
+	// heldAt is the generation of the environment when the last attempt had to wait for its
+	// turn. Zero: the last attempt did not have to wait.
 	heldAt int64
-	// heldSince is the epoch of the answer that held the last attempt back (see workos.Answer); zero: none did.
+	// heldSince is the epoch of the answer that held the last attempt back (see workos.Answer).
+	// Zero: no answer did.
 	heldSince uint64
 }
 
-// asOf is what was noted, at now. If the clock has been set back since, waits end after as long as they would have.
+// asOf returns the attempt as it is valid at now. If the clock has been set back since it was
+// recorded, its times move back too, so that a wait does not become longer.
 func (a attempt) asOf(now time.Time) attempt {
 	back := a.noted.Sub(now)
 	if back <= 0 {
@@ -73,36 +84,39 @@ func (a attempt) asOf(now time.Time) attempt {
 	return a
 }
 
-// memory keeps one entry for each PipesToken that this process has looked at.
+// memory keeps one entry for each PipesToken that this process has reconciled.
 type memory struct {
 	mu      sync.Mutex
 	entries map[types.NamespacedName]*entry
-	// first is when this process made its first pass; zero: it has not.
+	// first is the time of the first reconcile of this process. Zero: it has made none.
 	first time.Time
 }
 
 type entry struct {
 	uid     types.UID
 	attempt attempt
-	// written is our last write of the Secret, until the cache has shown it, or something later.
+	// written is our last write of the Secret. It is dropped as soon as the cache shows that
+	// write or a later change.
 	written write
-	// conflicts counts statuses in a row that were not written, because the object had changed.
+	// conflicts counts status writes in a row that failed because the object had changed.
 	conflicts int
-	// freed: a Secret of the object's Secret's name has been deleted since the last pass.
+	// freed: a Secret with the name of this object's Secret has been deleted since the last
+	// reconcile.
 	freed bool
 }
 
-// write is what the API server returned for one, and when.
+// write is the metadata that the API server returned for a write, and the time of the write.
 type write struct {
 	meta *metav1.PartialObjectMetadata
 	at   time.Time
 }
 
-// trustWritten is how long a Secret that we have written, and that the cache does not show, is believed to be there. A watch
-// delivers within milliseconds; a Secret that was created and deleted while a watch was down is never shown.
+// trustWritten is how long the operator assumes that a Secret exists which it has written but
+// which the cache does not show. A watch delivers within milliseconds. If a Secret is created
+// and deleted while the watch is down, the cache never shows it.
 const trustWritten = time.Minute
 
-// attempt returns what is remembered of token, and whether anything is.
+// attempt returns the last attempt for token. False: this process remembers none.
 func (m *memory) attempt(token *v1alpha1.PipesToken) (attempt, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,7 +127,7 @@ func (m *memory) attempt(token *v1alpha1.PipesToken) (attempt, bool) {
 	return e.attempt, true
 }
 
-// began is when this process made its first pass: now, if it is just making it.
+// began returns the time of the first reconcile of this process. The first call sets it to now.
 func (m *memory) began(now time.Time) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -123,8 +137,8 @@ func (m *memory) began(now time.Time) time.Time {
 	return m.first
 }
 
-// stale notes that the object had changed when its status was written, and returns how soon to
-// reconcile it again.
+// stale records that the object had changed when its status was written. It returns the delay
+// until the next reconcile.
 func (m *memory) stale(token *v1alpha1.PipesToken) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -133,7 +147,7 @@ func (m *memory) stale(token *v1alpha1.PipesToken) time.Duration {
 	return min(staleRetry<<min(e.conflicts-1, 10), longestStaleRetry)
 }
 
-// reported notes that the status was written.
+// reported records that the status was written.
 func (m *memory) reported(token *v1alpha1.PipesToken) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -146,14 +160,16 @@ func (m *memory) remember(token *v1alpha1.PipesToken, a attempt) {
 	m.entry(token).attempt = a
 }
 
-// wrote notes the metadata of the Secret after a write of ours.
+// wrote records the metadata that the API server has returned for the Secret, usually after a
+// write.
 func (m *memory) wrote(token *v1alpha1.PipesToken, meta *metav1.PartialObjectMetadata, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.entry(token).written = write{meta, now}
 }
 
-// lastWrite is what our last write of the Secret returned, unless the cache has shown it; the zero write when there was none.
+// lastWrite returns the last write of the Secret by this process, unless the cache has shown it.
+// It returns the zero write if this process remembers none.
 func (m *memory) lastWrite(token *v1alpha1.PipesToken) write {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,8 +180,9 @@ func (m *memory) lastWrite(token *v1alpha1.PipesToken) write {
 	return e.written
 }
 
-// newest returns the newer of the Secret that the cache shows (nil: none) and the one that we have written last. last has to be asked for
-// before the cache is: whatever the cache shows in between is no longer remembered.
+// newest returns the newer version of the Secret: cached, which the cache shows (nil: none), or
+// last, our last write. The caller must get last before it reads the cache, because the memory
+// drops a write as soon as the cache shows it.
 func newest(last write, cached *metav1.PartialObjectMetadata, now time.Time) *metav1.PartialObjectMetadata {
 	switch {
 	case last.meta == nil:
@@ -179,7 +196,7 @@ func newest(last write, cached *metav1.PartialObjectMetadata, now time.Time) *me
 	}
 }
 
-// secretDeleted notes that the cache has seen the Secret go.
+// secretDeleted records that the Secret was deleted.
 func (m *memory) secretDeleted(token types.NamespacedName, secret types.UID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -193,7 +210,8 @@ func (m *memory) secretDeleted(token types.NamespacedName, secret types.UID) {
 	e.freed = true
 }
 
-// shown notes what the cache shows now of a Secret, and says whether that is our last write: of that the pass that wrote it has known.
+// shown records the version of the Secret that the cache shows. echo: that version is our last
+// write, which the reconcile that made it already knows.
 func (m *memory) shown(token types.NamespacedName, secret metav1.Object) (echo bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -206,7 +224,7 @@ func (m *memory) shown(token types.NamespacedName, secret metav1.Object) (echo b
 	return echo
 }
 
-// wasFreed says whether the Secret's name may have become free since it was last asked.
+// wasFreed reports whether the name of the Secret may have become free since the last call.
 func (m *memory) wasFreed(token *v1alpha1.PipesToken) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -222,7 +240,8 @@ func (m *memory) forget(name types.NamespacedName) {
 	delete(m.entries, name)
 }
 
-// entry returns the entry of token, a fresh one when there is none for its UID. The lock is held.
+// entry returns the entry of token. If the UID of token has no entry, it creates an empty entry.
+// The caller holds the lock.
 func (m *memory) entry(token *v1alpha1.PipesToken) *entry {
 	if m.entries == nil {
 		m.entries = map[types.NamespacedName]*entry{}

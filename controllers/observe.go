@@ -17,35 +17,39 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// observation is everything that a decision depends on, at one instant.
+// observation is all the data that a decision depends on, at one instant.
 type observation struct {
-	// now is the time by WorkOS's clock, and skew how far that is ahead of the operator's.
+	// now is the time by WorkOS's clock. skew is how far that clock is ahead of the operator's.
 	now   time.Time
 	skew  time.Duration
 	token *v1alpha1.PipesToken
 
-	// template is nil when templateErr is not.
+	// template is nil if templateErr is not nil.
 	template    *tokensecret.Template
 	templateErr error
 
 	environmentName types.NamespacedName
-	// environment is nil when there is none.
+	// environment is nil if it does not exist.
 	environment *v1alpha1.PipesEnvironment
-	// client is the version of the environment's client; it moves when the API key or the base URL does.
+	// client is the version of the environment's connection. It changes with the spec of the
+	// environment and with the API key.
 	client  uint64
 	granted bool
-	// epoch moves when attempts that WorkOS's state held back may be made.
+	// epoch changes when attempts may be made that were held back because of the state of
+	// WorkOS.
 	epoch uint64
 
-	// others is what is known from all PipesTokens of this slug of how early WorkOS hands out the next token.
+	// others is the lead that all PipesTokens of this slug have shown: how long before expiry
+	// WorkOS returns the next token.
 	others slugHabit
 
 	secret tokensecret.Secret
-	// unseen: the Secret is known from our own write alone; the cache does not show it.
+	// unseen: the Secret is known only from our own write; the cache does not show it.
 	unseen bool
-	// recovered is when the API server last took a Secret of this namespace again, after it had not.
+	// recovered is when the API server last accepted a Secret of this namespace again after a
+	// failure.
 	recovered time.Time
-	// standing is the finding of the last try, which stands until the next one.
+	// standing is the finding of the last attempt. It is valid until the next attempt.
 	standing finding
 	attempt  attempt
 }
@@ -69,14 +73,15 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 	seen = seen.remembering(r.recall(seen))
 	freed := r.memory.wasFreed(token)
 	if seen.secret.State == tokensecret.Absent && readyOf(token.Status).Reason == v1alpha1.SecretConflictReason {
-		// Only our own Secrets are cached. Whether the name is still taken takes a look, at the pace of a slow poll.
+		// The cache shows only our own Secrets. A live read has to show whether the name is
+		// still taken, at the interval of a slow poll.
 		return r.lookAgain(ctx, seen, freed)
 	}
 	return seen, nil
 }
 
-// lookAtSecret observes the Secret, as the cache shows it or as it was written since. It returns what
-// the cache shows; nil when it shows none.
+// lookAtSecret observes the Secret from the cache, or from our last write if that is newer. It
+// returns the metadata in the cache; nil if the cache has none.
 func (r *PipesTokenReconciler) lookAtSecret(ctx context.Context, seen *observation) (*metav1.PartialObjectMetadata, error) {
 	written := r.memory.lastWrite(seen.token)
 	cached, err := r.cachedSecret(ctx, seen.token)
@@ -89,7 +94,8 @@ func (r *PipesTokenReconciler) lookAtSecret(ctx context.Context, seen *observati
 	return cached, nil
 }
 
-// lookAtRights observes what token may have, in which shape, and when: environment, grant, template and clock.
+// lookAtRights observes the environment, the grant, the template and the clock. They decide
+// whether the PipesToken may have a token, in which form, and when.
 func (r *PipesTokenReconciler) lookAtRights(ctx context.Context, seen *observation) error {
 	seen.environmentName = r.environmentOf(seen.token)
 	r.lookAtClock(seen)
@@ -104,7 +110,8 @@ func (r *PipesTokenReconciler) lookAtRights(ctx context.Context, seen *observati
 	return err
 }
 
-// environment returns nil when there is no such PipesEnvironment, or none that the operator can see.
+// environment returns nil if the PipesEnvironment does not exist, or if the operator does not
+// watch its namespace.
 func (r *PipesTokenReconciler) environment(ctx context.Context, name types.NamespacedName) (*v1alpha1.PipesEnvironment, error) {
 	if name.Name == "" || r.WatchNamespaces.Len() > 0 && !r.WatchNamespaces.Has(name.Namespace) {
 		return nil, nil
@@ -134,7 +141,7 @@ func (r *PipesTokenReconciler) granted(ctx context.Context, environment *v1alpha
 	return grants.Allowed(environment, claim), nil
 }
 
-// cachedSecret returns the metadata of the Secret from the cache; nil when it shows none.
+// cachedSecret returns the metadata of the Secret from the cache; nil if the cache has none.
 func (r *PipesTokenReconciler) cachedSecret(ctx context.Context, token *v1alpha1.PipesToken) (*metav1.PartialObjectMetadata, error) {
 	cached := secretMetadata()
 	err := r.Client.Get(ctx, secretName(token), cached)
@@ -161,8 +168,9 @@ func (r *PipesTokenReconciler) lookAgain(ctx context.Context, seen observation, 
 	return seen, nil
 }
 
-// recall returns what is remembered of the last try. A process that has just started remembers nothing; so that its start
-// costs no call, it takes tries that its predecessor has made, as the status tells them, as made now.
+// recall returns the memory of the last attempt. A process that has just started remembers
+// nothing. It then takes the last attempt of the previous leader from the status, and counts it
+// as made now. This way a restart costs no call.
 func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	if known, ok := r.memory.attempt(seen.token); ok {
 		return seen.inTurn(known.asOf(seen.now))
@@ -187,11 +195,15 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	return seen.inTurn(assumed)
 }
 
-// backlog is how late renewals may be while a process is at work: an API server at its limit has made them 9 seconds late.
+// backlog is how late renewals may be while a process is running. The number is from a
+// measurement: an API server at its limit has made renewals 9 seconds late.
 const backlog = 10 * time.Second
 
-// inTurn is the last try as it counts when it is the turn of a renewal that was due already when this process came. If others of the
-// slug have been obtained so long after it fell due that it cannot have waited for its turn, somebody has asked for it in vain.
+// inTurn returns the last attempt as it counts now. It concerns a renewal that was already due
+// when this process started, and whose turn has come. If another token of the slug was obtained
+// more than backlog after this renewal fell due, the renewal did not only wait in the backlog:
+// the previous leader has asked for it without success. The next attempt then waits until WorkOS
+// is known to return the next token.
 func (seen observation) inTurn(last attempt) attempt {
 	if !last.inherited || seen.now.Before(last.renewNotBefore) {
 		return last
@@ -203,7 +215,7 @@ func (seen observation) inTurn(last attempt) attempt {
 	return last
 }
 
-// remembering adds the last try to what is seen, as far as it still counts.
+// remembering adds the last attempt to the observation, as far as it is still valid.
 func (seen observation) remembering(last attempt) observation {
 	seen.attempt = last
 	if seen.overtaken() {
@@ -215,28 +227,31 @@ func (seen observation) remembering(last attempt) observation {
 	return seen
 }
 
-// overtaken says whether the Secret holds a token that was obtained after the last try: then another replica has had a later answer, or
-// a status was not written, and what that try found counts no more. Both instants are known to the second; within one, no token is
-// taken away.
+// overtaken reports whether the Secret holds a token that was obtained after the last attempt.
+// Then another replica has received a later answer, or a status was not written, and the finding
+// of that attempt is stale. Both times are known only to the second. If they are equal, a
+// finding that withdraws the token counts as stale too, because no token is taken away in case
+// of doubt.
 func (seen observation) overtaken() bool {
 	obtained, tried := seen.secret.Facts.ObtainedAt, inSeconds(seen.attempt.at)
 	if seen.secret.State != tokensecret.Intact || !seen.attempt.found.present() {
 		return false
 	}
-	// A write whose answer was lost may have arrived.
+	// A write whose response was lost may have succeeded.
 	arrived := seen.attempt.leftHash != "" && seen.attempt.leftHash != seen.secret.Facts.TokenHash
 	return arrived || obtained.After(tried) || obtained.Equal(tried) && traits[seen.attempt.found.reason].withdraws
 }
 
-// doubtful says whether only a status tells that the token in the Secret has to go. Somebody may have forged that status, or restored
-// the Secret; a status alone takes no token away, and WorkOS knows which of the two is right.
+// doubtful reports whether only a status says that the token in the Secret has to be removed.
+// Somebody may have forged the status, or restored the Secret. A status alone removes no token:
+// WorkOS has to confirm it.
 func (seen observation) doubtful() bool {
 	mayHold := seen.secret.HoldsValidToken(seen.now) || seen.secret.State == tokensecret.Altered
 	return seen.attempt.hearsay && seen.withdraws(seen.attempt.found) && mayHold &&
 		seen.token.Spec.InactivePolicy != v1alpha1.InactivePolicyRetain
 }
 
-// foundBefore reads the finding of the last try back from the status.
+// foundBefore reads the finding of the last attempt from the status.
 func foundBefore(token *v1alpha1.PipesToken) finding {
 	told := trouble(token.Status.Conditions)
 	if told == nil || !traits[told.Reason].asked {
@@ -245,7 +260,7 @@ func foundBefore(token *v1alpha1.PipesToken) finding {
 	return finding{reason: told.Reason, message: told.Message}
 }
 
-// trouble is the condition that tells what is wrong; nil when nothing is.
+// trouble returns the condition that reports a problem; nil if none does.
 func trouble(conditions []metav1.Condition) *metav1.Condition {
 	if failed := meta.FindStatusCondition(conditions, v1alpha1.RenewalFailedCondition); failed != nil {
 		return failed
@@ -256,7 +271,8 @@ func trouble(conditions []metav1.Condition) *metav1.Condition {
 	return nil
 }
 
-// troubleSince is when the conditions turned to the worse; now when they have not.
+// troubleSince returns since when the conditions have reported a problem; now if they report
+// none.
 func troubleSince(conditions []metav1.Condition, now time.Time) time.Time {
 	if told := trouble(conditions); told != nil {
 		return told.LastTransitionTime.Time

@@ -22,8 +22,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// report turns an outcome into status, event, metrics and the delay until the next pass. The status is written only when it
-// changes. What is unfinished comes back with the queue's own back-off, once it has been reported.
+// report turns an outcome into the status, an event, metrics and the delay until the next
+// reconcile. It writes the status only if the status has changed. If the outcome is unfinished,
+// report returns that error last, and the queue retries with its own back-off.
 func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.Result, error) {
 	name := client.ObjectKeyFromObject(done.token)
 	if done.gone {
@@ -43,7 +44,8 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	if !sameStatus(status, done.token.Status) {
 		err := r.publish(ctx, done.token, status)
 		if movedOn(err) {
-			// Somebody has changed or deleted the object meanwhile. What was found is remembered.
+			// Somebody has changed or deleted the object. The memory keeps the result of this
+			// attempt.
 			return ctrl.Result{RequeueAfter: r.memory.stale(done.token)}, nil
 		}
 		if err != nil {
@@ -58,7 +60,8 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt(), done.sparedUntil(done.finding)), Priority: &priority}, nil
 }
 
-// publish writes the status, and emits the event that it calls for. token becomes what is stored.
+// publish writes the status and emits the event for the change. It updates token to the version
+// that the API server has stored.
 func (r *PipesTokenReconciler) publish(ctx context.Context, token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus) error {
 	applied := statusConfiguration(token, status)
 	if err := r.Client.Status().Apply(ctx, applied, client.ForceOwnership); err != nil {
@@ -72,7 +75,8 @@ func (r *PipesTokenReconciler) publish(ctx context.Context, token *v1alpha1.Pipe
 	return nil
 }
 
-// reportSlowWrite tells of a write that has not ended. It remembers nothing: the write may still succeed.
+// reportSlowWrite says in the status that a write of the Secret has not ended yet. It does not
+// change the memory, because the write may still succeed.
 func (r *PipesTokenReconciler) reportSlowWrite(ctx context.Context, meanwhile outcome) {
 	const why = "the API server has not answered for %s: an admission webhook may be slow"
 	waited := fmt.Sprintf(why, cmp.Or(r.SlowWrite, patient))
@@ -91,8 +95,9 @@ func (r *PipesTokenReconciler) reportSlowWrite(ctx context.Context, meanwhile ou
 	}
 }
 
-// noteWrites notes whether the API server takes the Secret. If it does so again, it is tried at once
-// for those who wait in the same namespace. It returns how many wait there.
+// noteWrites records whether the API server accepts the Secret. If the API server accepts it
+// again after a failure, noteWrites requeues the other PipesTokens of the namespace that wait
+// for that. If this write failed, it returns how many PipesTokens of the namespace wait.
 func (r *PipesTokenReconciler) noteWrites(name types.NamespacedName, done outcome) (crowd int) {
 	switch {
 	case done.finding.unwritten():
@@ -107,14 +112,16 @@ func (r *PipesTokenReconciler) noteWrites(name types.NamespacedName, done outcom
 	return 0
 }
 
-// staleRetry is how soon an object is reconciled again that had changed when its status was written.
-// It doubles, up to longestStaleRetry, while the cache does not show the change: its watch may be down.
+// staleRetry is the delay before the next reconcile if the object had changed when its status
+// was written. The delay doubles, up to longestStaleRetry, while the cache does not show the
+// change: the watch of the cache may be broken.
 const (
 	staleRetry        = 100 * time.Millisecond
 	longestStaleRetry = 30 * time.Second
 )
 
-// cycle is how often a token like the one in the Secret is renewed; zero when there is none to renew.
+// cycle returns the time between two renewals of a token like the token in the Secret. Zero: no
+// token is renewed.
 func (done outcome) cycle() time.Duration {
 	switch facts := done.secret.Facts; {
 	case done.secret.State != tokensecret.Intact, done.token.Spec.Suspend, deleting(done.token), traits[done.finding.reason].withdraws:
@@ -126,7 +133,8 @@ func (done outcome) cycle() time.Duration {
 	}
 }
 
-// expiry is when the status has to say that the token has expired, whatever comes or fails to come; zero when it never does.
+// expiry returns when the status has to report that the token has expired, even if every
+// reconcile until then fails. Zero: it never expires, or the Secret holds no valid token.
 func (done outcome) expiry() time.Time {
 	if !done.secret.HoldsValidToken(done.now) {
 		return time.Time{}
@@ -134,7 +142,8 @@ func (done outcome) expiry() time.Time {
 	return done.secret.Facts.ExpiresAt
 }
 
-// doubt is until when a Secret that the cache does not show is believed to be there; zero when it is shown.
+// doubt returns until when a Secret that the cache does not show is assumed to exist. Zero: the
+// cache shows the Secret.
 func (done outcome) doubt() time.Time {
 	if !done.unseen {
 		return time.Time{}
@@ -142,7 +151,7 @@ func (done outcome) doubt() time.Time {
 	return done.now.Add(trustWritten)
 }
 
-// nextAttempt is what to remember of this pass for the next one.
+// nextAttempt returns the data of this reconcile that the next reconcile needs.
 func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 	next := done.attempt
 	next.noted, next.client = done.now, done.client
@@ -152,7 +161,7 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 		if done.answer.Outcome == workos.OutcomeHeld {
 			next.heldAt = done.environment.Generation
 		}
-		if !heldBack(done.observation, done.answer) { // which leaves everything as it was
+		if !heldBack(done.observation, done.answer) { // a call that was held back changes nothing
 			next.at, next.found, next.hearsay = done.now, finding{}, false
 			if traits[done.finding.reason].asked {
 				next.found = done.finding
@@ -170,7 +179,8 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 			next.request = done.request
 		}
 	case done.finding.present() && !traits[done.finding.reason].asked && done.finding.reason != v1alpha1.SecretConflictReason:
-		// What is seen to stand in the way may be gone the next moment; nothing that was tried before has to be waited for.
+		// An obstacle may disappear at any moment. The next attempt must not wait because of
+		// earlier attempts.
 		next.found, next.notBefore, next.renewNotBefore, next.intact = finding{}, time.Time{}, time.Time{}, false
 	case !done.standing.present() && !done.doubtful():
 		next.found = finding{}
@@ -178,7 +188,8 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 	return next
 }
 
-// afterTry says how many tries have failed, and how many have repaired the Secret, in a row now, and when the next one may be made.
+// afterTry returns how many attempts in a row have failed, how many attempts in a row have
+// repaired the Secret, and when the next attempt may be made.
 func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs int, notBefore time.Time) {
 	seed, expires := string(done.token.UID), done.secret.Facts.ExpiresAt
 	patience := done.now.Add(done.answer.RetryAfter)
@@ -194,11 +205,11 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 	case pace == slowPoll:
 		since := troubleSince(status.Conditions, done.local())
 		if told := trouble(done.token.Status.Conditions); told != nil && told.Reason != done.finding.reason {
-			since = done.local() // it may be passing, or somebody may be at work on it
+			since = done.local() // the problem may be temporary, or somebody may be fixing it
 		}
 		return 0, 0, latest(done.now.Add(renewal.SlowPoll(done.local(), since)), patience)
 	case done.repaired:
-		// Whoever did that may do it again and again; each time costs a call.
+		// Somebody else may damage the Secret again and again, and each repair costs a call.
 		repairs = done.attempt.repairs + 1
 		return 0, repairs, done.now.Add(max(renewal.MinInterval, renewal.Backoff(repairs, seed)))
 	default:
@@ -206,7 +217,7 @@ func afterTry(done outcome, status v1alpha1.PipesTokenStatus) (failures, repairs
 	}
 }
 
-// wasted counts the calls in a row whose token could not be written.
+// wasted returns the number of calls in a row whose token could not be written.
 func wasted(done outcome) int {
 	switch {
 	case done.dropped() && done.finding.unwritten():
@@ -218,7 +229,8 @@ func wasted(done outcome) int {
 	}
 }
 
-// nextProbe is when to ask again for the successor of a token whose renewal was due, where WorkOS returned the same one; zero otherwise.
+// nextProbe returns when to ask again for the next token, if a renewal was due and WorkOS
+// returned the same token. Zero: no probe is needed.
 func nextProbe(done outcome) time.Time {
 	switch {
 	case heldBack(done.observation, done.answer):
@@ -230,7 +242,7 @@ func nextProbe(done outcome) time.Time {
 	}
 }
 
-// nextTry is when the next try is due; zero when only a change can bring one.
+// nextTry returns when the next attempt is due. Zero: only a change causes another attempt.
 func nextTry(done outcome) time.Time {
 	switch trait := traits[done.finding.reason]; {
 	case done.finding.reason == v1alpha1.SecretConflictReason:
@@ -246,7 +258,8 @@ func nextTry(done outcome) time.Time {
 	}
 }
 
-// announce emits one event when readiness, its reason, or the success of renewal changes; none per rotation or retry.
+// announce emits one event if the status or reason of Ready changes, or if renewal begins to
+// fail or works again. It emits no event for a rotation or a retry.
 func (r *PipesTokenReconciler) announce(token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus) {
 	ready, before := readyOf(status), readyOf(token.Status)
 	emit := func(kind, reason, action, note string) {
@@ -268,7 +281,7 @@ func (r *PipesTokenReconciler) announce(token *v1alpha1.PipesToken, status v1alp
 	}
 }
 
-// readyOf is the Ready condition of a status; the zero condition when there is none.
+// readyOf returns the Ready condition of a status; the zero condition if the status has none.
 func readyOf(status v1alpha1.PipesTokenStatus) metav1.Condition {
 	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ReadyCondition); ready != nil {
 		return *ready

@@ -34,12 +34,12 @@ import (
 
 // Indexes of PipesTokens in the cache.
 const (
-	secretNameIndex  = "secretName" // of those whose Secret has another name than they
+	secretNameIndex  = "secretName" // only if it differs from the PipesToken's name
 	environmentIndex = "environment"
 )
 
-// CacheByObject is what the caches hold: the PipesTokens of the shard, every PipesEnvironment, and the metadata of the operator's own
-// Secrets.
+// CacheByObject configures the caches. They hold the PipesTokens of the shard, every
+// PipesEnvironment, the metadata of the operator's own Secrets, and the labels of namespaces.
 func CacheByObject(shard Shard) map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&v1alpha1.PipesToken{}:       {Label: shard.selector, Transform: trimToken(shard)},
@@ -52,7 +52,7 @@ func CacheByObject(shard Shard) map[client.Object]cache.ByObject {
 	}
 }
 
-// FieldOwner is the name under which the operator writes statuses and Secrets.
+// FieldOwner is the field manager of the statuses and Secrets that the operator writes.
 const FieldOwner = tokensecret.FieldManager
 
 // SetupWithManager registers the controller of PipesTokens, its indexes and its watches.
@@ -68,7 +68,9 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	}); err != nil {
 		return fmt.Errorf("indexing PipesTokens by PipesEnvironment: %w", err)
 	}
-	// Of PipesTokens the indexes have begun to fill the cache; the watches below would begin with Secrets only once it is full.
+	// The indexes above have started to fill the cache of PipesTokens. Start the cache of
+	// Secrets at the same time: the watches below start it only after the cache of PipesTokens
+	// is full.
 	if _, err := mgr.GetCache().GetInformer(ctx, secretMetadata()); err != nil {
 		return fmt.Errorf("filling the cache of Secrets: %w", err)
 	}
@@ -123,15 +125,16 @@ func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options 
 		Complete(r.Watchdog.watch(r.Shard.lettingGo(r.Client, &v1alpha1.PipesEnvironment{}, r)))
 }
 
-// prompt is a source of passes that this process asks for itself, of what no object tells. Until the controller that watches it has
-// started, it passes nothing on: every object has its first pass ahead of it then.
+// prompt is a source of reconciles that this process requests itself, because no object changes.
+// It drops requests until the controller that watches it has started. No request is lost: after
+// the start every object is reconciled anyway.
 type prompt struct {
 	queue atomic.Pointer[workqueue.TypedRateLimitingInterface[reconcile.Request]]
 }
 
 var _ source.Source = &prompt{}
 
-// Start is called by the controller, before its workers.
+// Start is called by the controller before it starts its workers.
 func (p *prompt) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	p.queue.Store(&queue)
 	return nil
@@ -154,12 +157,14 @@ func (p *prompt) addWith(priority int, request reconcile.Request) {
 	}
 }
 
-// maxErrorBackoff is the longest wait for another pass after one that has failed.
+// maxErrorBackoff is the longest delay before a failed reconcile is retried.
 const maxErrorBackoff = 30 * time.Second
 
-// withErrorBackoff sets how soon a pass that has failed is made again, where the options leave it open. An error uses the object's
-// timer up, so this is all that brings it back: its cap, which is 17 minutes in controller-runtime, bounds how late an error
-// can make a renewal.
+// withErrorBackoff sets the delay before a failed reconcile is retried, unless the options
+// already set a rate limiter. An event or an error consumes the timer of the object, and a
+// failed reconcile sets no new timer. Only the retry brings the object back, therefore the
+// maximum delay limits how late an error can make a renewal. The maximum in controller-runtime
+// is 17 minutes.
 func withErrorBackoff(options controller.Options) controller.Options {
 	if options.RateLimiter == nil {
 		options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, maxErrorBackoff)
@@ -167,8 +172,8 @@ func withErrorBackoff(options controller.Options) controller.Options {
 	return options
 }
 
-// secretHandler leads from a Secret to every PipesToken that writes, or would like to write, one of that name; but not from a write of
-// ours back to who has just made it.
+// secretHandler maps a Secret to every PipesToken that writes, or wants to write, a Secret of
+// that name. It skips a PipesToken that has just made this write itself.
 func (r *PipesTokenReconciler) secretHandler() handler.EventHandler {
 	changed := func(ctx context.Context, secret client.Object, add func(reconcile.Request)) {
 		for _, request := range r.tokensOfSecret(ctx, secret) {
@@ -181,7 +186,8 @@ func (r *PipesTokenReconciler) secretHandler() handler.EventHandler {
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, queue eventQueue) {
 			add := queue.Add
 			if e.IsInInitialList {
-				// Before the first reconcile nobody knows when the token has to be renewed: it may be now.
+				// Before the first reconcile the renewal time is unknown: the renewal may be due
+				// now.
 				add = addWith(queue, fairqueue.Renewal(r.Clock.Now()))
 			}
 			changed(ctx, e.Object, add)
@@ -201,8 +207,8 @@ func (r *PipesTokenReconciler) secretHandler() handler.EventHandler {
 	}
 }
 
-// otherSecretName is the name of the Secret, where that is not the PipesToken's own: most need no index, which would take half a
-// kilobyte for each.
+// otherSecretName returns the name of the Secret if it differs from the name of the PipesToken.
+// Most PipesTokens need no index entry, which would take half a kilobyte each.
 func otherSecretName(object client.Object) []string {
 	if name := object.(*v1alpha1.PipesToken).TargetSecretName(); name != object.GetName() {
 		return []string{name}
@@ -210,7 +216,8 @@ func otherSecretName(object client.Object) []string {
 	return nil
 }
 
-// tokensOfSecret are the PipesToken of the same name, if there is one, and those that name the Secret.
+// tokensOfSecret returns the PipesToken with the name of the Secret, if it writes that Secret,
+// and the PipesTokens whose spec names the Secret.
 func (r *PipesTokenReconciler) tokensOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	requests := r.find(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{secretNameIndex: secret.GetName()})
 	token := &v1alpha1.PipesToken{}
@@ -232,7 +239,8 @@ func usingEnvironment(environment client.Object) client.MatchingFields {
 	return client.MatchingFields{environmentIndex: client.ObjectKeyFromObject(environment).String()}
 }
 
-// tokensOfNamespace are the PipesTokens of a namespace whose grants may depend on its labels.
+// tokensOfNamespace returns the PipesTokens of a namespace whose grants may depend on the labels
+// of the namespace.
 func (r *PipesTokenReconciler) tokensOfNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
 	environments := &v1alpha1.PipesEnvironmentList{}
 	if err := r.Client.List(ctx, environments, client.DisableReadYourWritesConsistency); err != nil {
@@ -258,7 +266,7 @@ func (r *PipesTokenReconciler) find(ctx context.Context, options ...client.ListO
 	return requests
 }
 
-// list returns PipesTokens of the cache, which must not be changed.
+// list returns PipesTokens from the cache. The caller must not change them.
 func (r *PipesTokenReconciler) list(ctx context.Context, options ...client.ListOption) []v1alpha1.PipesToken {
 	tokens := &v1alpha1.PipesTokenList{}
 	if err := r.Client.List(ctx, tokens, append(options, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)...); err != nil {
@@ -274,7 +282,8 @@ func refreshRequestChanged() predicate.Predicate {
 	}}
 }
 
-// environmentMatters lets through what can change the lot of a PipesToken: another spec, or another state of the API key.
+// environmentMatters accepts the events that can affect a PipesToken: a change of the spec, or a
+// change of the Ready condition.
 func environmentMatters() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*v1alpha1.PipesEnvironment), e.ObjectNew.(*v1alpha1.PipesEnvironment)
