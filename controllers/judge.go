@@ -11,16 +11,16 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// verdict is what an answer of WorkOS means for the Secret.
+// verdict is the consequence of a WorkOS answer for the Secret.
 type verdict struct {
-	// write: the Secret has to hold content from now on.
+	// write: the Secret must be written with content.
 	write   bool
 	content tokensecret.Content
 	finding finding
 }
 
-// judge reads an answer. An answer without a token never touches a Secret, except for an authoritative "not active", to which
-// inactivePolicy applies.
+// judge interprets an answer. An answer without a token never changes a Secret, except for an
+// authoritative "not active": then inactivePolicy applies.
 func judge(seen observation, answer workos.Answer) verdict {
 	switch {
 	case answer.Outcome == workos.OutcomeToken:
@@ -32,8 +32,10 @@ func judge(seen observation, answer workos.Answer) verdict {
 	}
 }
 
-// heldBack says whether nothing was sent, so that nothing is to be told: it is not the call's turn; or WorkOS is known to be down or to
-// want patience, and the Secret holds a valid token still. The PipesEnvironment tells that once, rather than each PipesToken.
+// heldBack reports whether nothing was sent, so that the PipesToken reports nothing. Either the
+// call has to wait for its turn, or WorkOS is known to be down or to limit the rate while the
+// Secret still holds a valid token. In the second case the PipesEnvironment reports the problem
+// once, instead of each PipesToken.
 func heldBack(seen observation, answer workos.Answer) bool {
 	switch answer.Outcome {
 	case workos.OutcomeHeld:
@@ -85,8 +87,8 @@ func judgeToken(seen observation, token workos.Token) verdict {
 	return verdict{write: true, content: tokensecret.Content{Facts: facts, Data: data}}
 }
 
-// explanations say which reason each outcome without a token has, and what the user reads. Where it says all there is, WorkOS's own
-// words are left out.
+// explanations contains, for each outcome without a token, the reason and the message for the
+// user. failure adds WorkOS's own message, except where the message here is complete.
 var explanations = map[workos.Outcome]finding{
 	workos.OutcomeNotInstalled: {v1alpha1.NotInstalledReason,
 		"The user has not connected this integration: it works once they have connected it"},
@@ -114,8 +116,9 @@ var explanations = map[workos.Outcome]finding{
 		"WorkOS gave an answer that cannot be read; the operator tries again by itself"},
 }
 
-// failure turns an answer without a token into a finding. While the trouble stays the same, so does the message: a request ID
-// that changes with each try would cost a write of the status each time. The log has every one.
+// failure turns an answer without a token into a finding. While the problem stays the same, the
+// message stays the same. Otherwise a request ID that changes with each attempt would cause a
+// write of the status each time. The log contains every request ID.
 func failure(seen observation, answer workos.Answer) finding {
 	found, ok := explanations[answer.Outcome]
 	if !ok {
@@ -136,10 +139,11 @@ func failure(seen observation, answer workos.Answer) finding {
 	return found
 }
 
-// requestIDMark comes before the ID of the request, which WorkOS's support asks for.
+// requestIDMark precedes the request ID, which the support of WorkOS asks for.
 const requestIDMark = " (request ID "
 
-// printable cuts text from elsewhere to what fits into a condition: 256 printable characters on one line.
+// printable shortens a foreign text for a condition: at most 256 printable characters on one
+// line.
 func printable(text string) string {
 	const longest = 256
 	text = strings.Join(strings.FieldsFunc(text, unicode.IsSpace), " ")

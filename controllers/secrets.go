@@ -20,13 +20,15 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// SecretClient writes Secrets. It returns metadata alone: the data that comes back from a write is
-// compared with what was sent, and dropped. It reads metadata live only to tell whose a name is.
+// SecretClient writes Secrets. It returns only metadata. It compares the data in the response to
+// a write with the data that was sent, and drops it. It also reads metadata live, for cases in
+// which the caches do not show a Secret completely.
 type SecretClient struct {
 	rest rest.Interface
 }
 
-// NewSecretClient returns a SecretClient that shares httpClient's connections, and config's rate limiter if it has one, with the other clients.
+// NewSecretClient returns a SecretClient. It shares the connections of httpClient with the other
+// clients, and also the rate limiter of config if config has one.
 func NewSecretClient(config *rest.Config, httpClient *http.Client) (*SecretClient, error) {
 	config = rest.CopyConfig(config)
 	config.APIPath = "/api"
@@ -44,30 +46,31 @@ const (
 	asMetadataList = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 )
 
-// Stored is what the API server made of a write.
+// Stored is the result of a write: the Secret as the API server has stored it.
 type Stored struct {
 	Meta *metav1.PartialObjectMetadata
-	// Changed names what admission has removed or changed of what was written. Nil: nothing.
+	// Changed names the parts of the write that admission has removed or changed. Nil: none.
 	Changed []string
-	// Damaged says that the operator cannot keep a Secret that was changed like that.
+	// Damaged: the operator cannot keep the Secret, because admission has changed parts that the
+	// operator needs.
 	Damaged bool
-	// OtherType says that the type was changed, which no later write can undo.
+	// OtherType: the Secret has another type, and no later write can change that.
 	OtherType bool
-	// HoldsMore says of a cleared Secret that it still holds data that was to be removed.
+	// HoldsMore: the write had to clear the Secret, but the Secret still holds data.
 	HoldsMore bool
 }
 
-// mode is whether a write is meant, or only tried out.
+// mode says whether a write is real or a dry run.
 type mode bool
 
 const (
-	// forReal stores what is written.
+	// forReal: the API server stores the write.
 	forReal mode = false
-	// dryRun has the API server do all but store it, admission included.
+	// dryRun: the API server does everything except storing the write. Admission runs too.
 	dryRun mode = true
 )
 
-// Create creates the Secret. AlreadyExists: the name is taken.
+// Create creates the Secret. The error AlreadyExists means that the name is taken.
 func (c *SecretClient) Create(ctx context.Context, secret *corev1.Secret, mode mode) (Stored, error) {
 	body, err := json.Marshal(secret)
 	if err != nil {
@@ -77,13 +80,15 @@ func (c *SecretClient) Create(ctx context.Context, secret *corev1.Secret, mode m
 	return c.write(ctx, request, body, secret, mode)
 }
 
-// Patch applies a JSON patch that makes the Secret what wanted is. Conflict: the Secret has moved on.
+// Patch applies a JSON patch that turns the Secret into wanted. The error Conflict means that
+// the Secret has changed since it was observed.
 func (c *SecretClient) Patch(ctx context.Context, wanted *corev1.Secret, patch []byte, mode mode) (Stored, error) {
 	return c.write(ctx, c.rest.Patch(types.JSONPatchType).Namespace(wanted.Namespace).Name(wanted.Name), patch, wanted, mode)
 }
 
-// Delete deletes the very Secret that meta was read from. That it is gone already is no error; that it has changed since is. What is
-// left, because it has finalizers, is returned; nil when nothing is.
+// Delete deletes exactly the version of the Secret that meta was read from. If the Secret no
+// longer exists, that is no error. If it has changed, that is an error. If finalizers keep the
+// Secret, Delete returns its metadata, and nil otherwise.
 func (c *SecretClient) Delete(ctx context.Context, meta *metav1.PartialObjectMetadata) (*metav1.PartialObjectMetadata, error) {
 	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &meta.UID, ResourceVersion: &meta.ResourceVersion}}
 	body, err := json.Marshal(options)
@@ -98,7 +103,8 @@ func (c *SecretClient) Delete(ctx context.Context, meta *metav1.PartialObjectMet
 	if err != nil {
 		return nil, err
 	}
-	// What is gone is answered with a Status, what is left with its metadata.
+	// The API server answers with a Status if the Secret is deleted, and with its metadata if it
+	// remains.
 	left := &metav1.PartialObjectMetadata{}
 	if err := json.Unmarshal(raw, left); err != nil {
 		return nil, fmt.Errorf("decoding the metadata of a Secret: %w", err)
@@ -109,8 +115,9 @@ func (c *SecretClient) Delete(ctx context.Context, meta *metav1.PartialObjectMet
 	return left, nil
 }
 
-// Find returns the metadata of the Secret of that name as it is now, whoever it belongs to; nil when there is none. It lists by
-// name because the operator has no right to get Secrets.
+// Find returns the current metadata of the Secret with that name, regardless of its owner. It
+// returns nil if the Secret does not exist. It uses list with a field selector, because the
+// operator has no right to get Secrets.
 func (c *SecretClient) Find(ctx context.Context, name types.NamespacedName) (*metav1.PartialObjectMetadata, error) {
 	request := c.rest.Get().Namespace(name.Namespace).
 		Param("fieldSelector", fields.OneTermEqualSelector("metadata.name", name.Name).String())
@@ -128,8 +135,8 @@ func (c *SecretClient) Find(ctx context.Context, name types.NamespacedName) (*me
 	return &list.Items[0], nil
 }
 
-// write sends a write, and compares what the API server has stored with what was wanted. Where the
-// write leaves the data alone, only metadata is asked for.
+// write sends a write, and compares the Secret that the API server has stored with wanted. If
+// the write does not touch the data, write requests only metadata.
 func (c *SecretClient) write(ctx context.Context, request *rest.Request, body []byte, wanted *corev1.Secret, mode mode) (Stored, error) {
 	accept := asMetadata
 	if wanted.Data != nil {
@@ -145,10 +152,11 @@ func (c *SecretClient) write(ctx context.Context, request *rest.Request, body []
 	}
 	secret := &corev1.Secret{}
 	if err := json.Unmarshal(raw, secret); err != nil {
-		return Stored{}, errors.New("the API server's answer to a write of a Secret cannot be decoded") // err could quote it
+		// The error does not wrap err, which could quote the token.
+		return Stored{}, errors.New("the API server's answer to a write of a Secret cannot be decoded")
 	}
 	meta := &metav1.PartialObjectMetadata{ObjectMeta: secret.ObjectMeta}
-	meta.ManagedFields = tokensecret.TrimManagedFields(meta.ManagedFields) // as the cache will have them
+	meta.ManagedFields = tokensecret.TrimManagedFields(meta.ManagedFields) // as in the cache
 	return Stored{
 		Meta:      meta,
 		Changed:   tokensecret.Differences(secret, wanted),
@@ -158,16 +166,16 @@ func (c *SecretClient) write(ctx context.Context, request *rest.Request, body []
 	}, nil
 }
 
-// do sends the request once: how soon to send it again is for the controller to say. client-go logs
-// bodies when its verbosity is high enough; here they hold tokens, so it gets a logger that discards
-// them, and a reader, which it does not log.
+// do sends the request once, because the controller decides when to retry. client-go logs bodies
+// at high verbosity, and these bodies hold tokens. Therefore client-go gets a logger that
+// discards everything, and the body as a reader, which it does not log.
 func (c *SecretClient) do(ctx context.Context, request *rest.Request, accept string, body []byte) ([]byte, error) {
 	request = request.Resource("secrets").SetHeader("Accept", accept).MaxRetries(0)
 	if body != nil {
 		request = request.Body(bytes.NewReader(body))
 	}
 	result := request.Do(logr.NewContext(ctx, logr.Discard()))
-	if err := result.Error(); err != nil { // which, unlike Raw's, is the API server's own
+	if err := result.Error(); err != nil { // unlike the error of Raw, it is the API server's own
 		return nil, err
 	}
 	return result.Raw()

@@ -18,8 +18,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// statusOf is the whole status that an outcome calls for. It is a projection of the Secret and of the finding; from the status
-// before it takes only the times of transitions, what WorkOS said last, and the refresh request that was handled.
+// statusOf returns the complete status for an outcome. It derives the status from the Secret and
+// the finding. From the previous status it takes only the transition times, the last statement
+// of WorkOS about the connection, and the refresh request that was handled.
 func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 	before := done.token.Status
 	status := v1alpha1.PipesTokenStatus{
@@ -30,10 +31,12 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 	case done.answer.Sent && !done.dropped():
 		status.LastHandledRefreshRequest = done.request
 	case done.attempt.request != "" && done.attempt.request == refreshRequest(done.token):
-		// The status was not written. A request that is no longer the one on the object may be older than what the status tells.
+		// WorkOS has answered the request, but the status was not written. If another request is
+		// on the object now, the remembered request may be older than the request in the status.
 		status.LastHandledRefreshRequest = done.attempt.request
 	}
-	// A Secret that somebody has orphaned stays bound: its token still has to go with the grant.
+	// An orphaned Secret stays bound: its token must still be removed when the grant is
+	// withdrawn.
 	orphaned := done.secret.State == tokensecret.Orphaned && before.Binding != nil
 	if done.secret.IsOurs() || orphaned || done.kept {
 		status.Binding = &v1alpha1.SecretReference{Name: done.token.TargetSecretName()}
@@ -49,7 +52,7 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 	return status
 }
 
-// describeToken says what is known of the token in the Secret.
+// describeToken sets the fields that describe the token in the Secret.
 func describeToken(status *v1alpha1.PipesTokenStatus, done outcome) {
 	facts := done.secret.Facts
 	status.LastRefreshTime = timeOrNil(facts.ObtainedAt)
@@ -60,7 +63,7 @@ func describeToken(status *v1alpha1.PipesTokenStatus, done outcome) {
 	status.Scopes, status.MissingScopes = facts.Scopes, facts.MissingScopes
 }
 
-// conditions in the order in which people read them.
+// conditions returns the conditions in the order in which people read them.
 func conditions(done outcome) []metav1.Condition {
 	ready, beside := readiness(done)
 	conditions := []metav1.Condition{ready}
@@ -76,7 +79,8 @@ func conditions(done outcome) []metav1.Condition {
 	return conditions
 }
 
-// readiness is the Ready condition, and what stands beside it: RenewalFailed, Stalled, Reconciling or nothing.
+// readiness returns the Ready condition, and the condition beside it: RenewalFailed, Stalled,
+// Reconciling or nil.
 func readiness(done outcome) (ready metav1.Condition, beside *metav1.Condition) {
 	valid := done.secret.HoldsValidToken(done.now)
 	found, trait := done.finding, traits[done.finding.reason]
@@ -106,7 +110,8 @@ func readiness(done outcome) (ready metav1.Condition, beside *metav1.Condition) 
 	}
 }
 
-// connectedCondition is what WorkOS said last, in this pass or in an earlier one; nil when it has said nothing yet.
+// connectedCondition returns the last statement of WorkOS about the connection, from this
+// reconcile or an earlier one. Nil: WorkOS has made no statement yet.
 func connectedCondition(done outcome) *metav1.Condition {
 	switch done.answer.Outcome {
 	case workos.OutcomeToken:
@@ -119,17 +124,19 @@ func connectedCondition(done outcome) *metav1.Condition {
 		return done.attempt.connected
 	}
 	if known := meta.FindStatusCondition(done.token.Status.Conditions, v1alpha1.ConnectedCondition); known != nil {
-		connected := *known // which is remembered, and not all that it stands among
+		connected := *known // a copy, so that the memory does not keep the whole slice
 		return &connected
 	}
 	if done.secret.State == tokensecret.Intact {
-		// The status was not written, or has been lost; but nobody else than WorkOS can have returned that token.
+		// The status was not written, or it was lost. But only WorkOS can have returned that
+		// token.
 		return connectedByToken
 	}
 	return nil
 }
 
-// connectedByToken is the same for all, and remembered of most; so it is there once. Nobody may change it.
+// connectedByToken is the same for all PipesTokens, and the memory keeps it for most of them. It
+// exists only once to save memory. Do not change it.
 var connectedByToken = &metav1.Condition{
 	Type: v1alpha1.ConnectedCondition, Status: metav1.ConditionTrue, Reason: v1alpha1.ConnectedReason,
 	Message: "WorkOS returned a token for this user",
@@ -154,7 +161,8 @@ func condition(kind string, status metav1.ConditionStatus, reason, message strin
 	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message}
 }
 
-// transitionTime moves only with the status of a condition.
+// transitionTime returns the transition time of a condition. It changes only with the status of
+// the condition.
 func transitionTime(before []metav1.Condition, condition metav1.Condition, now time.Time) metav1.Time {
 	if old := meta.FindStatusCondition(before, condition.Type); old != nil && old.Status == condition.Status {
 		return old.LastTransitionTime
@@ -162,12 +170,14 @@ func transitionTime(before []metav1.Condition, condition metav1.Condition, now t
 	return metav1.NewTime(inSeconds(now))
 }
 
-// ownConditions are the types of the conditions that the operator sets; whatever others stand in a status are somebody else's.
+// ownConditions are the types of the conditions that the operator sets. All other conditions in
+// a status belong to somebody else.
 var ownConditions = sets.New(v1alpha1.ReadyCondition, v1alpha1.ConnectedCondition, v1alpha1.ScopesGrantedCondition,
 	v1alpha1.RenewalFailedCondition, v1alpha1.StalledCondition, v1alpha1.ReconcilingCondition, v1alpha1.GrantsValidCondition,
 	v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition, v1alpha1.ClockSkewedCondition)
 
-// sameStatus says whether before is want already. The caches hold long lists of scopes as digests.
+// sameStatus reports whether before equals want. It compares long lists of scopes by their
+// digests, because the caches hold only the digests.
 func sameStatus(want, before v1alpha1.PipesTokenStatus) bool {
 	if !sameConditions(want.Conditions, before.Conditions) {
 		return false
@@ -177,7 +187,8 @@ func sameStatus(want, before v1alpha1.PipesTokenStatus) bool {
 	return equality.Semantic.DeepEqual(want, before)
 }
 
-// sameConditions compares our own conditions. Their order is the API server's, and means nothing.
+// sameConditions compares the operator's own conditions. It ignores their order, which the API
+// server chooses.
 func sameConditions(want, before []metav1.Condition) bool {
 	for _, c := range before {
 		if ownConditions.Has(c.Type) && meta.FindStatusCondition(want, c.Type) == nil {
@@ -190,7 +201,7 @@ func sameConditions(want, before []metav1.Condition) bool {
 	})
 }
 
-// sameCondition does not compare how the instants are held in memory.
+// sameCondition compares the times as instants, not as they are represented in memory.
 func sameCondition(a, b metav1.Condition) bool {
 	same := a.LastTransitionTime.Equal(&b.LastTransitionTime)
 	a.LastTransitionTime, b.LastTransitionTime = metav1.Time{}, metav1.Time{}
@@ -205,8 +216,10 @@ func timeOrNil(t time.Time) *metav1.Time {
 	return &stored
 }
 
-// statusConfiguration is the status as server-side apply wants it: whole, since what is left out is removed. UID and
-// resourceVersion keep it from an object that has been created anew, or changed by another replica, since it was read.
+// statusConfiguration returns the status for server-side apply. The status must be complete,
+// because server-side apply removes the fields that are left out. With the UID and the
+// resourceVersion, the API server refuses the write if the object was created again, or changed
+// by another replica, after it was read.
 func statusConfiguration(token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus) *v1alpha1ac.PipesTokenApplyConfiguration {
 	applied := v1alpha1ac.PipesTokenStatus().
 		WithObservedGeneration(status.ObservedGeneration).

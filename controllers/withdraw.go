@@ -13,11 +13,11 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// stillThere comes before why a token that has to go may still be in the Secret.
+// stillThere precedes the reason why a token that must be removed may still be in the Secret.
 const stillThere = ". The token is still in the Secret: "
 
-// withdraw applies inactivePolicy to the Secret. It touches nothing that is not ours, and nothing that
-// holds no token. Where the token cannot be taken away, the finding says so.
+// withdraw applies inactivePolicy to the Secret. It does not touch a Secret that is not ours, or
+// that holds no token. If the token cannot be removed, the finding says so.
 func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
 	done.finding.message, _, _ = strings.Cut(done.finding.message, stillThere)
 	if done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain {
@@ -27,27 +27,29 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
 	switch {
 	case err != nil:
 		why := words(err, done.mayQuote)
-		done.unfinished = errors.New(why) // it is logged
+		done.unfinished = errors.New(why) // not err itself, which could quote the token in the log
 		done.keep(why)
 	case !done.secret.IsOurs() && done.secret.MayHoldToken(done.token):
 		done.keep(fmt.Sprintf("Secret %q does not belong to this PipesToken, so the operator leaves it alone: delete it", done.token.TargetSecretName()))
 	}
 }
 
-// mayQuote is quotes for a write that brings no token. A webhook is shown the Secret as it was, too, and
-// of a Secret that was altered nobody knows which token is in it.
+// mayQuote is quotes for a write that contains no token. A webhook also gets the previous
+// Secret. If that Secret was altered, the hash of its token is unknown. Then every text of a
+// webhook may quote the token.
 func (done *outcome) mayQuote(text string) bool {
 	return done.quotes(text) || done.secret.Facts.TokenHash == "" && hasDenial(text)
 }
 
-// keep says why a token that has to go may still be in the Secret.
+// keep records why a token that must be removed may still be in the Secret.
 func (done *outcome) keep(why string) {
 	done.kept = true
 	done.finding.message += stillThere + why
 }
 
-// takeAway removes the token from the Secret. Where somebody edits the Secret at the same time, it is
-// read live and cleared again at once; and where that is lost too, the data goes whatever they edit.
+// takeAway removes the token from the Secret. If somebody edits the Secret at the same time,
+// takeAway reads it live and clears it again at once. If that conflicts again and again,
+// takeAway removes the data whatever else has changed in the Secret.
 func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) error {
 	err := r.lookForHidden(ctx, done)
 	const attempts = 3
@@ -67,17 +69,19 @@ func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) erro
 	return r.clearWith(ctx, done, patch)
 }
 
-// mayClear says whether the operator may take a token out of the Secret: it is ours, or was.
+// mayClear reports whether the operator may remove a token from the Secret. The Secret must be
+// ours, or have been ours until somebody orphaned it.
 func (done *outcome) mayClear() bool { return done.secret.IsOurs() || done.wasOrphaned() }
 
-// wasOrphaned says whether somebody has taken the owner reference off a Secret that this PipesToken
-// wrote. One that a deleted PipesToken of the same name has left is its user's.
+// wasOrphaned reports whether somebody has removed the owner reference of a Secret that this
+// PipesToken wrote. A Secret that a deleted PipesToken of the same name has left does not count:
+// it belongs to the user.
 func (done *outcome) wasOrphaned() bool {
 	return done.secret.State == tokensecret.Orphaned && done.token.Status.Binding != nil && done.secret.MayHoldToken(done.token)
 }
 
-// lookForHidden looks once for a Secret that the cache does not show, because it has lost our label,
-// before the status says that the token is gone.
+// lookForHidden reads the Secret live once before the status says that the token is gone. The
+// cache does not show a Secret that has lost our label.
 func (r *PipesTokenReconciler) lookForHidden(ctx context.Context, done *outcome) error {
 	told := readyOf(done.token.Status).Reason == done.finding.reason && done.token.Status.Binding == nil
 	if done.secret.State != tokensecret.Absent || told {
@@ -86,8 +90,9 @@ func (r *PipesTokenReconciler) lookForHidden(ctx context.Context, done *outcome)
 	return r.lookLive(ctx, done)
 }
 
-// lookLive reads the metadata of the Secret from the API server. After an answer of WorkOS, a Secret
-// of ours that is not as it was observed may hold the token of a later answer.
+// lookLive reads the metadata of the Secret from the API server. It returns an error if WorkOS
+// was asked and a Secret of ours is not in the state that was observed: the Secret may hold the
+// token of a later answer.
 func (r *PipesTokenReconciler) lookLive(ctx context.Context, done *outcome) error {
 	found, err := r.Secrets.Find(ctx, secretName(done.token))
 	if err != nil {
@@ -105,7 +110,7 @@ func (r *PipesTokenReconciler) lookLive(ctx context.Context, done *outcome) erro
 	return nil
 }
 
-// empty clears or deletes the Secret, as inactivePolicy says.
+// empty clears or deletes the Secret, according to inactivePolicy.
 func (r *PipesTokenReconciler) empty(ctx context.Context, done *outcome) error {
 	if done.wasOrphaned() {
 		return r.clear(ctx, done)
@@ -114,13 +119,16 @@ func (r *PipesTokenReconciler) empty(ctx context.Context, done *outcome) error {
 		return nil
 	}
 	remove := done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyDelete
-	// A Secret with finalizers stays until they are gone, and so it is cleared before it is deleted.
+	// A Secret with finalizers remains until they are removed. Therefore it is cleared before it
+	// is deleted.
 	if done.secret.MayHoldToken(done.token) && (!remove || len(done.secret.Meta.Finalizers) > 0) {
 		err := r.clear(ctx, done)
 		if err != nil && !apierrors.IsInvalid(err) {
 			return err
 		}
-		remove = remove || err != nil // An immutable Secret cannot be cleared, and its token has to go all the same.
+		// An immutable Secret cannot be cleared. It is deleted, because its token must be
+		// removed.
+		remove = remove || err != nil
 	}
 	if !remove {
 		return nil
@@ -128,7 +136,7 @@ func (r *PipesTokenReconciler) empty(ctx context.Context, done *outcome) error {
 	return r.remove(ctx, done)
 }
 
-// errNotCleared: the API server accepted the write, and the Secret holds data all the same.
+// errNotCleared: the API server accepted the write, but the Secret still holds data.
 var errNotCleared = errors.New("admission puts data back into it: exempt Secrets with the label " +
 	v1alpha1.ManagedByLabel + "=" + v1alpha1.ManagedByValue)
 
@@ -156,10 +164,11 @@ func (r *PipesTokenReconciler) clearWith(ctx context.Context, done *outcome, pat
 	return nil
 }
 
-// errHeld: a Secret that can neither be changed nor be deleted.
+// errHeld: the Secret can neither be changed nor deleted.
 var errHeld = errors.New("it is immutable, and a finalizer keeps it from being deleted")
 
-// remove deletes the Secret, unless it only waits for its finalizers.
+// remove deletes the Secret. If the Secret is already being deleted and waits for its
+// finalizers, remove makes no request.
 func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error {
 	left := done.secret.Meta
 	if left.DeletionTimestamp == nil {
@@ -173,7 +182,7 @@ func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error 
 		done.secret = tokensecret.Secret{State: tokensecret.Absent}
 		return nil
 	}
-	if r.wrote(done, left); done.secret.MayHoldToken(done.token) { // a finalizer keeps it
+	if r.wrote(done, left); done.secret.MayHoldToken(done.token) { // a finalizer keeps the Secret
 		return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), errHeld)
 	}
 	return nil

@@ -15,11 +15,12 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// errMovedOn: the Secret is not as it was observed. The answer is dropped, because the Secret may
-// hold the token of a later one already.
+// errMovedOn: the Secret is not in the state that was observed. The answer is dropped, because
+// the Secret may already hold the token of a later answer.
 var errMovedOn = errors.New("the Secret has changed meanwhile")
 
-// write puts the token into the Secret, in one request that the API server refuses if the Secret is not as it was observed.
+// write puts the token into the Secret with one request. The API server refuses the request if
+// the Secret is not in the state that was observed.
 func (r *PipesTokenReconciler) write(ctx context.Context, done *outcome, content tokensecret.Content) {
 	stored, err := r.send(ctx, done, content, forReal)
 	if apierrors.IsAlreadyExists(err) && !deniedByAdmission(err) {
@@ -42,9 +43,9 @@ func (r *PipesTokenReconciler) write(ctx context.Context, done *outcome, content
 	}
 }
 
-// discard takes a token out again that admission has left in a Secret which the operator cannot keep:
-// without what stands beside the token, nobody would know when it expires, or whose it is. A Secret of
-// another type is deleted: its type cannot be changed any more.
+// discard removes a token from a Secret that admission has changed so much that the operator
+// cannot keep it. Without the facts beside the token, its expiry and its owner are unknown. A
+// Secret of another type is deleted, because the type of a Secret cannot be changed.
 func (r *PipesTokenReconciler) discard(ctx context.Context, done *outcome, stored Stored) {
 	discard := r.clear
 	if stored.OtherType {
@@ -68,8 +69,9 @@ func (r *PipesTokenReconciler) send(ctx context.Context, done *outcome, content 
 	return r.slowly(ctx, done, func() (Stored, error) { return r.Secrets.Patch(ctx, wanted, patch, mode) })
 }
 
-// nameTaken finds out whose the Secret is that has the name and that the cache does not show: somebody
-// else's; or the operator's own, without its label, or just created by another replica.
+// nameTaken finds out who owns the Secret that has the name but is not in the cache. It belongs
+// to somebody else, or it belongs to the operator. In the second case it has lost its label, or
+// another replica has just created it.
 func (r *PipesTokenReconciler) nameTaken(ctx context.Context, done *outcome) {
 	found, err := r.Secrets.Find(ctx, secretName(done.token))
 	if err != nil {
@@ -86,8 +88,8 @@ func (r *PipesTokenReconciler) nameTaken(ctx context.Context, done *outcome) {
 	done.finding, done.unfinished = done.standing, fmt.Errorf("creating Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
 }
 
-// notWritten takes note of an error of the API server. A Secret that has moved on is no failure: the
-// next reconcile sees it.
+// notWritten records an error of the API server. If the Secret has changed since it was
+// observed, that is no failure: the next reconcile sees the change.
 func (r *PipesTokenReconciler) notWritten(done *outcome, verb string, err error) {
 	if movedOn(err) {
 		r.Metrics.Wrote(writeConflict)
@@ -98,7 +100,7 @@ func (r *PipesTokenReconciler) notWritten(done *outcome, verb string, err error)
 	r.Metrics.Wrote(resultOf(done.finding))
 }
 
-// compare takes note of what admission has made of a write.
+// compare records whether admission has changed a write.
 func (r *PipesTokenReconciler) compare(done *outcome, stored Stored) {
 	done.taken = len(stored.Changed) == 0
 	if !done.taken {
@@ -107,20 +109,21 @@ func (r *PipesTokenReconciler) compare(done *outcome, stored Stored) {
 	r.Metrics.Wrote(resultOf(done.finding))
 }
 
-// wrote takes note of how a write has left the Secret.
+// wrote records the Secret as it is after a write.
 func (r *PipesTokenReconciler) wrote(done *outcome, meta *metav1.PartialObjectMetadata) {
 	r.memory.wrote(done.token, meta, done.local())
 	done.secret = tokensecret.Observe(meta, done.token, done.template)
 }
 
-// quotes says whether a text of the API server, or of a webhook behind it, holds the token: the one
-// that was just fetched, or the one in the Secret, which is known by its hash.
+// quotes reports whether a text from the API server, or from a webhook, contains the token. That
+// is the token that was just fetched, or the token in the Secret, which is known by its hash.
 func (done *outcome) quotes(text string) bool {
 	return quotesToken(text, string(done.token.UID), done.answer.Token.Value, done.secret.Facts.TokenHash)
 }
 
-// relabel brings labels and annotations up to date. That they are not does not keep the token from
-// being renewed. After a write that failed it waits for the back-off, and tries at least the write out.
+// relabel updates the labels and annotations of the Secret. If that fails, the token is still
+// renewed. After a failed write, relabel waits for the back-off, and then does at least a dry
+// run of the write.
 func (r *PipesTokenReconciler) relabel(ctx context.Context, done *outcome) {
 	again := done.standing.unwritten()
 	if again && done.now.Before(done.notBefore()) {
@@ -150,28 +153,29 @@ func (r *PipesTokenReconciler) relabel(ctx context.Context, done *outcome) {
 	done.tried = done.tried || done.finding.unwritten()
 }
 
-// trustOverwrite is how long after a good overwrite in a namespace the next one there is made without
-// a rehearsal. Admission policies change rarely, and many tokens share a namespace.
+// trustOverwrite is how long after a successful overwrite in a namespace the next overwrite
+// there needs no dry run. Admission policies change rarely, and many tokens share a namespace.
 const trustOverwrite = 10 * time.Second
 
-// mayOverwrite says whether the token in the Secret may be replaced. While it is valid, the write is
-// rehearsed first: admission may have begun to remove what the pods read.
+// mayOverwrite reports whether the token in the Secret may be replaced. While that token is
+// valid, mayOverwrite first does a dry run of the write, because admission may now remove data
+// that the pods read.
 func (r *PipesTokenReconciler) mayOverwrite(ctx context.Context, done *outcome, before observation) bool {
 	rehearsed := before.standing.unwritten()
 	trusted := r.unwritten.overwroteSince(done.token.Namespace, done.local().Add(-trustOverwrite))
 	return rehearsed || trusted || !done.secret.HoldsValidToken(done.now) || r.rehearse(ctx, done)
 }
 
-// rehearse has the API server do all but store the Secret, with a placeholder in place of the token,
-// and says whether it would store it as it is written.
+// rehearse does a dry run of the write, with a placeholder in place of the token. It reports
+// whether the API server would store the Secret as the operator writes it.
 func (r *PipesTokenReconciler) rehearse(ctx context.Context, done *outcome) bool {
 	content, err := placeholderContent(done.observation)
 	if err != nil {
-		return true // The real token may pass: judge tells.
+		return true // the template may work with the real token; judge reports it if not
 	}
 	stored, err := r.send(ctx, done, content, dryRun)
 	if err == nil && stored.OtherType && done.secret.IsOurs() {
-		// It is there with a type that somebody else has chosen, which cannot be changed.
+		// The Secret has a type that somebody else has chosen, and the type cannot be changed.
 		if err = r.remove(ctx, done); err == nil {
 			stored, err = r.send(ctx, done, content, dryRun)
 		}
@@ -192,7 +196,8 @@ func (r *PipesTokenReconciler) rehearse(ctx context.Context, done *outcome) bool
 	return true
 }
 
-// placeholderContent is what a rehearsal writes: all that a token brings, but a token.
+// placeholderContent returns the content that a dry run writes: all that comes with a token,
+// except the token itself.
 func placeholderContent(seen observation) (tokensecret.Content, error) {
 	values := tokensecret.Values{
 		AccessToken: redact.NewString("rehearsal"), ExpiresAt: seen.now.Add(time.Hour), Scopes: seen.secret.Facts.Scopes,
@@ -209,11 +214,11 @@ func placeholderContent(seen observation) (tokensecret.Content, error) {
 	return tokensecret.Content{Facts: facts, Data: data}, nil
 }
 
-// patient is how long a write may take before the status tells that it has not ended.
+// patient is how long a write may take before the status reports that it has not ended.
 const patient = 3 * time.Second
 
-// slowly makes a write, and reports one that takes long while it is still under way: an admission
-// webhook may take 30 seconds.
+// slowly makes a write. If the write takes long, slowly reports that in the status while the
+// write is still running. An admission webhook may take 30 seconds.
 func (r *PipesTokenReconciler) slowly(ctx context.Context, done *outcome, write func() (Stored, error)) (Stored, error) {
 	after := cmp.Or(r.SlowWrite, patient)
 	if after < 0 {
@@ -221,13 +226,14 @@ func (r *PipesTokenReconciler) slowly(ctx context.Context, done *outcome, write 
 	}
 	meanwhile := *done
 	reported := make(chan struct{})
-	timer := clock.RealClock{}.AfterFunc(after, func() { // a request takes real time, whatever clock is injected
+	// A request takes real time, even if the clock of the reconciler is a fake.
+	timer := clock.RealClock{}.AfterFunc(after, func() {
 		defer close(reported)
 		r.reportSlowWrite(ctx, meanwhile)
 	})
 	stored, err := write()
 	if !timer.Stop() {
-		<-reported // one status is written at a time
+		<-reported // only one status is written at a time
 	}
 	return stored, err
 }
