@@ -13,9 +13,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// trimToken keeps of a PipesToken what is used, before the cache stores it, and makes a stub of one
-// that is too large. The operator writes the whole status and single labels of a PipesToken, so
-// nothing is lost that is left out here.
+// trimToken removes the unused parts of a PipesToken before the cache stores it, and replaces a
+// PipesToken that is too large by a stub. No data is lost in the API server, because the
+// operator writes only the complete status and single labels of a PipesToken.
 func trimToken(shard Shard) toolscache.TransformFunc {
 	return func(object any) (any, error) {
 		token, ok := object.(*v1alpha1.PipesToken)
@@ -31,7 +31,8 @@ func trimToken(shard Shard) toolscache.TransformFunc {
 	}
 }
 
-// strip removes from a PipesToken, cached or not, what nothing uses.
+// strip removes the unused parts of a PipesToken, which may come from the cache or from the API
+// server.
 func (s Shard) strip(token *v1alpha1.PipesToken) {
 	trimMetadata(&token.ObjectMeta, s.trim(token.Labels))
 	trimRequest(token)
@@ -42,17 +43,18 @@ func (s Shard) strip(token *v1alpha1.PipesToken) {
 	}
 }
 
-// trimRequest keeps of the annotations the refresh request, as far as it is used.
+// trimRequest removes all annotations except the refresh request, and cuts that to the used
+// length.
 func trimRequest(token *v1alpha1.PipesToken) {
-	request := strings.Clone(refreshRequest(token)) // else the copy would hold all of it
+	request := strings.Clone(refreshRequest(token)) // a substring would keep the whole value in memory
 	token.Annotations = nil
 	if request != "" {
 		token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: request}
 	}
 }
 
-// trimEnvironment keeps the whole spec of a PipesEnvironment: its size is bounded by the API server,
-// and how many there are by a quota (docs/security.md).
+// trimEnvironment keeps the complete spec of a PipesEnvironment. The API server limits its size,
+// and a quota limits the number of PipesEnvironments (docs/security.md).
 func trimEnvironment(shard Shard) toolscache.TransformFunc {
 	return func(object any) (any, error) {
 		environment, ok := object.(*v1alpha1.PipesEnvironment)
@@ -66,7 +68,8 @@ func trimEnvironment(shard Shard) toolscache.TransformFunc {
 	}
 }
 
-// trimSecret keeps the metadata of a Secret, of which most is the same for all.
+// trimSecret trims the metadata of a Secret, and shares the strings that most Secrets have in
+// common.
 func trimSecret(object any) (any, error) {
 	meta, ok := object.(*metav1.PartialObjectMetadata)
 	if !ok {
@@ -80,7 +83,8 @@ func trimSecret(object any) (any, error) {
 	return meta, nil
 }
 
-// trimNamespace keeps the labels of a Namespace, or makes a stub of one with too many.
+// trimNamespace keeps only the labels of a Namespace. It makes a stub of a Namespace with too
+// many labels.
 func trimNamespace(object any) (any, error) {
 	meta, ok := object.(*metav1.PartialObjectMetadata)
 	if !ok {
@@ -89,21 +93,23 @@ func trimNamespace(object any) (any, error) {
 	trimMetadata(&meta.ObjectMeta, meta.Labels)
 	meta.Annotations = nil
 	if bytesOfMap(meta.Labels) > mostNamespaceBytes {
-		// The digest of the labels shows when one of them changes.
+		// The digest of the labels changes when a label changes.
 		meta.Annotations, meta.Labels = map[string]string{stubAnnotation: ""}, map[string]string{stubAnnotation: digestOfMap(meta.Labels)}
 	}
 	return meta, nil
 }
 
-// trimMetadata removes what others may put on any object, but for its annotations.
+// trimMetadata removes the metadata that users may add to any object, except for the
+// annotations.
 func trimMetadata(meta *metav1.ObjectMeta, labels map[string]string) {
 	meta.Labels = labels
 	meta.ManagedFields, meta.OwnerReferences, meta.Finalizers = nil, nil, nil
 	meta.GenerateName = ""
-	meta.SetSelfLink("") // an update can still store one
+	meta.SetSelfLink("") // an update can still store a selfLink
 }
 
-// trimConditions keeps the operator's own, without room for more, which decoding leaves.
+// trimConditions keeps the operator's own conditions. The slice has no spare capacity, unlike a
+// slice that was decoded.
 func trimConditions(conditions []metav1.Condition) []metav1.Condition {
 	own := make([]metav1.Condition, 0, min(len(conditions), len(ownConditions)))
 	for _, c := range conditions {
@@ -120,12 +126,12 @@ func trimConditions(conditions []metav1.Condition) []metav1.Condition {
 	return append(make([]metav1.Condition, 0, len(own)), own...)
 }
 
-// longestShared is the longest text that is shared. Longer ones are seldom equal, and the table of
-// shared texts must not hold much of what others write.
+// longestShared is the length of the longest string that is shared, in bytes. Longer strings are
+// seldom equal, and the table of shared strings must not hold much data that others write.
 const longestShared = 512
 
-// share has equal strings share their bytes, as far as they come along between two garbage collections: whoever decodes them makes a
-// copy for each object.
+// share makes equal strings share their memory, because decoding makes a copy for each object.
+// It finds only strings that were shared since the last garbage collection.
 func share[T ~string](texts ...*T) {
 	for _, text := range texts {
 		if len(*text) <= longestShared {
@@ -134,7 +140,7 @@ func share[T ~string](texts ...*T) {
 	}
 }
 
-// selected leaves those labels that the shard's selector looks at.
+// selected returns only the labels that the selector of the shard uses.
 func (s Shard) selected(given map[string]string) map[string]string {
 	if s.selector == nil {
 		return nil

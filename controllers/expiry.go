@@ -21,23 +21,23 @@ import (
 )
 
 const (
-	// expiryInterval is how often the operator looks for tokens that have expired.
+	// expiryInterval is how often the operator looks for expired tokens.
 	expiryInterval = 500 * time.Millisecond
-	// expiryWorkers is how many statuses tell of it at a time.
+	// expiryWorkers is how many statuses are written at the same time.
 	expiryWorkers = 4
 )
 
-// expiryWatch says in the status of a PipesToken that its token has expired, whatever keeps the
-// reconciler from doing so: a call that hangs, a write that hangs, a long queue. It asks WorkOS
-// nothing and writes no Secret.
+// expiryWatch reports in the status of a PipesToken that its token has expired, even if a call
+// that hangs, a write that hangs or a long queue blocks the PipesTokenReconciler. It does not
+// call WorkOS and writes no Secret.
 type expiryWatch struct {
 	reconciler *PipesTokenReconciler
-	// ticks says when to look: in real time, also where a test steps the reconciler's clock.
+	// ticks starts each check in real time, even if a test controls the clock of the reconciler.
 	ticks   clock.WithTicker
 	expired prompt
 }
 
-// SetupExpiryWithManager registers the controller that tells of expired tokens in time.
+// SetupExpiryWithManager registers the controller that reports expired tokens in time.
 func (r *PipesTokenReconciler) SetupExpiryWithManager(mgr ctrl.Manager) error {
 	watch := &expiryWatch{reconciler: r, ticks: clock.RealClock{}}
 	if err := mgr.Add(watch); err != nil {
@@ -58,8 +58,8 @@ func (r *PipesTokenReconciler) SetupExpiryWithManager(mgr ctrl.Manager) error {
 		Complete(finishing(watch))
 }
 
-// enter notes each PipesToken that comes into view, so that the expiry of a token is known before the
-// reconciler gets to the object.
+// enter records each PipesToken that appears in the cache. Therefore the expiry of its token is
+// known before its first reconcile.
 func (w *expiryWatch) enter() handler.EventHandler {
 	return handler.Funcs{CreateFunc: func(_ context.Context, e event.CreateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		token := e.Object.(*v1alpha1.PipesToken)
@@ -83,7 +83,8 @@ func (w *expiryWatch) Start(ctx context.Context) error {
 	}
 }
 
-// Reconcile tells that the token of one PipesToken has expired, unless there is a newer one by now.
+// Reconcile reports that the token of one PipesToken has expired, unless the Secret holds a
+// newer token.
 func (w *expiryWatch) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	r := w.reconciler
 	token := &v1alpha1.PipesToken{}
@@ -98,11 +99,12 @@ func (w *expiryWatch) Reconcile(ctx context.Context, request ctrl.Request) (ctrl
 		return ctrl.Result{}, err
 	}
 	if seen.secret.HoldsValidToken(seen.now) {
-		// It is a newer one, of which the status does not tell yet; or it has less than a second left.
+		// The token is newer than the status says, or it has less than a second left.
 		return ctrl.Result{RequeueAfter: untilExpiry(seen.secret, seen.now)}, nil
 	}
 	if r.Connections.clockUnknown(seen.environment) {
-		return ctrl.Result{RequeueAfter: time.Second}, nil // it may be valid: the next answer tells
+		// The token may still be valid. The next answer of WorkOS shows the skew.
+		return ctrl.Result{RequeueAfter: time.Second}, nil
 	}
 	done := outcome{observation: seen, finding: seen.standing}
 	status := statusOf(done)
@@ -113,7 +115,7 @@ func (w *expiryWatch) Reconcile(ctx context.Context, request ctrl.Request) (ctrl
 	return ctrl.Result{}, err
 }
 
-// glance observes from caches and memory alone, and remembers nothing.
+// glance observes from the caches and the memory only, and does not change the memory.
 func (r *PipesTokenReconciler) glance(ctx context.Context, token *v1alpha1.PipesToken) (observation, error) {
 	seen := observation{token: token}
 	if err := r.lookAtRights(ctx, &seen); err != nil {
@@ -128,7 +130,7 @@ func (r *PipesTokenReconciler) glance(ctx context.Context, token *v1alpha1.Pipes
 	return seen.remembering(attempt{noted: seen.now, found: foundBefore(token), hearsay: true}), nil
 }
 
-// untilExpiry is how long a valid token has left; zero when it does not expire.
+// untilExpiry returns how long a valid token stays valid; zero if it does not expire.
 func untilExpiry(secret tokensecret.Secret, now time.Time) time.Duration {
 	if secret.Facts.ExpiresAt.IsZero() {
 		return 0

@@ -11,21 +11,23 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// habits keeps what this process has learned, for each slug of each environment, of how early WorkOS hands out the next token. When to
-// renew a token follows from what its own connection has shown; but where that has refused already, and nothing more is known of it, the
-// others are a guide to when to ask again.
+// habits keeps the lead that this process has learned for each slug of each environment: how
+// long before expiry WorkOS returns the next token. The renewal time of a token depends on the
+// lead of its own connection. If that lead is unknown and the connection has returned the same
+// token again, the lead of the slug determines when to ask again.
 type habits struct {
 	mu      sync.Mutex
 	entries map[habitKey]slugHabit
-	noted   uint64 // how often something was noted
+	noted   uint64 // how often note was called
 }
 
-// slugHabit is what is known of a slug.
+// slugHabit is the knowledge about a slug: its lead, and the fields below.
 type slugHabit struct {
 	renewal.Habit
-	// lastObtained is when the latest token was obtained of those that this process has found: until then somebody was there to ask.
+	// lastObtained is when the newest token of the slug was obtained, among the tokens that this
+	// process has found. At that time a leader was running.
 	lastObtained time.Time
-	// noted orders the slugs by when they were last heard of.
+	// noted orders the slugs by their last update.
 	noted uint64
 }
 
@@ -44,7 +46,8 @@ func (h *habits) of(key habitKey) slugHabit {
 	return h.entries[key]
 }
 
-// inherit notes that there is a token which somebody else has obtained, or this process before it was started anew.
+// inherit records a token that the previous leader has obtained, or this process before a
+// restart.
 func (h *habits) inherit(seen observation) {
 	if seen.secret.State != tokensecret.Intact || seen.clockWasAhead() {
 		return
@@ -57,10 +60,11 @@ func (h *habits) inherit(seen observation) {
 	h.note(key, known)
 }
 
-// maxHabits bounds the slugs that are known, and maxHabitsEach those of one environment: slugs are for tenants to choose.
+// maxHabits limits the number of slugs, and maxHabitsEach limits the slugs of one environment,
+// because tenants choose the slugs.
 const maxHabits, maxHabitsEach = 4096, 256
 
-// note replaces what is known of a slug. The lock is held.
+// note replaces the knowledge about a slug. The caller holds the lock.
 func (h *habits) note(key habitKey, known slugHabit) {
 	if h.entries == nil {
 		h.entries = map[habitKey]slugHabit{}
@@ -73,7 +77,8 @@ func (h *habits) note(key habitKey, known slugHabit) {
 	h.entries[key] = known
 }
 
-// makeRoom drops the slug that has not been heard of for longest: of the same environment if that knows too many, else of all.
+// makeRoom drops the slug with the oldest update. If the environment has too many slugs, it
+// drops a slug of that environment.
 func (h *habits) makeRoom(environment types.NamespacedName) {
 	var oldest, oldestHere habitKey
 	here := 0
@@ -96,8 +101,8 @@ func (h *habits) makeRoom(environment types.NamespacedName) {
 	}
 }
 
-// learn notes what WorkOS answered when the renewal of what was seen was due, and returns what is known of that connection, and of the
-// slug, from then on.
+// learn records the answer of WorkOS to a renewal that was due. It returns the new knowledge
+// about the connection and about the slug.
 func (h *habits) learn(seen observation, token workos.Token) (own renewal.Habit, others slugHabit) {
 	key, facts := habitOf(seen), seen.secret.Facts
 	h.mu.Lock()
@@ -113,7 +118,7 @@ func (h *habits) learn(seen observation, token workos.Token) (own renewal.Habit,
 	return own, others
 }
 
-// writtenHabit is what was known when the Secret was written.
+// writtenHabit returns the lead that was known when the Secret was written.
 func writtenHabit(facts tokensecret.Facts) renewal.Habit {
 	if facts.UpstreamLead == nil {
 		return renewal.Habit{}

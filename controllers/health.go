@@ -15,15 +15,17 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// health is what there is to tell of a PipesEnvironment beside whether it can be used. It is told there once, and not by each of its
-// PipesTokens. A finding that is nil is not known yet: what was told before stands.
+// health is the report about a PipesEnvironment, apart from its Ready condition. It is reported
+// once on the PipesEnvironment, instead of on each of its PipesTokens. A finding that is nil is
+// not known yet: the condition stays as it was.
 type health struct {
-	// failing: why calls are held back. overload: that the requests per minute of the API key do not suffice.
-	// clocks: that those of WorkOS and the operator differ.
+	// failing: why calls are held back. overload: the requests per minute of the API key are not
+	// enough. clocks: the clocks of WorkOS and of the operator differ.
 	failing, overload, clocks *finding
 }
 
-// troubles are the conditions that tell of it, each only while there is something to tell.
+// troubles are the types of the conditions for the fields of health, in the same order. Each
+// condition exists only while it has a problem to report.
 var troubles = []string{v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition, v1alpha1.ClockSkewedCondition}
 
 func (h health) conditions(before []metav1.Condition) (conditions []metav1.Condition) {
@@ -38,7 +40,8 @@ func (h health) conditions(before []metav1.Condition) (conditions []metav1.Condi
 	return conditions
 }
 
-// health looks at what the environment's PipesTokens need, and at how WorkOS has answered them.
+// health returns the health of an environment. It depends on the requests that the PipesTokens
+// of the environment need, and on the answers of WorkOS to them.
 func (r *PipesEnvironmentReconciler) health(environment *v1alpha1.PipesEnvironment, now time.Time) health {
 	name := client.ObjectKeyFromObject(environment)
 	needed := r.Metrics.Demand(name, now)
@@ -49,11 +52,12 @@ func (r *PipesEnvironmentReconciler) health(environment *v1alpha1.PipesEnvironme
 	return told
 }
 
-// settling is how long a process has to look at its PipesTokens, and to hear of WorkOS, before it says anything else than was told
-// before: until then it may know of some of the renewals only.
+// settling is how long a process collects information about its PipesTokens and about WorkOS
+// before it changes the reported conditions. Until then it may know only some of the renewals.
 const settling = time.Minute
 
-// health tells of the environment whose renewals need so many requests a minute. What was overload stays so until there is some room.
+// health returns the health of an environment whose renewals need perMinute requests per minute.
+// A reported overload stays until 5 % of the limit is free.
 func (c *Connections) health(name types.NamespacedName, perMinute float64, overloaded bool, now time.Time) health {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,7 +97,8 @@ func (c *Connections) tooMany(needed float64, limit int) *finding {
 			"raise requestsPerMinute as far as WorkOS allows, or spread the PipesTokens over several API keys", roughly(needed), whose, limit)}
 }
 
-// troubleOf says the same as long as the trouble lasts. What WorkOS has said to one PipesToken is not for the others.
+// troubleOf returns the finding for a trouble. Its message stays the same while the trouble
+// lasts, and contains nothing that WorkOS has said to one PipesToken.
 func troubleOf(trouble workos.Trouble) *finding {
 	switch {
 	case trouble.Outcome == workos.OutcomeRateLimited && trouble.Until.IsZero():
@@ -111,7 +116,8 @@ func troubleOf(trouble workos.Trouble) *finding {
 	}
 }
 
-// roughly is a number with two digits that count, rounded up: a status is not written for less.
+// roughly rounds a number up to two significant digits, so that small changes do not cause a
+// write of the status.
 func roughly(n float64) string {
 	step := math.Pow(10, max(0, math.Floor(math.Log10(max(n, 1)))-1))
 	return strconv.FormatFloat(math.Ceil(n/step)*step, 'f', 0, 64)

@@ -15,12 +15,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// A PipesToken whose attempt was held back (by an open circuit, by a gate, or because the answer
-// took long) is not left to its timer: the answer that shows that it may go on has it reconciled at
-// once.
+// An attempt can be held back by an open circuit, by a gate, or because the answer takes long.
+// The PipesToken then does not have to wait for its timer: the answer that releases the attempt
+// requeues it at once.
 
-// patienceNote says until when WorkOS has asked to be left alone; empty when that is soon over. It
-// stays the same while that lasts, so that it costs one write of the status.
+// patienceNote returns the part of a message that says until when WorkOS has asked to wait.
+// Empty: WorkOS has not asked for a long wait. The text stays the same during the wait, so that
+// the wait costs one write of the status.
 func patienceNote(until time.Time) string {
 	if until.IsZero() {
 		return ""
@@ -30,7 +31,7 @@ func patienceNote(until time.Time) string {
 
 const patienceMark = " (not before "
 
-// patienceIn is the patienceNote of a message.
+// patienceIn returns the patienceNote in a message.
 func patienceIn(message string) string {
 	_, after, found := strings.Cut(message, patienceMark)
 	if !found {
@@ -40,17 +41,18 @@ func patienceIn(message string) string {
 	return patienceMark + until + ")"
 }
 
-// instant is how messages tell a time.
+// instant formats a time for a message.
 func instant(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 
-// paced says whether the answer says when to make the next attempt, in place of a back-off: nothing
-// was sent, or the integration counts as down, and each connection has its turn to find out.
+// paced reports whether the answer determines the time of the next attempt, in place of a
+// back-off. That is the case if nothing was sent, or if the integration counts as down: then
+// each connection has its own time to probe.
 func (done outcome) paced() bool {
 	unsent := done.answer.Outcome != "" && !done.answer.Sent
 	return done.answer.Down || unsent && traits[done.finding.reason].pace == backOff
 }
 
-// heldSince is the epoch of an answer that has held the attempt back; zero when none has.
+// heldSince returns the epoch of the answer that has held the attempt back; zero if none has.
 func (done outcome) heldSince() uint64 {
 	if done.answer.Sent && !done.answer.Down {
 		return 0
@@ -58,20 +60,21 @@ func (done outcome) heldSince() uint64 {
 	return done.answer.Epoch
 }
 
-// isReleased says whether the last attempt was held back, and the next one need not wait any more.
+// isReleased reports whether the last attempt was held back and the next attempt need not wait
+// any longer.
 func (seen observation) isReleased() bool {
 	return seen.attempt.heldSince != 0 && seen.attempt.heldSince != seen.epoch
 }
 
-// releasedMeanwhile says whether an attempt that was held back may be made after all: whoever was
-// called back before the attempt was remembered has missed it.
+// releasedMeanwhile reports whether an attempt that was held back may be made now. A release
+// that happened before the attempt was remembered has not requeued the PipesToken.
 func (r *PipesTokenReconciler) releasedMeanwhile(done outcome) bool {
 	return done.attempt.heldSince != 0 && done.attempt.heldSince != r.Connections.epochOf(done.environmentName)
 }
 
-// heldBackFor returns those PipesTokens of an environment that were held back, the nearest expiry
-// first, and first tokens last. In of, the slug alone stands for all connections of it, and nothing
-// at all for all of the environment.
+// heldBackFor returns the PipesTokens of an environment that were held back. The nearest expiry
+// comes first, and PipesTokens that have had no token come last. If of has only a slug, it
+// stands for all connections of the slug. If of is empty, it stands for the whole environment.
 func (r *PipesTokenReconciler) heldBackFor(
 	ctx context.Context, environment types.NamespacedName, of workos.Request,
 ) []*v1alpha1.PipesToken {
@@ -93,7 +96,7 @@ func (r *PipesTokenReconciler) heldBackFor(
 	return held
 }
 
-// concerns says whether a PipesToken is one of those that a request stands for.
+// concerns reports whether a PipesToken is among the PipesTokens that of stands for.
 func concerns(of workos.Request, token *v1alpha1.PipesToken) bool {
 	spec := token.Spec
 	if of.UserID != "" && (of.UserID != spec.UserID || of.OrganizationID != spec.OrganizationID) {
@@ -102,7 +105,8 @@ func concerns(of workos.Request, token *v1alpha1.PipesToken) bool {
 	return of.Slug == "" || of.Slug == spec.Slug
 }
 
-// expiryOrder orders PipesTokens by when their tokens expire; those without one come last.
+// expiryOrder returns a number that orders PipesTokens by the expiry of their tokens.
+// PipesTokens without an expiry come last.
 func expiryOrder(token *v1alpha1.PipesToken) int64 {
 	const last = 1 << 62
 	if token.Status.ExpirationTime == nil {
@@ -111,14 +115,14 @@ func expiryOrder(token *v1alpha1.PipesToken) int64 {
 	return token.Status.ExpirationTime.Unix()
 }
 
-// isHeld says whether the last attempt for a PipesToken was held back.
+// isHeld reports whether the last attempt for a PipesToken was held back.
 func (m *memory) isHeld(token *v1alpha1.PipesToken) bool {
 	known, ok := m.attempt(token)
 	return ok && known.heldSince != 0
 }
 
-// epochOf is the epoch of the environment's client: it moves when attempts that were held back may
-// be made. Zero: there is no client.
+// epochOf returns the epoch of the environment's client. It changes when attempts that were held
+// back may be made. Zero: the environment has no client.
 func (c *Connections) epochOf(name types.NamespacedName) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,7 +132,8 @@ func (c *Connections) epochOf(name types.NamespacedName) uint64 {
 	return 0
 }
 
-// onRecovery has recovered called with the environment, and what of it can be asked for again.
+// onRecovery registers a function that is called when attempts that were held back may be made.
+// of says which PipesTokens of the environment it concerns, see heldBackFor.
 func (c *Connections) onRecovery(recovered func(environment types.NamespacedName, of workos.Request)) {
 	c.Upstream.OnRecovery(func(owner string, of workos.Request) {
 		namespace, name, _ := strings.Cut(owner, "/")

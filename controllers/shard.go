@@ -13,28 +13,30 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// Labels and prefixes of labels of https://github.com/timebertt/kubernetes-controller-sharding, docs/implement-sharding.md. What follows
-// a prefix is the name of a ControllerRing.
+// Labels and label prefixes of https://github.com/timebertt/kubernetes-controller-sharding,
+// docs/implement-sharding.md. The name of a ControllerRing follows each prefix.
 const (
-	// RingLabel is the label of a shard's Lease that names its ControllerRing.
+	// RingLabel is the label on the Lease of a shard that names its ControllerRing.
 	RingLabel = "alpha.sharding.timebertt.dev/controllerring"
 	// ringShardPrefix begins the label that names the shard of an object.
 	ringShardPrefix = "shard.alpha.sharding.timebertt.dev/"
-	// ringDrainPrefix begins the label that asks the shard to let go of an object.
+	// ringDrainPrefix begins the label that asks the shard to release an object.
 	ringDrainPrefix = "drain.alpha.sharding.timebertt.dev/"
 )
 
-// Shard is the part of all PipesTokens that one operator looks after, by their labels. The zero Shard is all of them. Whatever
-// shard a PipesToken moves to goes on from what stands in its status and beside the token in its Secret, as a process does that has
-// just started: it makes no call and no write for the move.
+// Shard is the set of PipesTokens that one operator process handles, selected by their labels.
+// The zero Shard contains all PipesTokens. When a PipesToken moves to another shard, that shard
+// continues from the status and from the facts in the Secret, like a process that has just
+// started. The move causes no call and no write.
 type Shard struct {
-	// selector is nil for all.
+	// selector is nil for all objects.
 	selector labels.Selector
-	// ring is the ControllerRing whose sharder assigns objects. Empty: labels are somebody else's, and stay as they are.
+	// ring is the ControllerRing whose sharder assigns objects. Empty: the labels belong to
+	// somebody else and stay as they are.
 	ring string
 }
 
-// SelectedShard is the PipesTokens that selector selects.
+// SelectedShard returns the shard of the PipesTokens that selector selects.
 func SelectedShard(selector labels.Selector) Shard {
 	if selector == nil || selector.Empty() {
 		return Shard{}
@@ -42,25 +44,28 @@ func SelectedShard(selector labels.Selector) Shard {
 	return Shard{selector: selector}
 }
 
-// RingShard is the objects that the sharder of a ControllerRing assigns to the shard of that name, which is the name of its Lease too.
-// The shard lets go of an object when the sharder asks for it.
+// RingShard returns the shard of the objects that the sharder of a ControllerRing assigns to
+// name. The Lease of the shard has the same name. The shard releases an object when the sharder
+// asks for it.
 func RingShard(ring, name string) Shard {
 	return Shard{selector: labels.SelectorFromSet(labels.Set{ringShardPrefix + ring: name}), ring: ring}
 }
 
-// has says whether an object with these labels is in the shard. Each shard uses every PipesEnvironment, and the one that has it writes
-// its status: were it several, they would write over one another what each of them has seen.
+// has reports whether an object is in the shard. Every shard uses every PipesEnvironment, but
+// only the shard that has it writes its status. Otherwise several shards would overwrite the
+// observations of each other.
 func (s Shard) has(object client.Object) bool {
 	return s.selector == nil || s.selector.Matches(labels.Set(object.GetLabels()))
 }
 
-// isAskedFor says whether the shard shall let go of the object.
+// isAskedFor reports whether the sharder has asked this shard to release the object.
 func (s Shard) isAskedFor(object client.Object) bool {
 	_, asked := object.GetLabels()[ringDrainPrefix+s.ring]
 	return s.ring != "" && asked && s.has(object)
 }
 
-// askedFor lets through what the shard shall let go of, whatever else has changed.
+// askedFor accepts updates of objects that the shard must release, whether or not anything else
+// has changed.
 func (s Shard) askedFor() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc:  func(e event.UpdateEvent) bool { return s.isAskedFor(e.ObjectNew) },
@@ -70,7 +75,8 @@ func (s Shard) askedFor() predicate.Predicate {
 	}
 }
 
-// trim leaves those labels that the shard looks at. An object's labels are not used otherwise.
+// trim returns the labels that the ring needs; nil if the shard has no ring. The operator uses
+// no other labels of an object.
 func (s Shard) trim(given map[string]string) map[string]string {
 	if s.ring == "" {
 		return nil
@@ -88,8 +94,9 @@ func (s Shard) ringLabels() []string {
 	return []string{ringShardPrefix + s.ring, ringDrainPrefix + s.ring}
 }
 
-// lettingGo returns next, which is no longer asked about an object that the shard shall let go of. As one object is in one pass at a
-// time, a pass that was under way has ended when the other shard takes over. blank is an object of the kind that next reconciles.
+// lettingGo wraps next. An object that the shard must release is not reconciled any more. Only
+// one reconcile of an object runs at a time, therefore a running reconcile has ended before
+// another shard takes over. blank is an empty object of the kind that next reconciles.
 func (s Shard) lettingGo(api client.Client, blank client.Object, next reconcile.Reconciler) reconcile.Reconciler {
 	if s.ring == "" {
 		return next
@@ -97,7 +104,7 @@ func (s Shard) lettingGo(api client.Client, blank client.Object, next reconcile.
 	return reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 		object := blank.DeepCopyObject().(client.Object)
 		if err := api.Get(ctx, request.NamespacedName, object, client.UnsafeDisableDeepCopy); err != nil || !s.isAskedFor(object) {
-			return next.Reconcile(ctx, request) // which knows what to do about an error
+			return next.Reconcile(ctx, request) // next handles the error
 		}
 		if err := s.letGo(ctx, api, object.DeepCopyObject().(client.Object)); err != nil {
 			return reconcile.Result{}, fmt.Errorf("letting another shard have it: %w", err)
@@ -106,9 +113,10 @@ func (s Shard) lettingGo(api client.Client, blank client.Object, next reconcile.
 	})
 }
 
-// letGo takes the labels off an object as it was seen, which tells the sharder that it may assign it anew. An object that has changed
-// since may be somebody else's already. The patch names the labels: one that is worked out from the object would take all others off
-// too, which the cache does not keep.
+// letGo removes the labels from an object. That tells the sharder that it may assign the object
+// to another shard. The patch contains the resourceVersion, because an object that has changed
+// may already belong to another shard. The patch names the labels: a patch that is computed from
+// the object would also remove all labels that the cache does not hold.
 func (s Shard) letGo(ctx context.Context, api client.Client, object client.Object) error {
 	gone := map[string]any{}
 	for _, label := range s.ringLabels() {

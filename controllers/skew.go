@@ -13,23 +13,26 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// WorkOS says by its own clock when a token expires. Answers have a date, so the operator knows how
-// far its clock is from that of WorkOS, for each PipesEnvironment, and goes by WorkOS's for all that
-// concerns tokens: the schedule, what the Secret and the status say of the token, and whether it is
-// valid. Conditions have the operator's time, as everything else in Kubernetes.
+// WorkOS decides by its own clock when a token expires. Its answers contain a date. From the
+// date the operator knows, for each PipesEnvironment, how far its own clock differs from
+// WorkOS's clock. It uses WorkOS's clock for everything about tokens: the schedule, the times of
+// the token in the Secret and in the status, and the decision whether the token is valid.
+// Conditions have the operator's time, like everything else in Kubernetes.
 
-// lookAtClock reads the time.
+// lookAtClock sets the time and the skew of an observation.
 func (r *PipesTokenReconciler) lookAtClock(seen *observation) {
 	local := r.Clock.Now()
 	seen.skew = r.Connections.skewOf(seen.environmentName, local)
-	seen.now = local.Round(0).Add(seen.skew) // instants that are stored have no monotonic reading, and none may be compared by one
+	// Stored times have no monotonic reading. Round removes the monotonic reading, so that no
+	// time is compared by it.
+	seen.now = local.Round(0).Add(seen.skew)
 }
 
-// local is the time by the operator's own clock.
+// local returns the time by the operator's own clock.
 func (seen observation) local() time.Time { return seen.now.Add(-seen.skew) }
 
-// skewOf is how far WorkOS's clock is ahead of the operator's, which shows now; zero while nothing is
-// known.
+// skewOf returns how far WorkOS's clock is ahead of the operator's clock, which shows now. Zero:
+// nothing is known yet.
 func (c *Connections) skewOf(environment types.NamespacedName, now time.Time) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,7 +42,8 @@ func (c *Connections) skewOf(environment types.NamespacedName, now time.Time) ti
 	return 0
 }
 
-// clockUnknown says whether the clocks are known to differ, but not yet to this process by how much.
+// clockUnknown reports whether the status says that the clocks differ, but this process does not
+// know yet by how much.
 func (c *Connections) clockUnknown(environment *v1alpha1.PipesEnvironment) bool {
 	if environment == nil || !skewIsTold(environment) {
 		return false
@@ -50,13 +54,15 @@ func (c *Connections) clockUnknown(environment *v1alpha1.PipesEnvironment) bool 
 	return !ok || !state.skew.Known()
 }
 
-// skewIsTold says whether the status says that the clocks differ, as it does across restarts.
+// skewIsTold reports whether the status says that the clocks differ. The status survives
+// restarts.
 func skewIsTold(environment *v1alpha1.PipesEnvironment) bool {
 	return meta.IsStatusConditionTrue(environment.Status.Conditions, v1alpha1.ClockSkewedCondition)
 }
 
-// sampleOf is what an answer says of the clocks. False: nothing; or it may not be WorkOS's own; or its
-// date is not to be trusted, since its token has expired by then.
+// sampleOf returns the clock sample of an answer. It returns false in three cases: the answer
+// has no sample, the answer may come from a proxy instead of WorkOS, or the date of the answer
+// is wrong, because the new token has expired by that date.
 func sampleOf(answer workos.Answer, now time.Time) (renewal.Sample, bool) {
 	expires := answer.Token.ExpiresAt
 	stale := !expires.IsZero() && !expires.After(now.Add(answer.ClockSkew))
@@ -65,12 +71,12 @@ func sampleOf(answer workos.Answer, now time.Time) (renewal.Sample, bool) {
 	}, answer.Sent && answer.ClockDoubt > 0 && answer.Outcome.Authoritative() && !stale
 }
 
-// retimed is how far the clock has to move until the PipesTokens are told: their timers are off by as
-// much.
+// retimed is the change of the skew from which on the PipesTokens are requeued. Their timers are
+// wrong by the same amount.
 const retimed = 5 * time.Second
 
-// learnClock takes from an answer what it says of the clocks, and says whether that is news. told: the
-// status says that they differ.
+// learnClock learns the skew from an answer, and reports whether the result has changed. told:
+// the status says that the clocks differ.
 func (s *connectionState) learnClock(answer workos.Answer, told bool, now time.Time) bool {
 	sample, ok := sampleOf(answer, now)
 	if !ok {
@@ -85,7 +91,8 @@ func (s *connectionState) learnClock(answer workos.Answer, told bool, now time.T
 	return moved || s.skew.Known() != known || s.skew.Wild() != wild
 }
 
-// clocks tells of those of WorkOS and of the operator.
+// clocks returns the finding about the clocks of WorkOS and of the operator. Nil: it is not
+// known yet whether they differ.
 func (c *Connections) clocks(environment types.NamespacedName, told bool, now time.Time) *finding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,13 +104,15 @@ func (c *Connections) clocks(environment types.NamespacedName, told bool, now ti
 }
 
 const (
-	// skewTold is a difference of clocks that a person should do something about; once told, it is told
-	// until it is below skewGone.
+	// skewTold is the difference of the clocks from which on the status reports it, because a
+	// person should correct the clock. The status then reports it until the difference is at
+	// most skewGone.
 	skewTold = 30 * time.Second
 	skewGone = 20 * time.Second
 )
 
-// clockSkewed tells of clocks that differ. Nil: it is not known yet whether they do.
+// clockSkewed returns the finding about the difference of the clocks. Nil: it is not known yet
+// whether they differ.
 func clockSkewed(skew renewal.Skew, told bool, now time.Time) *finding {
 	by := skew.At(now)
 	switch {
@@ -123,7 +132,8 @@ func clockSkewed(skew renewal.Skew, told bool, now time.Time) *finding {
 		"The clock of WorkOS is about %s %s the operator's: tokens are renewed by WorkOS's clock, but conditions have the time of the operator's, so correct the clock of its node", roughTime(by.Abs()), than)}
 }
 
-// roughTime is a duration as precise as a person needs it: a status is not written for less.
+// roughTime formats a duration only as precisely as a person needs it, so that small changes do
+// not cause a write of the status.
 func roughTime(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:

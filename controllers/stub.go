@@ -12,31 +12,33 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// What users may put into an object is larger than what a cache can hold of many. So the caches hold
-// a stub of an object that is too large: what finds it and tells its versions apart. Whoever gets such
-// an object by wholeReader gets all of it, from the API server.
+// Users can store more data in an object than a cache can hold for many objects. Therefore the
+// caches hold a stub of an object that is too large. The stub contains the fields by which the
+// object is found, and the fields that differ between its versions. wholeReader reads the
+// complete object from the API server.
 
-// Bounds of what the caches hold of one object, in bytes beside what every object has.
+// These are limits for the data of one object in the caches, in bytes. The fixed size of an
+// object does not count.
 const (
-	// mostTokenBytes keeps a PipesToken below 4 KiB in all.
+	// mostTokenBytes keeps the total size of a PipesToken below 4 KiB.
 	mostTokenBytes = 2 << 10
-	// mostNamespaceBytes is for labels.
+	// mostNamespaceBytes limits the labels of a Namespace.
 	mostNamespaceBytes = 2 << 10
-	// mostScopesBytes is for each list of scopes. A longer one is compared by its digest.
+	// mostScopesBytes limits each list of scopes. A longer list is compared by its digest.
 	mostScopesBytes = 256
 )
 
-// stubAnnotation marks a stub. No API server stores an annotation of such a name.
+// stubAnnotation marks a stub. The API server accepts no annotation with this name.
 const stubAnnotation = "\x00stub"
 
-// isStub says whether the object is a stub of a PipesToken or of a Namespace.
+// isStub reports whether the object is a stub of a PipesToken or of a Namespace.
 func isStub(object metav1.Object) bool {
 	_, stub := object.GetAnnotations()[stubAnnotation]
 	return stub
 }
 
-// stubOfToken keeps what indexes, predicates, handlers and metrics look at. The refresh request is there as a
-// digest, which shows when it changes.
+// stubOfToken keeps the fields that indexes, predicates, handlers and metrics use. It replaces
+// the refresh request by its digest, which shows that the request has changed.
 func stubOfToken(token *v1alpha1.PipesToken) v1alpha1.PipesToken {
 	stub := v1alpha1.PipesToken{TypeMeta: token.TypeMeta, ObjectMeta: token.ObjectMeta}
 	stub.Annotations = map[string]string{stubAnnotation: ""}
@@ -55,13 +57,14 @@ func stubOfToken(token *v1alpha1.PipesToken) v1alpha1.PipesToken {
 	for i := range stub.Status.Conditions {
 		c := &stub.Status.Conditions[i]
 		if c.Message = ""; len(c.Reason) > longestShared {
-			c.Reason = "" // it is none of ours
+			c.Reason = "" // it is not one of our reasons
 		}
 	}
 	return stub
 }
 
-// tokenBytes is about what a trimmed PipesToken takes in memory beside what every one has.
+// tokenBytes estimates the memory of a trimmed PipesToken, without the fixed size that every
+// PipesToken has.
 func tokenBytes(token *v1alpha1.PipesToken) int {
 	spec, status := token.Spec, token.Status
 	size := len(token.Name) + len(spec.Slug) + len(spec.UserID) + len(spec.OrganizationID) + len(spec.SecretName) +
@@ -82,7 +85,7 @@ func tokenBytes(token *v1alpha1.PipesToken) int {
 	return size
 }
 
-// What a string and a pair of a map take beside their text.
+// perText and perPair are the memory of a string and of a map entry, without their text.
 const (
 	perText = 24
 	perPair = 48
@@ -102,14 +105,15 @@ func bytesOfTexts(texts []string) (size int) {
 	return size
 }
 
-// withDigests replaces long lists of scopes by their digests. A status is compared with one in the
-// cache only after both have been through it; a second time changes nothing.
+// withDigests replaces long lists of scopes by their digests. A status and a status from the
+// cache can be compared only after both have gone through it. A second time changes nothing.
 func withDigests(status v1alpha1.PipesTokenStatus) v1alpha1.PipesTokenStatus {
 	status.Scopes, status.MissingScopes = digestOfScopes(status.Scopes), digestOfScopes(status.MissingScopes)
 	return status
 }
 
-// digestOfScopes begins with a byte that no scope of WorkOS has.
+// digestOfScopes returns a short list as it is, and the digest of a long list. The digest begins
+// with a byte that no scope of WorkOS contains.
 func digestOfScopes(scopes []string) []string {
 	if bytesOfTexts(scopes) <= mostScopesBytes {
 		return scopes
@@ -125,7 +129,8 @@ func digestOfMap(texts map[string]string) string {
 	return digest(pairs...)
 }
 
-// digest tells lists of texts apart: the length of each counts.
+// digest returns a hash that differs between lists of texts. The length of each text is part of
+// it, because ["ab", "c"] must not equal ["a", "bc"].
 func digest(texts ...string) string {
 	h := sha256.New()
 	for _, text := range texts {

@@ -14,31 +14,36 @@ import (
 )
 
 const (
-	// watchdogPatience is how long a pass may take, or be overdue, before the process counts as stuck: five times what
-	// cmd/pipes-operator lets a pass take.
+	// watchdogPatience is how long a reconcile may take, or be overdue, before the process
+	// counts as stuck. It is five times the limit for a reconcile in cmd/pipes-operator.
 	watchdogPatience = 5 * time.Minute
-	// idleAfter is how long a worker has to be without work before it counts as idle, and not as between two passes.
+	// idleAfter is how long a worker must be without work before it counts as idle. A shorter
+	// time may be the time between two reconciles.
 	idleAfter = time.Second
 )
 
-// Watchdog tells whether the work of one controller goes on. Every pass says when the next one is due; so it can be told when one
-// never comes, whatever the reason: a lost timer, a worker that hangs, a queue that stands still.
+// Watchdog checks that one controller makes progress. Every reconcile says when the next
+// reconcile is due. Therefore the Watchdog notices if the next reconcile never comes, whatever
+// the reason: a lost timer, a worker that hangs, or a queue that stands still.
 //
-// An outage, of WorkOS or of the API server, is no reason to fail: passes go on being made. Nor is more work than there are
-// workers for: an object counts as forgotten only if, long after its pass was due, some worker had nothing to do.
+// An outage of WorkOS or of the API server is no reason to fail, because reconciles still run.
+// More work than the workers can do is no reason either: an object counts as forgotten only if a
+// worker was idle long after the reconcile of the object was due.
 type Watchdog struct {
 	clock   clock.PassiveClock
 	workers int
 
 	mu      sync.Mutex
 	due     map[types.NamespacedName]time.Time
-	running map[types.NamespacedName]time.Time // since when
-	// slackSince is when a worker last became free, while all were busy before. idleAt is when one was last seen idle.
+	running map[types.NamespacedName]time.Time // when each of them started
+	// slackSince is when a worker last became free after all workers were busy. idleAt is when a
+	// worker was last seen idle.
 	slackSince, idleAt time.Time
 }
 
-// NewWatchdog returns a watchdog for a controller of which that many workers are busy while there is work. The clock is one that nobody
-// sets: timers run on it.
+// NewWatchdog returns a Watchdog for a controller. workers is how many of its workers are always
+// busy while objects are ready. clock must be a monotonic clock, because timers use the
+// monotonic clock.
 func NewWatchdog(clock clock.PassiveClock, workers int) *Watchdog {
 	return &Watchdog{
 		clock: clock, workers: workers, slackSince: clock.Now(),
@@ -46,7 +51,8 @@ func NewWatchdog(clock clock.PassiveClock, workers int) *Watchdog {
 	}
 }
 
-// watch returns next, watched. A nil Watchdog watches nothing.
+// watch wraps next, so that the Watchdog sees each reconcile. A nil Watchdog returns next
+// unchanged.
 func (w *Watchdog) watch(next reconcile.Reconciler) reconcile.Reconciler {
 	if w == nil {
 		return next
@@ -54,7 +60,7 @@ func (w *Watchdog) watch(next reconcile.Reconciler) reconcile.Reconciler {
 	return reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 		w.begin(request.NamespacedName)
 		result, err := reconcile.Result{RequeueAfter: maxErrorBackoff}, error(nil)
-		defer func() { w.end(request.NamespacedName, result, err) }() // after a panic, too
+		defer func() { w.end(request.NamespacedName, result, err) }() // also after a panic
 		result, err = next.Reconcile(ctx, request)
 		return result, err
 	})
@@ -67,7 +73,8 @@ func (w *Watchdog) begin(name types.NamespacedName) {
 	w.running[name] = w.clock.Now()
 }
 
-// end notes when the next pass is due. An object that needs none is gone.
+// end records when the next reconcile is due. An object without a next reconcile has been
+// deleted.
 func (w *Watchdog) end(name types.NamespacedName, result reconcile.Result, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,14 +93,14 @@ func (w *Watchdog) end(name types.NamespacedName, result reconcile.Result, err e
 	}
 }
 
-// lookForIdle is called with mu held.
+// lookForIdle records whether a worker is idle now. The caller holds mu.
 func (w *Watchdog) lookForIdle() {
 	if now := w.clock.Now(); len(w.running) < w.workers && now.Sub(w.slackSince) >= idleAfter {
 		w.idleAt = now
 	}
 }
 
-// Check is a liveness check: it fails when a restart would help.
+// Check is a liveness check. It fails if a restart would help.
 func (w *Watchdog) Check(*http.Request) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -112,7 +119,8 @@ func (w *Watchdog) Check(*http.Request) error {
 	return nil
 }
 
-// ClockMoves returns a liveness check that fails when the wall clock stands still: no token would ever be seen to expire.
+// ClockMoves returns a liveness check that fails if the wall clock stands still, because then no
+// token ever counts as expired.
 func ClockMoves(monotonic, wall clock.PassiveClock) healthz.Checker {
 	const longest = time.Minute
 	var mu sync.Mutex

@@ -49,7 +49,7 @@ func (done *outcome) keep(why string) {
 
 // takeAway removes the token from the Secret. If somebody edits the Secret at the same time,
 // takeAway reads it live and clears it again at once. If that conflicts again and again,
-// takeAway removes the data whatever else has changed in the Secret.
+// takeAway removes the data even if something else in the Secret has changed.
 func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) error {
 	err := r.lookForHidden(ctx, done)
 	const attempts = 3
