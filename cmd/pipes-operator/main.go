@@ -1,4 +1,4 @@
-// Command pipes-operator keeps Kubernetes Secrets filled with valid access tokens from WorkOS Pipes.
+// Command pipes-operator keeps valid access tokens from WorkOS Pipes in Kubernetes Secrets.
 package main
 
 import (
@@ -15,8 +15,9 @@ import (
 // version is set when a release is built.
 var version = "dev"
 
-// gcPercent is how much the heap may grow before it is collected, unless GOGC says. Most of the heap are caches, which stay, and little
-// comes and goes with each renewal: to collect more often than Go does by itself costs less than the memory (docs/performance.md).
+// gcPercent is how much the heap may grow before a garbage collection, unless GOGC is set. Most
+// of the heap is caches, which stay, and each renewal allocates little. Therefore it costs less
+// to collect more often than Go does by default than to use more memory (docs/performance.md).
 const gcPercent = 30
 
 func main() {

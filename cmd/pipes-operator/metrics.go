@@ -14,15 +14,16 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
-// Anybody who reaches the metrics port can make the operator ask the API server about a bearer token.
-// So that costs the controllers nothing: it has a client of its own, with a rate limit of its own, and
-// few requests wait for it at once.
+// Every client that reaches the metrics port can make the operator ask the API server about a
+// bearer token. These reviews must not slow down the controllers. Therefore they have a separate
+// client with a separate rate limit, and only a few requests wait for it at the same time.
 const (
-	// A scraper costs two reviews, and no more for a minute.
+	// A scraper causes two reviews, and then no review for a minute.
 	metricsReviewsPerSecond = 5
 	metricsReviewsBurst     = 10
-	// metricsInFlight is how many requests are served at once, and metricsInFlightPerClient how many of
-	// one address, so that one client does not keep all others away.
+	// metricsInFlight is the maximum number of requests that are served at the same time.
+	// metricsInFlightPerClient is the maximum for one address, so that one client does not block
+	// all others.
 	metricsInFlight          = 16
 	metricsInFlightPerClient = 4
 )
@@ -38,13 +39,13 @@ func metricsOptions(o options) metricsserver.Options {
 	return options
 }
 
-// metricsTLS leaves HTTP/2 out: with it one connection carries many requests, which is no use to a
-// scraper, and has been a way to exhaust servers (CVE-2023-44487).
+// metricsTLS disables HTTP/2. With HTTP/2 one connection carries many requests. A scraper does
+// not need that, and it has been used to exhaust servers (CVE-2023-44487).
 func metricsTLS(c *tls.Config) {
 	c.MinVersion, c.NextProtos = tls.VersionTLS12, []string{"http/1.1"}
 }
 
-// metricsFilter lets those through whom the Kubernetes API authenticates and authorizes.
+// metricsFilter accepts the requests that the Kubernetes API authenticates and authorizes.
 func metricsFilter(config *rest.Config, _ *http.Client) (metricsserver.Filter, error) {
 	config = reviewsConfig(config)
 	httpClient, err := rest.HTTPClientFor(config)
@@ -64,24 +65,26 @@ func metricsFilter(config *rest.Config, _ *http.Client) (metricsserver.Filter, e
 	}, nil
 }
 
-// reviewsConfig is for TokenReviews and SubjectAccessReviews alone.
+// reviewsConfig returns the configuration of the client for TokenReviews and
+// SubjectAccessReviews.
 func reviewsConfig(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = metricsReviewsPerSecond, metricsReviewsBurst
-	// Shared by the clients of both kinds, which would each make their own.
+	// The clients of both kinds share this limiter. Otherwise each client would create its own.
 	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(config.QPS, config.Burst)
 	config.UserAgent += " metrics"
 	return config
 }
 
-// inFlight bounds how many requests next serves at once, and answers all others with 503.
+// inFlight limits how many requests next serves at the same time, and answers all others with
+// 503.
 type inFlight struct {
 	next            http.Handler
 	most, perClient int
 
 	mu      sync.Mutex
 	all     int
-	clients map[string]int // no entry: none
+	clients map[string]int // no entry: no requests
 }
 
 // ServeHTTP implements http.Handler.

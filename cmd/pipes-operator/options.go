@@ -101,7 +101,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 		"Where to serve profiles, to everybody who can reach the address: use 127.0.0.1:6060 and kubectl port-forward. 0: nowhere.")
 }
 
-// validate finds mistakes that would otherwise show much later, and says what to do about them.
+// validate finds mistakes that would otherwise show much later. Its error says how to fix them.
 func (o *options) validate(arguments []string) error {
 	var errs []error
 	if len(arguments) > 0 {
@@ -141,10 +141,10 @@ func (o *options) validate(arguments []string) error {
 	return errors.Join(errs...)
 }
 
-// electionID is the name of the Lease of the leader election.
+// electionID returns the name of the Lease of the leader election.
 func (o *options) electionID() string { return cmp.Or(o.leaderElectID, o.shardOptions.electionID()) }
 
-// environment is the default environment; the zero name when there is none.
+// environment returns the default environment; the zero name if none is set.
 func (o *options) environment() (types.NamespacedName, error) {
 	if o.defaultEnvironment == "" {
 		return types.NamespacedName{}, nil
@@ -162,7 +162,7 @@ func (o *options) hosts() []string { return list(o.allowedUpstreamHosts) }
 
 func (o *options) secretMetadata() []string { return list(o.allowedSecretMetadata) }
 
-// validateMetadataDomain finds values that would allow nothing.
+// validateMetadataDomain rejects values that would allow nothing.
 func validateMetadataDomain(domain string) error {
 	switch {
 	case len(validation.IsDNS1123Subdomain(domain)) > 0:
@@ -174,7 +174,7 @@ func validateMetadataDomain(domain string) error {
 	}
 }
 
-// list reads values that are separated by commas.
+// list returns the values of a comma-separated list.
 func list(text string) []string {
 	var values []string
 	for value := range strings.SplitSeq(text, ",") {

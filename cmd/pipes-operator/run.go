@@ -29,12 +29,14 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// reconciliationTimeout bounds one pass: one call to WorkOS, which has a deadline of its own, and two writes.
+// reconciliationTimeout limits one reconcile: one call to WorkOS, which has its own timeout, and
+// two writes.
 const reconciliationTimeout = time.Minute
 
-// A replica that dies is missed once its Lease has run out, and no token is renewed before: so the Lease, and the time between two looks
-// at it, are shorter than the usual 15 and 2 seconds. Whoever cannot renew it for renewDeadline ends: with much less than the usual
-// ten seconds a busy node is enough for that.
+// When a replica dies, no token is renewed until its Lease expires. Therefore leaseDuration and
+// retryPeriod are shorter than the usual 15 and 2 seconds. A process that cannot renew its Lease
+// within renewDeadline exits. The usual renewDeadline is 10 seconds. If it were much shorter, a
+// busy node would be enough to make the process exit.
 const (
 	leaseDuration = 10 * time.Second
 	renewDeadline = 8 * time.Second
@@ -81,16 +83,16 @@ func newManager(o options, shard controllers.Shard) (ctrl.Manager, error) {
 	return manager, nil
 }
 
-// limitRequests sets the rate limit of kubeconfig, and returns a copy for the leader election, which has
-// a limit of its own: it must not wait behind the controllers.
+// limitRequests sets the rate limit of kubeconfig. It returns a copy for the leader election,
+// which has its own limit, because the leader election must not wait behind the controllers.
 func limitRequests(kubeconfig *rest.Config, o options) (election *rest.Config) {
 	kubeconfig.QPS, kubeconfig.Burst = float32(o.kubeAPIQPS), o.kubeAPIBurst
 	if o.kubeAPIQPS <= 0 {
-		kubeconfig.QPS = -1 // 0 would be client-go's default, 5 a second for each client
+		kubeconfig.QPS = -1 // 0 would be client-go's default: 5 per second for each client
 		return rest.CopyConfig(kubeconfig)
 	}
 	election = rest.CopyConfig(kubeconfig)
-	// One bucket for all clients, where each would have its own.
+	// All clients share this bucket. Otherwise each client would have its own.
 	kubeconfig.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(kubeconfig.QPS, kubeconfig.Burst)
 	return election
 }
@@ -128,7 +130,7 @@ func managerOptions(o options, shard controllers.Shard) ctrl.Options {
 	}
 }
 
-// watchFailed logs why a watch ended. One that ends because the process is told to end is no error.
+// watchFailed logs why a watch ended. A watch that ends because the process stops is no error.
 func watchFailed(ctx context.Context, reflector *toolscache.Reflector, err error) {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return
@@ -136,7 +138,7 @@ func watchFailed(ctx context.Context, reflector *toolscache.Reflector, err error
 	toolscache.DefaultWatchErrorHandler(ctx, reflector, err)
 }
 
-// cacheNamespaces are the namespaces that the caches show; nil: all.
+// cacheNamespaces returns the namespaces that the caches hold; nil: all.
 func cacheNamespaces(o options) map[string]cache.Config {
 	namespaces := o.namespaces()
 	if namespaces.Len() == 0 {
@@ -149,7 +151,7 @@ func cacheNamespaces(o options) map[string]cache.Config {
 	return configs
 }
 
-// setUp wires controllers and probes to the manager.
+// setUp adds the controllers and the probes to the manager.
 func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controllers.Shard) error {
 	environment, err := o.environment()
 	if err != nil {
@@ -211,10 +213,11 @@ func addProbes(manager ctrl.Manager, liveness map[string]healthz.Checker) error 
 	return nil
 }
 
-// cachesSynced is ready once every cache has been filled.
+// cachesSynced returns a readiness check that succeeds once all caches are filled.
 func cachesSynced(caches cache.Cache) healthz.Checker {
 	return func(request *http.Request) error {
-		// A cache that is not filled yet would make the probe wait; it has to answer at once.
+		// WaitForCacheSync waits until the caches are filled, but the probe has to answer at
+		// once.
 		ctx, cancel := context.WithTimeout(request.Context(), 100*time.Millisecond)
 		defer cancel()
 		if !caches.WaitForCacheSync(ctx) {

@@ -18,7 +18,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/controllers"
 )
 
-// shardOptions are the flags of one of several operators that share the PipesTokens of a cluster.
+// shardOptions are the flags of an operator that shares the PipesTokens of a cluster with other
+// operators.
 type shardOptions struct {
 	watchLabelSelector string
 	controllerRing     string
@@ -40,7 +41,7 @@ func (o *shardOptions) validate() (errs []error) {
 	if _, err := o.shard(); err != nil {
 		errs = append(errs, err)
 	}
-	if isPart := o.upstreamShare > 0 && o.upstreamShare <= 1; !isPart { // nor is NaN
+	if isPart := o.upstreamShare > 0 && o.upstreamShare <= 1; !isPart { // NaN is not a part either
 		errs = append(errs, fmt.Errorf("--upstream-share: %v is not a part: write 0.33 for one of three shards", o.upstreamShare))
 	}
 	if o.controllerRing == "" {
@@ -50,7 +51,7 @@ func (o *shardOptions) validate() (errs []error) {
 		errs = append(errs, fmt.Errorf("--controller-ring: %q is not the name of a ControllerRing: at most %d characters, such as pipes-operator",
 			o.controllerRing, validation.LabelValueMaxLength))
 	}
-	if name, err := o.nameInRing(); err == nil { // else shard has said so
+	if name, err := o.nameInRing(); err == nil { // o.shard has already reported the error
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 			errs = append(errs, fmt.Errorf("--shard-name: %q cannot be the name of a Lease and the value of a label: %s", name, problems[0]))
 		}
@@ -61,7 +62,7 @@ func (o *shardOptions) validate() (errs []error) {
 	return errs
 }
 
-// shard is the part of all PipesTokens that this process looks after.
+// shard returns the set of PipesTokens that this process handles.
 func (o *shardOptions) shard() (controllers.Shard, error) {
 	if o.controllerRing != "" {
 		name, err := o.nameInRing()
@@ -76,8 +77,9 @@ func (o *shardOptions) shard() (controllers.Shard, error) {
 
 const defaultElectionID = "pipes-operator.pipes.workos.com"
 
-// electionID is the name of the Lease. Shards must not have one together: all but one would stand by. So a selector, however it is
-// written, has a Lease of its own.
+// electionID returns the name of the Lease. Shards must not share a Lease, because then only one
+// of them would work. Therefore each selector has its own Lease. Two spellings of the same
+// selector have the same Lease.
 func (o *shardOptions) electionID() string {
 	selector, err := labels.Parse(o.watchLabelSelector)
 	if err != nil || selector.Empty() {
@@ -87,7 +89,8 @@ func (o *shardOptions) electionID() string {
 	return hex.EncodeToString(sum[:5]) + "." + defaultElectionID
 }
 
-// nameInRing is the name of this shard in its ring. In a pod the host has the pod's name.
+// nameInRing returns the name of this shard in its ring. The default is the host name, which in
+// a pod is the name of the pod.
 func (o *shardOptions) nameInRing() (string, error) {
 	if o.shardName != "" {
 		return o.shardName, nil
@@ -99,8 +102,9 @@ func (o *shardOptions) nameInRing() (string, error) {
 	return name, nil
 }
 
-// ringLease is the Lease by which a sharder knows the shard: it has the name of its holder, and a label with that of the ring. A shard
-// works as long as it holds it, as a leader does. An empty namespace is the operator's own.
+// ringLease returns the Lease by which a sharder recognizes the shard. The name of the Lease is
+// the name of its holder, and its label is the name of the ring. A shard works only while it
+// holds the Lease, like a leader. An empty namespace stands for the operator's own namespace.
 func (o *shardOptions) ringLease(kubeconfig *rest.Config, namespace string) (resourcelock.Interface, error) {
 	if namespace == "" {
 		text, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

@@ -38,19 +38,19 @@ While it runs, /_simulator/ controls it (see docs of internal/workossim for all 
 SIGINT and SIGTERM end it. Exit codes: 0 ended by a signal, 1 failed while running, 2 wrong flags or seed.
 `
 
-// config is what the flags say.
+// config is the parsed command line.
 type config struct {
 	listen      string
 	allowRemote bool
-	address     *net.TCPAddr // made of the two
+	address     *net.TCPAddr // made from listen and allowRemote
 	seedFile    string
 	addressFile string
 }
 
-// flags are the flags, which fill in the config when they are parsed.
+// flags returns the flags. Parsing them sets the fields of the config.
 func (c *config) flags() *flag.FlagSet {
 	flags := flag.NewFlagSet("workos-simulator", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // usage has the help, and main prints errors
+	flags.SetOutput(io.Discard) // main prints the usage and the errors
 	flags.StringVar(&c.listen, "listen", "127.0.0.1:8089", "")
 	flags.BoolVar(&c.allowRemote, "allow-remote", false, "")
 	flags.StringVar(&c.seedFile, "seed", "", "")
@@ -58,7 +58,7 @@ func (c *config) flags() *flag.FlagSet {
 	return flags
 }
 
-// parseFlags reads the command line. Its error is flag.ErrHelp when help was asked for.
+// parseFlags parses the command line. It returns flag.ErrHelp if the command line asks for help.
 func parseFlags(args []string) (config, error) {
 	var c config
 	flags := c.flags()
@@ -73,7 +73,8 @@ func parseFlags(args []string) (config, error) {
 	return c, err
 }
 
-// listenAddress resolves an address once, so that what is checked is what is listened on.
+// listenAddress resolves an address once, so that the server listens on the address that was
+// checked.
 func listenAddress(listen string, allowRemote bool) (*net.TCPAddr, error) {
 	address, err := net.ResolveTCPAddr("tcp", listen)
 	if err != nil || listen == "" {

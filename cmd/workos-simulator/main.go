@@ -1,5 +1,5 @@
-// Command workos-simulator serves internal/workossim as a program: seeded from a YAML file, controlled over HTTP, bound to
-// loopback unless told otherwise. Run it with --help for its flags.
+// Command workos-simulator serves internal/workossim as a program. A YAML file seeds it, HTTP
+// requests control it, and it listens on loopback by default. Run it with --help for its flags.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run is main without the process around it. It ends when ctx does.
+// run parses the command line and serves until ctx ends. It returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c, err := parseFlags(args)
 	if errors.Is(err, flag.ErrHelp) {

@@ -14,10 +14,10 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// patience is how long requests that are being answered may take at the end.
+// patience is how long running requests may take after ctx has ended.
 const patience = 5 * time.Second
 
-// readSeed reads the file that --seed names, if it does.
+// readSeed reads the file that --seed names. Without --seed it returns the zero Options.
 func readSeed(file string) (workossim.Options, error) {
 	if file == "" {
 		return workossim.Options{}, nil
@@ -33,7 +33,8 @@ func readSeed(file string) (workossim.Options, error) {
 	return options, nil
 }
 
-// serve listens until ctx ends, then lets requests finish, except those that the simulator holds.
+// serve listens until ctx ends. Then it lets running requests finish, except the requests that
+// the simulator holds.
 func serve(ctx context.Context, c config, options workossim.Options) error {
 	listener, err := net.ListenTCP("tcp", c.address)
 	if err != nil {
@@ -75,7 +76,8 @@ func shutdown(server *http.Server) error {
 	return err
 }
 
-// publish writes the address to a file, in one step: whoever finds the file finds all of it.
+// publish writes the address to a file in one step, so that a reader of the file always finds
+// the whole address.
 func publish(file, address string) error {
 	if file == "" {
 		return nil
@@ -84,7 +86,7 @@ func publish(file, address string) error {
 	if err != nil {
 		return fmt.Errorf("writing --address-file: %w", err)
 	}
-	defer func() { _ = os.Remove(temporary.Name()) }() // fails once renamed, as it should
+	defer func() { _ = os.Remove(temporary.Name()) }() // fails after the rename, as it should
 	_, err = temporary.WriteString(address + "\n")
 	if err = errors.Join(err, temporary.Chmod(0o644), temporary.Close()); err != nil {
 		return fmt.Errorf("writing --address-file: %w", err)
