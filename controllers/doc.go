@@ -1,14 +1,17 @@
-// Package controllers turns PipesTokens into Secrets, and PipesEnvironments into connections to WorkOS.
+// Package controllers turns PipesTokens into Secrets, and PipesEnvironments into connections to
+// WorkOS.
 //
 // The loop of a PipesToken is observe → decide → act → report:
 //
-//   - observe (observe.go) reads the object, its environment, the grant and the metadata of its Secret, all from caches;
-//   - decide (decide.go) is a pure function from that to one action, and judge (judge.go) one from WorkOS's answer to
-//     what it means;
-//   - act (act.go) makes at most one call to WorkOS and one write of the Secret (write.go, withdraw.go). A call takes time,
-//     so what its answer is judged by is looked at again (recheck.go);
-//   - report (report.go) is the one place that turns the outcome into conditions, events, metrics and the delay until the
-//     next pass.
+//   - observe (observe.go) reads the object, its environment, the grant and the metadata of its
+//     Secret, all from caches;
+//   - decide (decide.go) is a pure function from the observation to one action, and judge
+//     (judge.go) is a pure function from the answer of WorkOS to its consequence;
+//   - act (act.go) makes at most one call to WorkOS and one write of the Secret (write.go,
+//     withdraw.go). A call takes time, therefore the data that its answer is judged by is observed
+//     again afterwards (recheck.go);
+//   - report (report.go) is the only place that turns the outcome into conditions, events, metrics
+//     and the delay until the next reconcile.
 //
-// Beside the loop, a second controller (expiry.go) says of a token that has expired that it has, whatever keeps the loop.
+// A second controller (expiry.go) reports that a token has expired, even if the loop is blocked.
 package controllers

@@ -10,19 +10,20 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// client-go keeps each event for up to 12 minutes to count repeated ones. So whoever creates and
-// deletes objects without end would fill the operator's memory, unless their events are limited. The
-// conditions tell the same and are never left out.
+// client-go keeps each event for up to 12 minutes to count repeated events. A user who creates
+// and deletes objects all the time would fill the operator's memory if the events had no limit.
+// The conditions contain the same information and are never left out.
 const (
-	// eventsPerSecond and eventsBurst are for each namespace: at most 2,440 events in 12 minutes, or
-	// about 5 MiB.
+	// eventsPerSecond and eventsBurst are limits for each namespace: at most 2,440 events in 12
+	// minutes, or about 5 MiB.
 	eventsPerSecond = 2
 	eventsBurst     = 1000
-	// mostEventNamespaces bounds the limiters that are kept. With more, all begin anew.
+	// mostEventNamespaces limits the number of limiters. If the number is reached, all limiters
+	// start from scratch.
 	mostEventNamespaces = 4096
 )
 
-// limitedRecorder drops the events of a namespace that has too many.
+// limitedRecorder drops the events of a namespace that exceeds its rate limit.
 type limitedRecorder struct {
 	events.EventRecorder
 	clock clock.PassiveClock

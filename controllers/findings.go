@@ -9,52 +9,56 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// finding is what keeps an object from having the token that it should have. The zero finding: nothing does.
+// finding is the problem because of which an object does not have the token that it should have.
+// The zero finding means that the object has no problem.
 type finding struct {
 	// reason is a reason of the Ready condition.
 	reason string
-	// message tells a person what is wrong and what to do about it.
+	// message tells a person what the problem is and how to fix it.
 	message string
 }
 
 func (f finding) present() bool { return f.reason != "" }
 
-// unwritten says whether it was found by writing the Secret.
+// unwritten reports whether a write of the Secret, or a dry run of it, has found the problem.
 func (f finding) unwritten() bool { return traits[f.reason].unwritten }
 
-// pace is what brings an object with a finding back.
+// pace says when an object with a finding is reconciled again.
 type pace int
 
 const (
-	// onChange: nothing but a change of what was observed; every such change is watched.
+	// onChange: only when an observed object changes. All these objects are watched.
 	onChange pace = iota
-	// slowPoll: a look at growing intervals, because a human has to do something that cannot be watched.
+	// slowPoll: at growing intervals, because a person has to do something that cannot be
+	// watched.
 	slowPoll
-	// backOff: retries with growing delays, because it should pass by itself.
+	// backOff: with growing delays, because the problem should disappear by itself.
 	backOff
 )
 
-// trait says how a finding is treated.
+// trait says how a finding is handled.
 type trait struct {
-	// hidden: while the Secret holds a valid token, Ready stays True and the finding shows as RenewalFailed.
+	// hidden: while the Secret holds a valid token, Ready stays True and the finding is reported
+	// as RenewalFailed.
 	hidden bool
-	// withdraws: inactivePolicy decides what becomes of the Secret.
+	// withdraws: inactivePolicy is applied to the Secret.
 	withdraws bool
-	// grace is for how long a valid token stays all the same, as if the finding was hidden, because it
-	// may pass.
+	// grace is how long a valid token stays anyway, as if the finding were hidden, because the
+	// problem may be temporary.
 	grace time.Duration
-	// asked: it was found by trying, so it stands until the next try says otherwise. The others are found by looking,
-	// anew in each pass.
+	// asked: an attempt has found the problem, and the finding is valid until the next attempt.
+	// All other problems are observed again in each reconcile.
 	asked bool
-	// unwritten: a write of the Secret failed, or admission changed it. WorkOS is asked for nothing
-	// more until a rehearsal of the write succeeds.
+	// unwritten: a write of the Secret failed, or admission changed it. WorkOS is not asked
+	// again until a dry run of the write succeeds.
 	unwritten bool
-	// mark is the kstatus condition beside Ready=False.
+	// mark is the kstatus condition beside Ready=False: Stalled or Reconciling.
 	mark string
 	pace pace
 }
 
-// traits has the treatment of every finding; it is the table of conditions in docs/conditions.md.
+// traits defines how every finding is handled. It is the table of conditions in
+// docs/conditions.md.
 var traits = map[string]trait{
 	v1alpha1.NotInstalledReason:         {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.NeedsReauthorizationReason: {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
@@ -81,21 +85,22 @@ var traits = map[string]trait{
 	v1alpha1.SuspendedReason:       {mark: v1alpha1.StalledCondition, pace: onChange},
 }
 
-// withdraws says whether a finding takes the token away now.
+// withdraws reports whether a finding takes the token away now.
 func (seen observation) withdraws(found finding) bool {
 	return traits[found.reason].withdraws && !seen.spares(found)
 }
 
-// hides says whether Ready stays True beside a finding.
+// hides reports whether Ready stays True beside a finding.
 func (seen observation) hides(found finding) bool {
 	return seen.secret.HoldsValidToken(seen.now) && (traits[found.reason].hidden || seen.spares(found))
 }
 
-// spares says whether a finding that withdraws the token leaves it for now.
+// spares reports whether a finding that withdraws the token leaves the token in the Secret for
+// now.
 func (seen observation) spares(found finding) bool { return !seen.sparedUntil(found).IsZero() }
 
-// sparedUntil is when a finding takes the token away that it leaves for now; zero when it leaves none. The
-// time begins when WorkOS first says that the connection is lost.
+// sparedUntil returns when the grace of a finding ends, and the token is taken away. Zero: the
+// token has no grace. The grace begins when WorkOS first says that the connection is lost.
 func (seen observation) sparedUntil(found finding) time.Time {
 	grace, since := traits[found.reason].grace, seen.local()
 	connected := meta.FindStatusCondition(seen.token.Status.Conditions, v1alpha1.ConnectedCondition)

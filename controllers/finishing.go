@@ -6,9 +6,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// finishing has a pass that is under way come to its end when the process is told to end: a token that WorkOS has handed out and that is
-// not written would have to be asked for once more by whoever comes next. A pass keeps its deadline; the manager waits for passes for 30
-// seconds, and holds its Lease until then. It waits for none when it has lost the Lease.
+// finishing lets a running reconcile finish on SIGTERM. Otherwise a token that was fetched but
+// not written is lost, and the next leader must fetch it again. A reconcile keeps its deadline.
+// The manager waits up to 30 seconds for running reconciles, and holds its Lease until then. It
+// does not wait if it has lost the Lease.
 func finishing(next reconcile.Reconciler) reconcile.Reconciler {
 	return reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 		pass := context.WithoutCancel(ctx)

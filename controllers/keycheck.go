@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	// keyCheckInterval is how often the Secret with an API key is read again. The operator has no
-	// right to watch Secrets that are not its own by name, and a rotated key should be in use
-	// within a minute.
+	// keyCheckInterval is how often the Secret with an API key is read again. The operator
+	// watches only the metadata of its own Secrets, and for API keys it has only the right to
+	// get. A rotated key should be in use within a minute.
 	keyCheckInterval = 30 * time.Second
-	// longestKeyCheck is how far that grows while no PipesToken uses the PipesEnvironment, or the
-	// operator may not read the Secret.
+	// longestKeyCheck is the maximum of that interval. The interval grows while no PipesToken
+	// uses the PipesEnvironment, or while the operator may not read the Secret.
 	longestKeyCheck = 5 * time.Minute
-	// keyCheckGap is the least time between two such reads on average, over all PipesEnvironments:
-	// any tenant can create them.
+	// keyCheckGap is the minimum time between two of these reads on average, over all
+	// PipesEnvironments. The limit is needed because any tenant can create PipesEnvironments.
 	keyCheckGap = 100 * time.Millisecond
 )
 
-// nextKeyCheck is how long to wait for the next check of an environment.
+// nextKeyCheck returns the delay until the next check of an environment.
 func (c *Connections) nextKeyCheck(name types.NamespacedName, used bool) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,7 +41,7 @@ func (c *Connections) nextKeyCheck(name types.NamespacedName, used bool) time.Du
 	return max(wait, time.Duration(len(c.known))*keyCheckGap)
 }
 
-// isUsed says whether a PipesToken that the caches show uses an environment.
+// isUsed reports whether a PipesToken in the caches uses the environment.
 func (r *PipesEnvironmentReconciler) isUsed(ctx context.Context, environment *v1alpha1.PipesEnvironment) (bool, error) {
 	tokens := &v1alpha1.PipesTokenList{}
 	name := client.ObjectKeyFromObject(environment).String()

@@ -19,7 +19,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 )
 
-// PipesEnvironmentReconciler keeps the connection of each PipesEnvironment fresh, and says whether it can be used.
+// PipesEnvironmentReconciler keeps the connection of each PipesEnvironment up to date, and
+// reports whether the PipesEnvironment can be used.
 type PipesEnvironmentReconciler struct {
 	// Client reads from caches and writes status.
 	Client client.Client
@@ -27,18 +28,20 @@ type PipesEnvironmentReconciler struct {
 	Connections *Connections
 	// Recorder emits events.
 	Recorder events.EventRecorder
-	// Clock tells the time, once in each pass.
+	// Clock tells the time, once in each reconcile.
 	Clock clock.PassiveClock
-	// Metrics know what is due, and tell of the budget. They are shared with the PipesTokenReconciler.
+	// Metrics knows which renewals are due, and exports the budget. It is shared with the
+	// PipesTokenReconciler.
 	Metrics *Metrics
-	// Watchdog looks after the passes. Nil: nobody does.
+	// Watchdog checks that reconciles make progress. Nil: no check.
 	Watchdog *Watchdog
-	// Shard says whose status is written here.
+	// Shard determines which statuses this process writes.
 	Shard Shard
 }
 
-// Reconcile makes one pass over one PipesEnvironment. It does not call WorkOS: nothing there tells whether a key is good without
-// naming a user. A key counts as good until WorkOS refuses it.
+// Reconcile reconciles one PipesEnvironment. It does not call WorkOS, because no WorkOS call
+// shows whether a key is valid without naming a user. A key counts as valid until WorkOS refuses
+// it.
 func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	environment := &v1alpha1.PipesEnvironment{}
 	err := r.Client.Get(ctx, request.NamespacedName, environment)
@@ -69,7 +72,8 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 	return ctrl.Result{RequeueAfter: r.Connections.nextKeyCheck(request.NamespacedName, used)}, nil
 }
 
-// environmentConditions is Ready, Stalled beside it when a person has to act, GrantsValid, and what its health calls for.
+// environmentConditions returns Ready, Stalled if a person has to act, GrantsValid, and the
+// conditions for the health.
 func environmentConditions(environment *v1alpha1.PipesEnvironment, problem finding, told health, now time.Time) []metav1.Condition {
 	conditions := []metav1.Condition{condition(v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.AvailableReason,
 		"The API key has been read, and WorkOS has not refused it")}
@@ -110,7 +114,8 @@ func (r *PipesEnvironmentReconciler) report(ctx context.Context, environment *v1
 	return nil
 }
 
-// announce emits an event when readiness changes, and when trouble comes or goes.
+// announce emits an event when the reason of Ready changes, and when a condition of troubles
+// appears, changes its reason or disappears.
 func (r *PipesEnvironmentReconciler) announce(environment *v1alpha1.PipesEnvironment, conditions []metav1.Condition) {
 	emit := func(kind, reason, message string) {
 		r.Recorder.Eventf(environment, nil, kind, reason, "CheckEnvironment", "%s", message)
@@ -133,7 +138,8 @@ func (r *PipesEnvironmentReconciler) announce(environment *v1alpha1.PipesEnviron
 	}
 }
 
-// environmentReason is the reason of an environment's Ready condition.
+// environmentReason returns the reason of an environment's Ready condition; empty if the
+// environment has none.
 func environmentReason(environment *v1alpha1.PipesEnvironment) string {
 	if ready := meta.FindStatusCondition(environment.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
 		return ready.Reason

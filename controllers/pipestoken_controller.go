@@ -22,36 +22,38 @@ import (
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// PipesTokenReconciler keeps the Secret of each PipesToken filled with a valid token.
+// PipesTokenReconciler keeps a valid token in the Secret of each PipesToken.
 type PipesTokenReconciler struct {
 	// Client reads from caches and writes status.
 	Client client.Client
 	// Secrets writes Secrets.
 	Secrets *SecretClient
-	// Connections leads from a PipesEnvironment to WorkOS.
+	// Connections provides the WorkOS client of each PipesEnvironment.
 	Connections *Connections
 	// Recorder emits events.
 	Recorder events.EventRecorder
 	// Clock tells the time: at the beginning of a reconcile, and again after a call to WorkOS.
 	Clock clock.PassiveClock
-	// SlowWrite is how long a write of a Secret may take before the status tells that it has not ended.
-	// Zero: 3 s. Negative: it is never told.
+	// SlowWrite is how long a write of a Secret may take before the status reports that it has
+	// not ended. Zero: 3 s. Negative: the status never reports it.
 	SlowWrite time.Duration
 	// Metrics counts what happens.
 	Metrics *Metrics
-	// Watchdog looks after the passes. Nil: nobody does.
+	// Watchdog checks that reconciles make progress. Nil: no check.
 	Watchdog *Watchdog
-	// Shard is the part of all PipesTokens that the caches show.
+	// Shard is the set of PipesTokens that the caches hold.
 	Shard Shard
-	// DefaultEnvironment is the PipesEnvironment of PipesTokens that name none. Zero: they have none.
+	// DefaultEnvironment is the PipesEnvironment of PipesTokens that name none. Zero: they have
+	// none.
 	DefaultEnvironment types.NamespacedName
-	// WatchNamespaces are the namespaces that the caches show; empty: all.
+	// WatchNamespaces are the namespaces that the caches hold. Empty: all.
 	WatchNamespaces sets.Set[string]
-	// IgnoreNamespaceLabels leaves the labels of namespaces unread, for an operator that has no right to them: grants that
-	// select by label then fit nobody.
+	// IgnoreNamespaceLabels says that the operator does not read the labels of namespaces,
+	// because it has no right to read them. Grants that select by label then match no namespace.
 	IgnoreNamespaceLabels bool
-	// AllowedSecretMetadata are domains, each with its subdomains, whose keys PipesTokens may put
-	// on their Secrets although other controllers act on Secrets with such keys. Empty: none.
+	// AllowedSecretMetadata are domains, each with its subdomains. PipesTokens may set labels
+	// and annotations of these domains on their Secrets, although other controllers act on them.
+	// Empty: none.
 	AllowedSecretMetadata []string
 
 	memory    memory
@@ -60,8 +62,9 @@ type PipesTokenReconciler struct {
 	requeue   prompt
 }
 
-// Reconcile makes one pass over one PipesToken. Every pass of an object that exists returns when the next one is due, because
-// an event that arrives while a timer is pending uses the timer up.
+// Reconcile reconciles one PipesToken. For an object that exists, every reconcile returns the
+// delay until the next reconcile, because an event that arrives before the timer consumes the
+// timer.
 func (r *PipesTokenReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	token := &v1alpha1.PipesToken{}
 	err := r.Client.Get(ctx, request.NamespacedName, token)
@@ -85,15 +88,16 @@ func (r *PipesTokenReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	return r.report(ctx, outcome)
 }
 
-// forget drops what is remembered of a PipesToken that is gone. Garbage collection deletes the Secret.
-// At WorkOS nothing is revoked: the connection is the user's.
+// forget drops the memory of a deleted PipesToken. Garbage collection deletes the Secret.
+// Nothing is revoked at WorkOS, because the connection belongs to the user.
 func (r *PipesTokenReconciler) forget(name types.NamespacedName) {
 	r.memory.forget(name)
 	r.unwritten.forget(name)
 	r.Metrics.Forget(name)
 }
 
-// environmentOf names the PipesEnvironment of token; the zero name when there is none.
+// environmentOf returns the name of the PipesEnvironment of token; the zero name if token has
+// none.
 func (r *PipesTokenReconciler) environmentOf(token *v1alpha1.PipesToken) types.NamespacedName {
 	ref := token.Spec.EnvironmentRef
 	switch {
@@ -106,5 +110,5 @@ func (r *PipesTokenReconciler) environmentOf(token *v1alpha1.PipesToken) types.N
 	}
 }
 
-// inSeconds is the grain at which instants are stored.
+// inSeconds returns a time in the precision in which times are stored: whole seconds, in UTC.
 func inSeconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

@@ -17,11 +17,11 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 )
 
-// eventQueue is a controller's queue as event handlers see it.
+// eventQueue is the queue of a controller, as event handlers see it.
 type eventQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// withFairQueue gives the controller of that name a queue that is fair to namespaces, unless the
-// options bring another one.
+// withFairQueue gives the controller with that name a queue that is fair to namespaces, unless
+// the options already contain a queue.
 func withFairQueue(mgr ctrl.Manager, name string, options controller.Options) (controller.Options, error) {
 	if options.NewQueue != nil {
 		return options, nil
@@ -31,7 +31,7 @@ func withFairQueue(mgr ctrl.Manager, name string, options controller.Options) (c
 		return options, err
 	}
 	workers := options.MaxConcurrentReconciles
-	if workers <= 0 { // as controller-runtime defaults it
+	if workers <= 0 { // the same default as in controller-runtime
 		workers = max(mgr.GetControllerOptions().MaxConcurrentReconciles, 1)
 	}
 	options.NewQueue = func(_ string, limiter workqueue.TypedRateLimiter[reconcile.Request]) eventQueue {
@@ -42,8 +42,9 @@ func withFairQueue(mgr ctrl.Manager, name string, options controller.Options) (c
 	return options, nil
 }
 
-// urgency is the priority of the next reconcile. A token that is valid has to be renewed until it
-// expires, or the status has to say then that it has expired. Everything else has no deadline.
+// urgency returns the priority of the next reconcile. The deadline of a valid token is its
+// expiry: until then the token must be renewed, or the status must report the expiry. Nothing
+// else has a deadline.
 func urgency(done outcome) int {
 	if expires := done.expiry(); !expires.IsZero() {
 		return fairqueue.Renewal(expires)
@@ -51,8 +52,9 @@ func urgency(done outcome) int {
 	return fairqueue.Ordinary
 }
 
-// recoveryUrgency is the priority of a PipesToken whose wait for WorkOS, or for an API key, is over:
-// that of a renewal if it has had a token, by the expiry of that.
+// recoveryUrgency returns the priority of a PipesToken that no longer has to wait for WorkOS or
+// for an API key. A PipesToken that has had a token has the priority of a renewal, by the expiry
+// of that token.
 func recoveryUrgency(token *v1alpha1.PipesToken) int {
 	if token.Status.ExpirationTime == nil {
 		return fairqueue.Ordinary
@@ -60,7 +62,7 @@ func recoveryUrgency(token *v1alpha1.PipesToken) int {
 	return fairqueue.Renewal(token.Status.ExpirationTime.Time)
 }
 
-// addWith returns an Add of the queue that has a priority, where the queue has priorities.
+// addWith returns an Add function that uses a priority, if the queue has priorities.
 func addWith(queue eventQueue, priority int) func(reconcile.Request) {
 	prioritized, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request])
 	if !ok {
@@ -71,8 +73,9 @@ func addWith(queue eventQueue, priority int) func(reconcile.Request) {
 	}
 }
 
-// withdrawing returns next for events that may take a right away: what next adds comes first, but for
-// what it gives a priority itself, as it does with all that is there when the process starts.
+// withdrawing wraps next for events that may take a right away. The requests that next adds get
+// the highest priority. A priority that next sets itself stays: next sets a priority for all
+// objects that exist when the process starts.
 func withdrawing(next handler.EventHandler) handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, queue eventQueue) {
@@ -98,7 +101,7 @@ func asWithdrawals(queue eventQueue) eventQueue {
 	return withdrawalQueue{prioritized}
 }
 
-// withdrawalQueue adds with the priority of withdrawals.
+// withdrawalQueue adds requests with the priority of withdrawals.
 type withdrawalQueue struct {
 	priorityqueue.PriorityQueue[reconcile.Request]
 }

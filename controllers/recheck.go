@@ -12,10 +12,10 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// lookAgainAfterCall brings what the answer is judged by up to date, from caches: a call takes up to
-// 15 seconds, and meanwhile the clock, the object, its grant, its template and its environment may
-// have changed. The Secret stays as it was observed: the API server refuses the write if it is not
-// like that any more, so an answer never replaces one that was asked for later.
+// lookAgainAfterCall updates, from the caches, the data that the answer is judged by. A call
+// takes up to 15 seconds, and meanwhile the clock, the object, its grant, its template and its
+// environment may have changed. The Secret stays as it was observed, and the API server refuses
+// the write if it has changed. Therefore an answer never replaces the token of a later answer.
 func (r *PipesTokenReconciler) lookAgainAfterCall(ctx context.Context, done *outcome) error {
 	token := &v1alpha1.PipesToken{}
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(done.token), token)
@@ -32,7 +32,7 @@ func (r *PipesTokenReconciler) lookAgainAfterCall(ctx context.Context, done *out
 		return err
 	}
 	done.attempt = done.attempt.asOf(done.now)
-	done.client = asked // the one that was asked with
+	done.client = asked // the connection that made the call
 	done.secret = tokensecret.Observe(done.secret.Meta, token, done.template)
 	obstacle := firstObstacle(done.observation)
 	done.superseded = obstacle.present() || token.Spec.Suspend || deleting(token) || asksElsewhere(before, done.environment)
@@ -44,17 +44,17 @@ func (r *PipesTokenReconciler) lookAgainAfterCall(ctx context.Context, done *out
 		done.finding = done.standing
 	}
 	if done.answer.Outcome != workos.OutcomeToken {
-		done.answer = workos.Answer{} // it counts as not asked for
+		done.answer = workos.Answer{} // as if WorkOS was not asked
 	}
 	return nil
 }
 
-// asksElsewhere says whether the PipesEnvironment leads to another WorkOS environment than before.
+// asksElsewhere reports whether the PipesEnvironment now leads to another environment of WorkOS.
 func asksElsewhere(before, after *v1alpha1.PipesEnvironment) bool {
 	return before.UID != after.UID || before.Spec.BaseURL != after.Spec.BaseURL ||
 		before.Spec.APIKeySecretRef != after.Spec.APIKeySecretRef
 }
 
-// deleting says whether the object waits for its finalizers. No token is fetched for it any more;
-// that of a withdrawn grant is still taken away.
+// deleting reports whether the object is being deleted and waits for its finalizers. No token is
+// fetched for it any more. If its grant is withdrawn, its token is still taken away.
 func deleting(token *v1alpha1.PipesToken) bool { return !token.DeletionTimestamp.IsZero() }

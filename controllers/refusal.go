@@ -14,8 +14,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// writeFailure is the finding for an error of the API server about a write of the Secret, in the API
-// server's own words. quotes says of a text whether it holds the token.
+// writeFailure returns the finding for an error of the API server about a write of the Secret,
+// in the words of the API server. quotes reports whether a text contains the token.
 func writeFailure(verb string, err error, quotes func(string) bool) finding {
 	if isRefusal(err) {
 		return finding{reason: v1alpha1.SecretRejectedReason, message: "The API server refuses the Secret: " + words(err, quotes)}
@@ -24,7 +24,8 @@ func writeFailure(verb string, err error, quotes func(string) bool) finding {
 		"The operator cannot %s the Secret; it tries again by itself: %s", verb, words(err, quotes))}
 }
 
-// changedByAdmission is the finding for a Secret that the API server stores otherwise than it was written.
+// changedByAdmission returns the finding for a Secret that the API server has stored differently
+// from the write.
 func changedByAdmission(changes []string) finding {
 	const most = 3
 	told := strings.Join(changes[:min(len(changes), most)], ", ")
@@ -36,8 +37,9 @@ func changedByAdmission(changes []string) finding {
 		told, v1alpha1.ManagedByLabel, v1alpha1.ManagedByValue))}
 }
 
-// deniedByAdmission says whether a webhook or a policy has refused the request. They can do so with any
-// status code: also with those that mean something else to us, such as 404 and 409.
+// deniedByAdmission reports whether a webhook or a policy has refused the request. They can use
+// any status code, even codes that have another meaning for the operator, for example 404 and
+// 409.
 func deniedByAdmission(err error) bool {
 	var status *apierrors.StatusError
 	if !errors.As(err, &status) {
@@ -46,14 +48,14 @@ func deniedByAdmission(err error) bool {
 	return hasDenial(status.ErrStatus.Message)
 }
 
-// denials come before the words of a webhook or a policy.
+// denials precede the words of a webhook or a policy in an error message.
 var denials = []string{"denied the request", "denied request"}
 
 func hasDenial(text string) bool {
 	return slices.ContainsFunc(denials, func(denial string) bool { return strings.Contains(text, denial) })
 }
 
-// movedOn says whether the object is not as the write took it to be.
+// movedOn reports whether a write failed because the object has changed or no longer exists.
 func movedOn(err error) bool {
 	if errors.Is(err, errMovedOn) {
 		return true
@@ -67,18 +69,21 @@ func movedOn(err error) bool {
 	return apierrors.IsConflict(err) || gone
 }
 
-// isRefusal says whether the API server will refuse the same write again: a quota, an admission policy, an immutable Secret.
+// isRefusal reports whether the API server will refuse the same write again, for example because
+// of a quota, an admission policy or an immutable Secret.
 func isRefusal(err error) bool {
 	return errors.Is(err, errHeld) || deniedByAdmission(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err) ||
 		apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err) || apierrors.IsMethodNotSupported(err)
 }
 
-// words are what the API server says, fit for a condition. They are withheld only where they hold the token.
+// words returns the text of an error of the API server, shortened for a condition. It withholds
+// the text only if the text contains the token.
 func words(err error, quotes func(string) bool) string {
 	text := err.Error()
 	var unreachable *url.Error
 	if errors.As(err, &unreachable) {
-		text = "the API server cannot be reached: " + unreachable.Err.Error() // without the URL, which says nothing new
+		// The URL contains no new information.
+		text = "the API server cannot be reached: " + unreachable.Err.Error()
 	}
 	if !quotes(text) {
 		return printable(redact.Text(text))
@@ -92,8 +97,8 @@ func words(err error, quotes func(string) bool) string {
 	return strings.TrimSpace(withheld)
 }
 
-// quotesToken says whether text holds the fetched token, or a token with that hash: as it is, or as
-// JSON, a URL or base64 has it.
+// quotesToken reports whether text contains the fetched token, or a token with that hash. The
+// token may be plain, or encoded in JSON, in a URL or in base64.
 func quotesToken(text, uid string, fetched redact.String, hash string) bool {
 	return redact.Holds(text, fetched) || hash != "" && redact.AnyWord(text, func(word string) bool {
 		return tokensecret.HashToken(uid, redact.NewString(word)) == hash

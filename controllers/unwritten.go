@@ -7,9 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// unwritten keeps which PipesTokens wait until the API server takes their Secrets again. Admission,
-// quotas and rights are those of a namespace: what works again for one object there is tried at once
-// for the others, so each of them needs to try only now and then.
+// unwritten records which PipesTokens wait until the API server accepts their Secrets again.
+// Admission, quotas and rights concern a whole namespace. When a write works again for one
+// PipesToken, the others in the namespace are tried at once. Therefore each of them needs to try
+// only seldom.
 type unwritten struct {
 	mu         sync.Mutex
 	namespaces map[string]*namespaceWrites
@@ -17,13 +18,14 @@ type unwritten struct {
 
 type namespaceWrites struct {
 	waiting map[types.NamespacedName]struct{}
-	// recovered is when one of those who waited was written again.
+	// recovered is when a PipesToken that waited was last written again.
 	recovered time.Time
-	// overwritten is when a token was last replaced, and nothing was changed by admission.
+	// overwritten is when a token was last replaced and admission changed nothing.
 	overwritten time.Time
 }
 
-// failed notes that the Secret of name was not written, and returns how many wait in its namespace.
+// failed records that the Secret of name was not written. It returns how many PipesTokens wait
+// in the namespace.
 func (u *unwritten) failed(name types.NamespacedName) (crowd int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -32,8 +34,8 @@ func (u *unwritten) failed(name types.NamespacedName) (crowd int) {
 	return len(writes.waiting)
 }
 
-// worked notes that the API server takes the Secret of name. If name has waited, it returns the others
-// in the namespace that wait.
+// worked records that the API server accepts the Secret of name. If name was waiting, it returns
+// the other PipesTokens that wait in the namespace.
 func (u *unwritten) worked(name types.NamespacedName, now time.Time) (others []types.NamespacedName) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -52,7 +54,7 @@ func (u *unwritten) worked(name types.NamespacedName, now time.Time) (others []t
 	return others
 }
 
-// forget drops a PipesToken that is gone.
+// forget drops a PipesToken that does not wait any more, for example because it was deleted.
 func (u *unwritten) forget(name types.NamespacedName) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -61,7 +63,8 @@ func (u *unwritten) forget(name types.NamespacedName) {
 	}
 }
 
-// recoveredAt is when the API server last took a Secret of the namespace again; zero: never.
+// recoveredAt returns when the API server last accepted a Secret of the namespace again after a
+// failure. Zero: never.
 func (u *unwritten) recoveredAt(namespace string) time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -71,7 +74,7 @@ func (u *unwritten) recoveredAt(namespace string) time.Time {
 	return time.Time{}
 }
 
-// overwrote notes that a token was replaced, and that admission left the Secret as it was written.
+// overwrote records that a token was replaced and that admission changed nothing in the Secret.
 func (u *unwritten) overwrote(namespace string, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -79,7 +82,7 @@ func (u *unwritten) overwrote(namespace string, now time.Time) {
 	u.prune(now)
 }
 
-// overwroteSince says whether that has happened in the namespace since then.
+// overwroteSince reports whether overwrote was called for the namespace after since.
 func (u *unwritten) overwroteSince(namespace string, since time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -87,8 +90,8 @@ func (u *unwritten) overwroteSince(namespace string, since time.Time) bool {
 	return known && writes.overwritten.After(since)
 }
 
-// prune drops namespaces of which nothing has to be remembered any more, once there are many: tenants
-// come and go. The lock is held.
+// prune drops the namespaces that need not be remembered, once the number of namespaces is
+// large, because tenants come and go. The caller holds the lock.
 func (u *unwritten) prune(now time.Time) {
 	const many, remembered = 1024, time.Hour
 	if len(u.namespaces) < many {
@@ -102,7 +105,8 @@ func (u *unwritten) prune(now time.Time) {
 	}
 }
 
-// of returns what is known of the namespace. The lock is held.
+// of returns the record of the namespace, and creates it if necessary. The caller holds the
+// lock.
 func (u *unwritten) of(namespace string) *namespaceWrites {
 	if u.namespaces == nil {
 		u.namespaces = map[string]*namespaceWrites{}

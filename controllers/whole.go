@@ -13,19 +13,19 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// wholeReader reads from the caches. Where they hold a stub, Get reads the object from the API server.
-// List, and Get with client.UnsafeDisableDeepCopy, return what the caches hold.
+// wholeReader reads from the caches. If a cache holds a stub, Get reads the object from the API
+// server. List, and Get with client.UnsafeDisableDeepCopy, return the stub.
 type wholeReader struct {
 	client.Client
 	live    client.Reader
 	secrets *SecretClient
 	shard   Shard
-	// turns bounds how many large objects are read at once. Each is up to 1.5 MiB at the API server
-	// and several times that while it is decoded.
+	// turns limits how many large objects are read at the same time. Each of them has up to 1.5
+	// MiB at the API server, and takes several times that while it is decoded.
 	turns chan struct{}
 }
 
-// largeReads is how many large objects are read at once.
+// largeReads is how many large objects are read at the same time.
 const largeReads = 2
 
 func newWholeReader(cached client.Client, live client.Reader, secrets *SecretClient, shard Shard) *wholeReader {
@@ -56,7 +56,7 @@ func (r *wholeReader) Get(ctx context.Context, key client.ObjectKey, object clie
 	}
 }
 
-// lacks says whether the cache returned a stub to a caller that wants the whole object.
+// lacks reports whether the cache returned a stub to a caller that needs the complete object.
 func (r *wholeReader) lacks(object client.Object, options []client.GetOption) bool {
 	if !isStub(object) && !tokensecret.IsStub(object) {
 		return false
@@ -65,7 +65,8 @@ func (r *wholeReader) lacks(object client.Object, options []client.GetOption) bo
 	return applied.UnsafeDisableDeepCopy == nil || !*applied.UnsafeDisableDeepCopy
 }
 
-// readToken finds none where the PipesToken has moved to another shard: the cache shows that soon.
+// readToken reads a PipesToken from the API server. It returns NotFound if the PipesToken has
+// moved to another shard, as the cache will soon show.
 func (r *wholeReader) readToken(ctx context.Context, key client.ObjectKey, token *v1alpha1.PipesToken) error {
 	*token = v1alpha1.PipesToken{}
 	if err := r.live.Get(ctx, key, token); err != nil {
