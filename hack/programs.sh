@@ -1,14 +1,16 @@
-# Gets programs by building them from Go modules, once, and keeps them in a cache. To be sourced, with these set:
-#   label          what messages begin with
-#   binaries       the programs
-#   cache, key     where the results are kept, and under which name
-#   source         auto, or the one origin that is wanted
-#   go             the go command
-#   instead        what to do where they cannot be built
+# Builds programs from Go modules, once, and keeps them in a cache. A script that sources this
+# file must set these variables:
+#    label          the prefix of messages
+#    binaries       the names of the programs
+#    cache, key     the directory and the name for the results
+#    source         auto, or the only allowed origin: download or build
+#    go             the go command
+#    instead        advice for the case that the programs cannot be built
 
 readonly progress_seconds=15
 
-# Whatever the caller builds with, these are built like this, from exactly what go.sum lists.
+# The build settings of the caller do not apply. The programs are built from exactly the versions
+# in go.sum.
 export CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly
 
 say() { printf '%s: %s\n' "$label" "$*" >&2; }
@@ -20,7 +22,7 @@ fail() {
   exit 1
 }
 
-# complete DIR: all programs are there and can be run.
+# complete DIR: succeeds if DIR contains all programs and they are executable.
 complete() {
   local binary
   for binary in "${binaries[@]}"; do
@@ -37,12 +39,12 @@ digest() {
   if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -c1-16
 }
 
-# build WHAT FOLDER OUT LDFLAGS PACKAGE...: builds programs, and says every so often that it still does.
+# build WHAT FOLDER OUT LDFLAGS PACKAGE...: builds programs, and reports progress regularly.
 build() {
   local what=$1 folder=$2 out=$3 ldflags=$4
   shift 4
   local log=$work/$what.log started=$SECONDS said=$SECONDS pid
-  # -v names each package once it is compiled, which is what there is to show.
+  # -v prints each package after its compilation. progress counts these lines.
   (cd "$folder" && exec "$go" build -v -trimpath -ldflags "$ldflags" -o "$out" "$@") >"$log" 2>&1 9>&- &
   pid=$!
   builds=$pid
@@ -76,8 +78,9 @@ progress() {
   fi
 }
 
-# lock: one run installs, the others wait for it. The kernel lets go of the lock whenever its holder ends. Without
-# flock(1) two runs do the work twice, which is harmless: what is finished is moved into place whole.
+# lock: one run installs while other runs wait. The kernel releases the lock when its holder ends
+# for any reason. Without flock(1), two runs both do the work. That is harmless: a finished
+# directory is moved into the cache as a whole.
 lock() {
   local started=$SECONDS
   exec 9>"$cache/lock"
@@ -87,7 +90,7 @@ lock() {
   done
 }
 
-# publish DIR NAME: moves a finished directory into the cache, unless another run was first.
+# publish DIR NAME: moves a finished directory into the cache, unless another run did it first.
 publish() {
   if ! complete "$cache/$2"; then
     complete "$1" || fail "the result lacks one of ${binaries[*]}: ${1}" "Report this as a bug of $0."
@@ -98,7 +101,7 @@ publish() {
   printf '%s\n' "$cache/$2"
 }
 
-# cached: prints the directory of an earlier run that fits.
+# cached: prints the directory of an earlier run with the same key and an allowed source.
 cached() {
   local from
   for from in download build; do
@@ -110,21 +113,21 @@ cached() {
   return 1
 }
 
-# kubernetes_stamp VERSION: the linker flags that tell a program of Kubernetes its version.
+# kubernetes_stamp VERSION: prints the linker flags that set the version of a Kubernetes program.
 kubernetes_stamp() {
   local v=k8s.io/component-base/version minor=${1#v1.}
   echo "-s -w -X $v.gitVersion=$1 -X $v.gitMajor=1 -X $v.gitMinor=${minor%%.*}"
 }
 
-# begin: makes a directory to work in, $work, which is removed at the end. It prints what is cached and exits, if another
-# run has installed meanwhile.
+# begin: creates a working directory, $work, which is removed at the end. If another run has
+# installed the programs in the meantime, begin prints their directory and exits.
 begin() {
   mkdir -p "$cache" || fail "cannot write to $cache" "Set XDG_CACHE_HOME to a directory that can be written."
   lock
   if cached; then
     exit 0
   fi
-  # What runs that were killed have left.
+  # Remove the directories of runs that were killed.
   find "$cache" -maxdepth 1 -name 'work.*' -mtime +0 -exec rm -rf {} +
   builds=
   work=$(mktemp -d "$cache/work.XXXXXX")

@@ -16,26 +16,27 @@ import (
 
 const (
 	cgroupRoot = "/sys/fs/cgroup"
-	// cgroupName is the cgroup that all pods are in, of every hierarchy.
+	// cgroupName is the cgroup that contains all pods, in every hierarchy.
 	cgroupName = "pipes-operator-cluster"
 )
 
-// cgroups are the control groups of the machine, of version 2 or 1.
+// cgroups are the control groups of the machine, version 1 or version 2.
 type cgroups struct{ root string }
 
-// wantedControllers are those without which a kubelet does not start. It insists on hugetlb as well where the machine has it, but
-// with version 2 only: getSupportedUnifiedControllers in pkg/kubelet/cm of Kubernetes.
+// wantedControllers are the controllers without which the kubelet does not start. With version
+// 2, the kubelet also requires hugetlb if the machine has it: see getSupportedUnifiedControllers
+// in pkg/kubelet/cm of Kubernetes.
 var wantedControllers = []string{"cpu", "cpuset", "memory", "pids"}
 
 const optionalController = "hugetlb"
 
-// unified says whether the machine has control groups of version 2 alone.
+// unified reports whether the machine has control groups of version 2 only.
 func (c cgroups) unified() bool {
 	_, err := os.Stat(filepath.Join(c.root, availableControllers))
 	return err == nil
 }
 
-// check is an error when pods cannot have control groups here.
+// check returns an error if pods cannot have control groups on this machine.
 func (c cgroups) check() error {
 	missing := func(controller string) error {
 		return fmt.Errorf("there is no cgroup controller %q under %s, which a kubelet needs: mount it, or point KUBECONFIG at another cluster", controller, c.root)
@@ -60,16 +61,18 @@ func (c cgroups) check() error {
 	return nil
 }
 
-// hierarchies are the directories of which each has a control group of ours.
+// hierarchies returns the directories in which the cluster needs a control group of its own.
 func (c cgroups) hierarchies() []string {
 	if c.unified() {
 		return []string{c.root}
 	}
 	var found []string
-	entries, _ := filepath.Glob(filepath.Join(c.root, "*", "cgroup.procs")) // the pattern is a good one
+	// Glob fails only for a malformed pattern. This pattern is well-formed.
+	entries, _ := filepath.Glob(filepath.Join(c.root, "*", "cgroup.procs"))
 	for _, entry := range entries {
 		hierarchy := filepath.Dir(entry)
-		// Controllers that are mounted together have one directory, and a link for each.
+		// Controllers that are mounted together share a directory. Each of them is a symbolic
+		// link to it.
 		if info, err := os.Lstat(hierarchy); err == nil && info.IsDir() {
 			found = append(found, hierarchy)
 		}
@@ -77,7 +80,7 @@ func (c cgroups) hierarchies() []string {
 	return found
 }
 
-// make makes the cgroup of the cluster.
+// make creates the cgroup of the cluster.
 func (c cgroups) make() error {
 	for _, hierarchy := range c.hierarchies() {
 		group := filepath.Join(hierarchy, cgroupName)
@@ -87,7 +90,7 @@ func (c cgroups) make() error {
 		if filepath.Base(hierarchy) != "cpuset" || c.unified() {
 			continue
 		}
-		// Of version 1: without these a cgroup takes no process.
+		// With version 1, a cgroup accepts no process until these files are set.
 		for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
 			if err := inherit(hierarchy, group, name); err != nil {
 				return err
@@ -100,8 +103,9 @@ func (c cgroups) make() error {
 	return c.enable()
 }
 
-// enable gives the cgroup of the cluster its controllers, and lets it give them on. It does both: systemd takes from the root
-// what no group below gives on.
+// enable delegates the controllers from the root to the cgroup of the cluster, and from that
+// cgroup to its children. Both levels are needed: systemd disables a controller in the root if
+// no cgroup below it delegates the controller further.
 func (c cgroups) enable() error {
 	available, err := c.controllers(availableControllers)
 	if err != nil {
@@ -120,13 +124,14 @@ func (c cgroups) enable() error {
 	return nil
 }
 
-// The files of a group of version 2 with the controllers that it has, and with those that it gives to the groups in it.
+// Files of a cgroup of version 2: the controllers that the cgroup has, and the controllers that
+// it delegates to its children.
 const (
 	availableControllers = "cgroup.controllers"
 	subtreeControl       = "cgroup.subtree_control"
 )
 
-// controllers are those in one of these files of the root.
+// controllers returns the controllers that one of these files of the root lists.
 func (c cgroups) controllers(file string) ([]string, error) {
 	text, err := os.ReadFile(filepath.Join(c.root, file))
 	if err != nil {
@@ -146,7 +151,8 @@ func inherit(from, to, name string) error {
 	return nil
 }
 
-// remove removes the cgroup of the cluster and all in it, once their processes have ended.
+// remove removes the cgroup of the cluster and all cgroups in it. It waits until deadline for
+// their processes to end.
 func (c cgroups) remove(deadline time.Time) error {
 	for _, hierarchy := range c.hierarchies() {
 		for {
@@ -157,13 +163,15 @@ func (c cgroups) remove(deadline time.Time) error {
 			if !errors.Is(err, syscall.EBUSY) || time.Now().After(deadline) {
 				return fmt.Errorf("removing the cgroup of the cluster: %w", err)
 			}
-			time.Sleep(50 * time.Millisecond) // processes that were killed take a moment to go
+			// A killed process takes a moment to end.
+			time.Sleep(50 * time.Millisecond)
 		}
 	}
 	return nil
 }
 
-// removeCgroup removes a cgroup and those in it, innermost first. The files in a cgroup go with it.
+// removeCgroup removes a cgroup and its descendants, innermost first. The kernel removes the
+// files of a cgroup together with the cgroup.
 func removeCgroup(group string) error {
 	entries, err := os.ReadDir(group)
 	if errors.Is(err, fs.ErrNotExist) {

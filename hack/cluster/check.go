@@ -14,19 +14,21 @@ import (
 	"syscall"
 )
 
-// machine is what a cluster needs of the machine.
+// machine describes the requirements of a cluster, as this machine meets them.
 type machine struct {
 	uid         int
 	cgroups     cgroups
 	filesystems string // as in /proc/filesystems
-	overlaid    bool   // what is written to the place would be on overlayfs
+	overlaid    bool   // the directory of the cluster would be on overlayfs
 	look        func(program string) error
 }
 
 func thisMachine() machine {
-	filesystems, _ := os.ReadFile("/proc/filesystems") // empty: overlay will be missed
+	// If this fails, filesystems is empty and check reports that overlay is missing.
+	filesystems, _ := os.ReadFile("/proc/filesystems")
 	var written syscall.Statfs_t
-	_ = syscall.Statfs(filepath.Dir(string(defaultPlace)), &written) // zero: making the place will fail
+	// If this fails, written is zero, and place.make fails later.
+	_ = syscall.Statfs(filepath.Dir(string(defaultPlace)), &written)
 	return machine{
 		overlaid: written.Type == overlayMagic,
 		uid:      os.Geteuid(), cgroups: cgroups{root: cgroupRoot}, filesystems: string(filesystems),
@@ -37,7 +39,8 @@ func thisMachine() machine {
 	}
 }
 
-// check is an error when a cluster could not be started now, as far as that can be said before its programs are there.
+// check returns an error if a cluster cannot start now. It runs before the programs of the node
+// are built, so it does not check them.
 func check(ctx context.Context, o options) error {
 	if err := thisMachine().check(); err != nil {
 		return err
@@ -52,7 +55,8 @@ func check(ctx context.Context, o options) error {
 	return listener.Close()
 }
 
-// mayStart is an error when what there is of a cluster is in the way of another, and not just as good.
+// mayStart returns an error if an existing cluster prevents another start. A cluster that is
+// ready is no error: `up` uses it.
 func mayStart(p place, found condition) error {
 	switch found {
 	case remains:
@@ -64,7 +68,7 @@ func mayStart(p place, found condition) error {
 	}
 }
 
-// check is an error when the machine cannot run a cluster. It says what to do.
+// check returns an error if the machine cannot run a cluster. The error says what to do.
 func (m machine) check() error {
 	if m.uid != 0 {
 		return errors.New("this takes root, because a kubelet and containerd do: run it as root, or point KUBECONFIG at another cluster")
@@ -84,7 +88,7 @@ func (m machine) check() error {
 // overlayMagic is OVERLAYFS_SUPER_MAGIC of statfs(2).
 const overlayMagic = 0x794c7630
 
-// checkPrograms is an error when a program is missing.
+// checkPrograms returns an error if a program is missing.
 func (m machine) checkPrograms(o options) error {
 	if err := m.look("runc"); err != nil {
 		return errors.New("runc is not in PATH: install it, for example with apt-get install runc")

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// fits is a machine that can run a cluster.
+// fits returns a machine that can run a cluster.
 func fits(t *testing.T) machine {
 	t.Helper()
 	root := t.TempDir()
@@ -63,7 +63,8 @@ func TestWhatAMachineLacksIsSaidInOneLineWithWhatToDo(t *testing.T) {
 	}
 }
 
-// expectSays wants an error that says something, in one line; or none.
+// expectSays expects a one-line error that contains the text says. If says is empty, it expects
+// no error.
 func expectSays(t *testing.T, err error, says string) {
 	t.Helper()
 	switch {
@@ -132,7 +133,7 @@ func TestWhatThereIsOfACluster(t *testing.T) {
 	if err := sleeper.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// A process that nobody has collected yet has ended all the same.
+	// A zombie process counts as ended.
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		if _, running := startOf(sleeper.Process.Pid); !running {
 			break
@@ -143,7 +144,7 @@ func TestWhatThereIsOfACluster(t *testing.T) {
 	}
 	expect(remains, 0)
 	_ = sleeper.Wait()
-	// Its number may be given to another process.
+	// The kernel may reuse the process ID for another process.
 	write(t, p.identity(), fmt.Sprintf("%d 1", os.Getpid()))
 	expect(remains, 0)
 	write(t, p.identity(), "nonsense")
@@ -195,7 +196,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		code := run(strings.Fields(line), &stdout, &stderr)
 		if says == "" {
-			continue // it depends on the machine
+			continue // the result depends on the machine
 		}
 		if code != exitUsage || !strings.Contains(stderr.String(), says) || strings.Count(stderr.String(), "\n") != 1 {
 			t.Errorf("%q: got %d, %q", line, code, stderr.String())

@@ -20,13 +20,14 @@ import (
 
 const etcdAddress = "127.0.0.1:2379"
 
-// command is one of the node's. No context ends it: it ends with the cluster.
+// command returns a command for a program of the node. No context ends the program: it ends with
+// the cluster.
 func command(path string, args ...string) *exec.Cmd {
 	return exec.CommandContext(context.Background(), path, args...)
 }
 
 func (n *node) startEtcd(ctx context.Context) error {
-	// Nothing has to outlive a crash here, so nothing is synced to the disk.
+	// No data has to survive a crash here, so etcd does not sync to the disk.
 	return n.run(ctx, filepath.Join(n.controlPlane, "etcd"), func(ctx context.Context) error { return process.Listens(ctx, etcdAddress) },
 		"--data-dir=/var/lib/etcd", "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls=http://"+etcdAddress, "--advertise-client-urls=http://"+etcdAddress,
@@ -47,7 +48,7 @@ func (n *node) startAPIServer(ctx context.Context) error {
 		"--kubelet-preferred-address-types=InternalIP")
 }
 
-// apiServerReady is an error as long as the API server is not.
+// apiServerReady returns an error until the API server is ready.
 func (n *node) apiServerReady(ctx context.Context) error {
 	client, err := n.client()
 	if err != nil {
@@ -56,13 +57,13 @@ func (n *node) apiServerReady(ctx context.Context) error {
 	return client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 }
 
-// client is how the node itself talks to its API server.
+// client returns the client with which the node itself calls its API server.
 func (n *node) client() (*kubernetes.Clientset, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", n.place.path("etc", "admin"))
 	if err != nil {
 		return nil, err
 	}
-	config.QPS = -1 // the API server's own limits do
+	config.QPS = -1 // no client limit: the API server has its own
 	return kubernetes.NewForConfig(config)
 }
 
@@ -72,7 +73,8 @@ func (n *node) startContainerd(ctx context.Context) error {
 	}, "--config="+n.place.path("etc", "containerd.toml"))
 }
 
-// startControllers starts those of the control plane. Nobody waits for them: the node becomes ready with their help.
+// startControllers starts the controller manager and the scheduler. It does not wait for them:
+// awaitReady waits for the node, which becomes ready only with their help.
 func (n *node) startControllers(ctx context.Context) error {
 	atOnce := func(context.Context) error { return nil }
 	kubeconfig := func(name string) string { return "--kubeconfig=" + n.place.path("etc", name) }
@@ -91,7 +93,8 @@ func (n *node) startKubelet(ctx context.Context) error {
 		"--hostname-override="+nodeName, "--node-ip="+nodeAddress)
 }
 
-// awaitReady waits until pods can be scheduled: the node is ready and the default ServiceAccount is there.
+// awaitReady waits until pods can be scheduled: the node is ready and the default ServiceAccount
+// exists.
 func (n *node) awaitReady(ctx context.Context) error {
 	client, err := n.client()
 	if err != nil {
@@ -118,11 +121,11 @@ func (n *node) awaitReady(ctx context.Context) error {
 	})
 }
 
-// ctr runs containerd's own client.
+// ctr runs ctr, the command-line client of containerd.
 func (p place) ctr(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, p.program("ctr"), append([]string{"--address=" + p.containerdSocket(), "--namespace=k8s.io"}, args...)...)
 	if output, err := cmd.CombinedOutput(); err != nil {
-		// What went wrong is in the last line, after warnings.
+		// The error is in the last line, after warnings.
 		lines := strings.Split(strings.TrimSpace(string(output)), "\n")
 		return fmt.Errorf("ctr %s: %w: %s", strings.Join(args, " "), err, lines[len(lines)-1])
 	}

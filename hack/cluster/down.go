@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// downLimit is how long the processes of a cluster may take to go once they are killed.
+// downLimit is how long the processes of a cluster may take to end after they are killed.
 const downLimit = 30 * time.Second
 
-// down ends the cluster, if there is one, and removes all that is left of it. Nothing in it is worth a farewell: when its
-// process 1 ends, the kernel ends all others, pods included.
+// down ends the cluster, if it exists, and removes everything that is left of it. It needs no
+// graceful shutdown, because no state is kept: when process 1 of the cluster ends, the kernel
+// kills all other processes, pods included.
 func down(p place, stdout io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("this takes root, as make cluster-up does")
@@ -44,7 +45,8 @@ func down(p place, stdout io.Writer) error {
 	return err
 }
 
-// end ends process 1, and waits until it is gone, which it is only after all others.
+// end kills process 1 and waits until it is gone. The kernel removes process 1 only after all
+// other processes of the cluster.
 func end(p place, pid int, deadline time.Time) error {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("ending the cluster: %w", err)

@@ -10,7 +10,7 @@ import (
 	"io"
 )
 
-// load gives the cluster images, so that no registry is needed for them.
+// load imports images into the cluster. Pods then need no registry for them.
 func load(ctx context.Context, o options, files []string, stdout io.Writer) error {
 	if len(files) == 0 {
 		return usageError{errors.New("load: name a tarball")}
@@ -29,7 +29,7 @@ func load(ctx context.Context, o options, files []string, stdout io.Writer) erro
 	return nil
 }
 
-// importSandbox gives containerd the sandbox image, which no registry has.
+// importSandbox imports the sandbox image into containerd. No registry has that image.
 func (n *node) importSandbox(ctx context.Context) error {
 	return n.place.ctr(ctx, "images", "import", n.sandboxArchive)
 }

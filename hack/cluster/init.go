@@ -10,18 +10,19 @@ import (
 )
 
 const (
-	// initCommand makes this program process 1 of the cluster. It is not for people.
+	// initCommand makes this program process 1 of the cluster. Only `cluster up` uses it.
 	initCommand = "init"
-	// nodeCommand makes this program the node. It is not for people.
+	// nodeCommand makes this program the node. Only process 1 uses it.
 	nodeCommand = "node"
 
-	// What process 1 and the node get beside standard input, output and error.
+	// The files that process 1 and the node inherit besides standard input, output and error.
 	listenerFile = 3 // the port by which the machine reaches the API server
-	reportFile   = 4 // where the node says that it is ready, or why not
+	reportFile   = 4 // where the node reports that it is ready, or why it is not
 )
 
-// superviseNode is what process 1 does: it starts the node, and collects the processes whose parents have ended, as process 1
-// of a machine does; among them are the shims of containerd. It ends with the node, and the kernel ends all others then.
+// superviseNode is the main function of process 1. It starts the node. It also reaps orphaned
+// processes, as process 1 of a machine does, for example the shims of containerd. It ends when
+// the node ends, and then the kernel kills all other processes.
 func superviseNode(args []string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -33,7 +34,7 @@ func superviseNode(args []string) error {
 	if err != nil {
 		return fmt.Errorf("starting the node: %w", err)
 	}
-	// Only the node may hold the pipe: its end tells that the node is gone.
+	// Only the node may hold the pipe: the reader sees the end of the pipe when the node ends.
 	if err := syscall.Close(reportFile); err != nil {
 		return fmt.Errorf("closing the node's pipe: %w", err)
 	}

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Gets the programs of a node for this machine, beside those of hack/controlplane, and prints the directory that holds them
-# on stdout. Everything else goes to stderr. They are built from source, through the Go module proxy, once, and cached in
-# ${XDG_CACHE_HOME:-~/.cache}/pipes-operator/node. runc needs C libraries, so the machine's own is taken; where there is none,
-# root on Debian or Ubuntu gets it installed.
+# Builds the programs of a node for this machine, in addition to those of hack/controlplane, and
+# prints their directory on stdout. All other output goes to stderr. The programs are built once
+# from source, through the Go module proxy, and cached in
+# ${XDG_CACHE_HOME:-~/.cache}/pipes-operator/node. runc needs C libraries, so the script uses the
+# runc of the machine. If the machine has none, root on Debian or Ubuntu installs it with
+# apt-get.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -12,7 +14,8 @@ source=build
 label=node
 instead="Or point KUBECONFIG at another cluster."
 readonly binaries=(kubelet kube-controller-manager kube-scheduler containerd containerd-shim-runc-v2 ctr bridge host-local)
-# How they are built. To be raised with every change of build_all that changes what comes out.
+# The version of the build recipe. Raise it with every change of build_all that changes the
+# result.
 readonly recipe=1
 
 # shellcheck source=hack/programs.sh
@@ -23,7 +26,7 @@ build_all() { # build_all DIR
   say "kubelet, kube-controller-manager and kube-scheduler $kubernetes: building from source, about 3 minutes on 2 cores (once; cached in $cache)"
   build kubernetes "$repo/hack/controlplane/kubernetes" "$1/" "$(kubernetes_stamp "$kubernetes")" $k/kubelet $k/kube-controller-manager $k/kube-scheduler
   say "containerd $containerd: building from source, about 1 minute on 2 cores"
-  # Without the snapshotters that need more than a kernel.
+  # Leave out the snapshotters that need more than the kernel.
   GOFLAGS="$GOFLAGS -tags=no_btrfs,no_devmapper,no_zfs,no_aufs" \
     build containerd "$here/containerd" "$1/" "-s -w -X $c/version.Version=$containerd" $c/cmd/containerd $c/cmd/containerd-shim-runc-v2 $c/cmd/ctr
   build cni "$here/cni" "$1/" "-s -w" $n/main/bridge $n/ipam/host-local

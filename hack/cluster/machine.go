@@ -13,29 +13,30 @@ import (
 	"slices"
 )
 
-// host is where a cluster changes something of the machine that is not its own.
+// host is the machine state outside the cluster that a cluster changes.
 type host struct {
-	sysctls string // the directory
+	sysctls string // the directory of the sysctls
 	cgroups cgroups
 }
 
 var thisHost = host{sysctls: "/proc/sys", cgroups: cgroups{root: cgroupRoot}}
 
-// machineState is what was there before a cluster changed it.
+// machineState is the state before the cluster changed it.
 type machineState struct {
-	// Sysctls by name.
+	// Sysctls are the values by name.
 	Sysctls map[string]string `json:"sysctls"`
-	// Controllers that the root of the control groups gave on; with version 2 only.
+	// Controllers are those that the root cgroup delegated to its children. Only version 2 has
+	// them.
 	Controllers []string `json:"controllers,omitempty"`
 }
 
-// kubeletSysctls are those of the whole machine that a kubelet sets when it starts: setupKernelTunables in
-// pkg/kubelet/cm/container_manager_linux.go of Kubernetes.
+// kubeletSysctls are the sysctls that the kubelet sets for the whole machine when it starts:
+// setupKernelTunables in pkg/kubelet/cm/container_manager_linux.go of Kubernetes.
 var kubeletSysctls = []string{
 	"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
 }
 
-// noteMachine notes in a file what a cluster is going to change.
+// noteMachine saves to a file the state that the cluster is going to change.
 func noteMachine(h host, file string) error {
 	state := machineState{Sysctls: map[string]string{}}
 	for _, name := range kubeletSysctls {
@@ -62,7 +63,8 @@ func noteMachine(h host, file string) error {
 	return nil
 }
 
-// restoreMachine puts back what noteMachine has noted, if it has.
+// restoreMachine restores the state that noteMachine saved. It does nothing if the file does not
+// exist.
 func restoreMachine(h host, file string) error {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -88,7 +90,8 @@ func restoreMachine(h host, file string) error {
 	return nil
 }
 
-// giveOnly has the root give no other controllers than these, but for those that somebody else has come to use.
+// giveOnly makes the root delegate only these controllers. It keeps a controller that another
+// cgroup has started to use.
 func (c cgroups) giveOnly(controllers []string) error {
 	now, err := c.controllers(subtreeControl)
 	if err != nil {
@@ -96,7 +99,8 @@ func (c cgroups) giveOnly(controllers []string) error {
 	}
 	for _, controller := range now {
 		if !slices.Contains(controllers, controller) {
-			_ = os.WriteFile(filepath.Join(c.root, subtreeControl), []byte("-"+controller), 0o600) // refused while it is in use
+			// The kernel rejects this while the controller is in use.
+			_ = os.WriteFile(filepath.Join(c.root, subtreeControl), []byte("-"+controller), 0o600)
 		}
 	}
 	return nil

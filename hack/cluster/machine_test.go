@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// newHost is one that has sysctls and control groups of version 2.
+// newHost returns a host that has the kubelet's sysctls and control groups of version 2.
 func newHost(t *testing.T, controllers string) host {
 	t.Helper()
 	h := host{sysctls: t.TempDir(), cgroups: cgroups{root: t.TempDir()}}
@@ -40,7 +40,8 @@ func TestTheMachineIsPutBack(t *testing.T) {
 	for i, name := range kubeletSysctls {
 		expectContent(t, filepath.Join(h.sysctls, name), fmt.Sprintf("%d\n", i))
 	}
-	// Of a real file of this name, what is written is an order. This one is what is left of it.
+	// In the kernel, a write to this file is a command. In this plain file, the last command
+	// remains.
 	expectContent(t, filepath.Join(h.cgroups.root, subtreeControl), "-cpuset")
 }
 

@@ -1,12 +1,14 @@
 //go:build linux
 
-// Command cluster runs a Kubernetes cluster of one node on this machine: etcd, the whole control plane, a kubelet and
-// containerd, as a user's cluster has them, for tests that need pods. `make cluster-up` and `make cluster-down` run it.
+// Command cluster runs a Kubernetes cluster with one node on this machine, for tests that need
+// pods. It starts etcd, the whole control plane, a kubelet and containerd, as in a real cluster.
+// `make cluster-up` and `make cluster-down` run it.
 //
-// The cluster lives in namespaces of its own (network, mount, PID, IPC and UTS), like a container. It has no route to
-// anywhere; the machine reaches its API server on a port of 127.0.0.1, and nothing else of it. When its process 1 ends,
-// however it ends, the kernel ends every process in it and takes its mounts and interfaces away. What is left then, its
-// cgroups and one directory, `cluster down` removes.
+// The cluster lives in its own namespaces (network, mount, PID, IPC and UTS), like a container.
+// It has no route to any other network. The machine reaches only the API server, on a port of
+// 127.0.0.1. When process 1 of the cluster ends, for any reason, the kernel kills every process
+// in the cluster and removes its mounts and interfaces. The cgroups and one directory remain:
+// `cluster down` removes them.
 package main
 
 import (
@@ -45,7 +47,8 @@ Flags of up:
 )
 
 func main() {
-	// The kernel ends what was started by a thread that ends: all is started by this one, which lasts. See process.Start.
+	// The kernel kills a child process when the thread that started it ends. This goroutine
+	// starts all programs, so it is locked to a thread that lasts. See process.Start.
 	runtime.LockOSThread()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -107,7 +110,7 @@ func dispatch(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 }
 
-// options are what the flags say.
+// options are the values of the flags.
 type options struct {
 	place          place
 	controlPlane   string
@@ -117,10 +120,10 @@ type options struct {
 	port           int
 }
 
-// defaultPort is the one that API servers usually have.
+// defaultPort is the usual port of an API server.
 const defaultPort = 6443
 
-// parse reads the flags after the command, and gives the arguments after them.
+// parse reads the flags after the command, and returns the arguments after the flags.
 func (o *options) parse(args []string) ([]string, error) {
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -135,7 +138,7 @@ func (o *options) parse(args []string) ([]string, error) {
 		}
 		return nil, usageError{err}
 	}
-	// The node has another working directory.
+	// Make the paths absolute, because the node has a different working directory.
 	for _, path := range []*string{&o.controlPlane, &o.node, &o.sandboxArchive} {
 		if *path == "" {
 			continue
@@ -149,7 +152,7 @@ func (o *options) parse(args []string) ([]string, error) {
 	return flags.Args(), nil
 }
 
-// arguments are the flags that make these options.
+// arguments returns the flags that produce these options.
 func (o *options) arguments() []string {
 	return []string{
 		"--control-plane=" + o.controlPlane, "--node=" + o.node,

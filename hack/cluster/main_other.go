@@ -1,6 +1,6 @@
 //go:build !linux
 
-// Command cluster runs a Kubernetes cluster of one node on this machine, which has to be a Linux machine.
+// Command cluster runs a Kubernetes cluster with one node on this machine. It needs Linux.
 package main
 
 import (

@@ -8,15 +8,15 @@ import (
 	"syscall"
 )
 
-// mount gives the node directories of its own where kubelet and containerd insist on certain paths. The mount namespace is
-// the cluster's own, so the machine sees nothing of it.
+// mount gives the node its own directories at the paths that the kubelet and containerd require.
+// The cluster has its own mount namespace, so the machine does not see these mounts.
 func (n *node) mount(context.Context) error {
 	for _, m := range []struct {
 		source, target, kind string
 		flags                uintptr
 	}{
-		// Nothing that is mounted here reaches the machine, and nothing that is mounted there comes in; within the cluster
-		// mounts propagate, which the kubelet needs.
+		// The first entry stops mounts from propagating between the machine and the cluster. The
+		// second entry makes mounts propagate within the cluster, which the kubelet needs.
 		{"", "/", "", syscall.MS_REC | syscall.MS_PRIVATE},
 		{"", "/", "", syscall.MS_REC | syscall.MS_SHARED},
 		{"proc", "/proc", "proc", syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC},

@@ -14,25 +14,28 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// The addresses of the cluster, which exist in its own network only.
+// The addresses of the cluster. They exist only in its own network.
 const (
 	nodeName = "node"
-	// bridgeName is the interface that pods are connected to. The node has the first address of the pods' network.
+	// bridgeName is the interface that connects the pods. The node has the first address of the
+	// pod network.
 	bridgeName  = "cni0"
 	podNetwork  = "10.244.0.0/16"
 	nodeAddress = "10.244.0.1"
-	// serviceNetwork are the addresses of Services. The first one is that of the Service kubernetes. The node has it as an
-	// address of its own, and kube-apiserver listens on the port of that Service: no kube-proxy is needed for it.
+	// serviceNetwork is the address range of Services. Its first address belongs to the Service
+	// kubernetes. The node has that address on its own interface, and kube-apiserver listens on
+	// the port of that Service. The cluster therefore needs no kube-proxy.
 	serviceNetwork  = "10.96.0.0/16"
 	serviceAddress  = "10.96.0.1"
 	apiServerPort   = "443"
 	loopbackAddress = "127.0.0.1"
 )
 
-// apiServerAddress is where the node itself finds kube-apiserver.
+// apiServerAddress is the address at which the node itself reaches kube-apiserver.
 var apiServerAddress = net.JoinHostPort(loopbackAddress, apiServerPort)
 
-// makeNetwork makes the interfaces of the node. There is no way out: neither a route nor an interface of the machine.
+// makeNetwork creates the interfaces of the node. It creates no route and no interface that
+// leads out of the cluster.
 func (n *node) makeNetwork(context.Context) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
@@ -63,7 +66,8 @@ func (n *node) makeNetwork(context.Context) error {
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600)
 }
 
-// forward passes on connections from the machine's port to the API server, until the process ends.
+// forward forwards connections from the machine's port to the API server, until the process
+// ends.
 func (n *node) forward(ctx context.Context) error {
 	file := os.NewFile(listenerFile, "listener")
 	listener, err := net.FileListener(file)
@@ -75,8 +79,10 @@ func (n *node) forward(ctx context.Context) error {
 		for {
 			connection, err := listener.Accept()
 			if err != nil {
-				fmt.Println("the port on the machine:", err) // into the node's log
-				time.Sleep(100 * time.Millisecond)           // as for want of file descriptors, of which others return some
+				fmt.Println("the port on the machine:", err) // stdout is the node's log
+				// Accept fails for example when file descriptors run out. Others may be closed
+				// meanwhile.
+				time.Sleep(100 * time.Millisecond)
 				continue
 			}
 			go passOn(ctx, connection, apiServerAddress)
@@ -85,20 +91,21 @@ func (n *node) forward(ctx context.Context) error {
 	return nil
 }
 
-// passOn copies what comes from a connection to an address, and back, until both sides have ended.
+// passOn copies data between a connection and an address in both directions, until both sides
+// close.
 func passOn(ctx context.Context, from net.Conn, address string) {
 	defer func() { _ = from.Close() }()
 	to, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return // the caller sees its connection end
+		return // the client sees that its connection ends
 	}
 	defer func() { _ = to.Close() }()
 	var ways sync.WaitGroup
 	for _, way := range [][2]net.Conn{{from, to}, {to, from}} {
 		ways.Go(func() {
-			// Either end learns of an error by the end of its connection.
+			// If a copy fails, both peers notice it because their connections end.
 			_, _ = io.Copy(way[1], way[0])
-			// The other side learns that no more comes, and may still answer.
+			// This tells the other side that no more data comes. It can still answer.
 			_ = way[1].(*net.TCPConn).CloseWrite()
 		})
 	}

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// portOf is the port of a listener that listenOnLoopback has made.
+// portOf returns the port of a listener from listenOnLoopback.
 func portOf(t *testing.T, file *os.File) int {
 	t.Helper()
 	listener, err := net.FileListener(file)
@@ -36,7 +36,7 @@ func TestAConnectionIsPassedOnUntilBothSidesHaveEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { // reads all, and only then answers
+	go func() { // reads all the data before it answers
 		connection, err := server.Accept()
 		if err != nil {
 			return

@@ -13,7 +13,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
-// node is the cluster from within: it runs in the cluster's namespaces.
+// node is the cluster as seen from the inside: it runs in the namespaces of the cluster.
 type node struct {
 	options
 	pki     *pki
@@ -23,7 +23,7 @@ type node struct {
 // startLimit is how long a program may take to become ready.
 const startLimit = time.Minute
 
-// runNode starts everything, says so, and goes on until something has ended.
+// runNode starts all programs, reports that they are ready, and runs until one of them ends.
 func runNode(ctx context.Context, o options) error {
 	report := os.NewFile(reportFile, "report")
 	n := &node{options: o}
@@ -35,7 +35,8 @@ func runNode(ctx context.Context, o options) error {
 	if err := os.WriteFile(n.place.ready(), nil, 0o600); err != nil {
 		return fmt.Errorf("noting that the node is ready: %w", err)
 	}
-	// Whoever has started the cluster may have been killed meanwhile. Then nobody knows of it, and it ends.
+	// If `cluster up` was killed in the meantime, this write fails. Nobody knows about the
+	// cluster then, so it ends.
 	if _, err := fmt.Fprintln(report, readyWord); err != nil {
 		return fmt.Errorf("telling that the node is ready: %w", err)
 	}
@@ -45,7 +46,7 @@ func runNode(ctx context.Context, o options) error {
 	return n.watch(ctx)
 }
 
-// start starts everything, in the order in which each needs what is before it.
+// start starts all parts in order: each part needs the parts before it.
 func (n *node) start(ctx context.Context) error {
 	for _, step := range []struct {
 		what string
@@ -64,7 +65,7 @@ func (n *node) start(ctx context.Context) error {
 		{"the port on the machine", n.forward},
 		{"waiting for the node", n.awaitReady},
 	} {
-		fmt.Println(time.Now().UTC().Format(time.RFC3339), step.what) // into the node's log
+		fmt.Println(time.Now().UTC().Format(time.RFC3339), step.what)
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
@@ -72,7 +73,7 @@ func (n *node) start(ctx context.Context) error {
 	return nil
 }
 
-// watch returns once a program has ended: a cluster that lacks one is no cluster.
+// watch returns an error when a program has ended: the cluster needs all of its programs.
 func (n *node) watch(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -88,7 +89,7 @@ func (n *node) watch(ctx context.Context) error {
 	}
 }
 
-// run starts a program that goes on running, with a log of its own, and waits until it is ready.
+// run starts a long-running program with its own log, and waits until it is ready.
 func (n *node) run(ctx context.Context, path string, ready func(context.Context) error, args ...string) error {
 	name := filepath.Base(path)
 	p, err := process.Start(name, n.place.log(name), command(path, args...))

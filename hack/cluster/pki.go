@@ -21,17 +21,17 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// certificateLife is longer than any such cluster is kept.
+// certificateLife is longer than any test cluster exists.
 const certificateLife = 365 * 24 * time.Hour
 
-// pki is the authority that everybody in the cluster trusts.
+// pki is the certificate authority that all parts of the cluster trust.
 type pki struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 	pem         []byte
 }
 
-// newPKI makes an authority.
+// newPKI creates a certificate authority.
 func newPKI(now time.Time) (*pki, error) {
 	a := &pki{certificate: unsigned("pipes-operator-cluster", now)}
 	a.certificate.IsCA, a.certificate.BasicConstraintsValid = true, true
@@ -51,7 +51,7 @@ func newPKI(now time.Time) (*pki, error) {
 	return a, nil
 }
 
-// unsigned is a certificate that is yet to be signed.
+// unsigned returns a certificate template that still has to be signed.
 func unsigned(commonName string, now time.Time) *x509.Certificate {
 	return &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: commonName},
@@ -60,7 +60,8 @@ func unsigned(commonName string, now time.Time) *x509.Certificate {
 	}
 }
 
-// issue makes a certificate for a user of Kubernetes (its groups are the organizations), or for a server at some addresses.
+// issue creates a certificate for a Kubernetes user, whose groups become the organizations, or
+// for a server with the given addresses.
 func (a *pki) issue(user string, groups []string, addresses ...string) (certificate, key []byte, err error) {
 	wanted := unsigned(user, time.Now())
 	wanted.Subject.Organization = groups
@@ -89,7 +90,8 @@ func (a *pki) issue(user string, groups []string, addresses ...string) (certific
 
 const mastersGroup = "system:masters"
 
-// makeCertificates makes the authority, what kube-apiserver shows and signs with, and a kubeconfig for everybody.
+// makeCertificates creates the authority, the certificates and keys of kube-apiserver, and a
+// kubeconfig for each user.
 func (n *node) makeCertificates(context.Context) error {
 	var err error
 	if n.pki, err = newPKI(time.Now()); err != nil {
@@ -100,13 +102,13 @@ func (n *node) makeCertificates(context.Context) error {
 	}
 	for name, addresses := range map[string][]string{
 		"apiserver":        {loopbackAddress, "localhost", nodeAddress, serviceAddress, "kubernetes", "kubernetes.default", "kubernetes.default.svc"},
-		"service-accounts": nil, // of which only the key is used
+		"service-accounts": nil, // only its key is used
 	} {
 		if err := n.writePair(name, name, nil, addresses...); err != nil {
 			return err
 		}
 	}
-	// As this kube-apiserver asks the kubelet for logs and executes in pods.
+	// kube-apiserver uses this certificate to read logs from the kubelet and to exec into pods.
 	if err := n.writePair("apiserver-kubelet-client", "kube-apiserver", []string{mastersGroup}); err != nil {
 		return err
 	}
@@ -120,7 +122,7 @@ func (n *node) makeCertificates(context.Context) error {
 	)
 }
 
-// writePair writes a certificate and its key.
+// writePair writes a new certificate and its key.
 func (n *node) writePair(name, user string, groups []string, addresses ...string) error {
 	certificate, key, err := n.pki.issue(user, groups, addresses...)
 	if err != nil {
@@ -132,7 +134,7 @@ func (n *node) writePair(name, user string, groups []string, addresses ...string
 	)
 }
 
-// writeKubeconfig writes a kubeconfig of a user, with a certificate in it.
+// writeKubeconfig writes a kubeconfig for a user. It contains a new certificate.
 func (n *node) writeKubeconfig(file, server, user string, groups ...string) error {
 	certificate, key, err := n.pki.issue(user, groups)
 	if err != nil {

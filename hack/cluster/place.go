@@ -12,11 +12,12 @@ import (
 	"strings"
 )
 
-// place is the directory with all that a cluster writes. There is one on a machine: that is what keeps two clusters from
-// getting in each other's way.
+// place is the directory for all files that a cluster writes. A machine has only one, which
+// prevents two clusters from interfering with each other.
 type place string
 
-// defaultPlace is where caches are that may be removed at any time, as a cluster for tests may.
+// defaultPlace is in /var/cache because caches may be removed at any time, and a test cluster
+// may be too.
 const defaultPlace place = "/var/cache/pipes-operator-cluster"
 
 func (p place) path(name ...string) string {
@@ -32,15 +33,16 @@ func (p place) ready() string             { return p.path("ready") }
 func (p place) machine() string           { return p.path("machine.json") } // see machineState
 func (p place) log(program string) string { return p.path("log", program+".log") }
 
-// program is one of those of a node.
+// program returns the path of a program of the node.
 func (p place) program(name string) string { return p.path("programs", name) }
 
-// make makes the place, which must not be there yet, for a node whose programs are in a directory.
+// make creates the place for a node whose programs are in the directory programs. The place must
+// not exist yet.
 func (p place) make(programs string) error {
 	if err := os.Mkdir(string(p), 0o755); err != nil {
 		return fmt.Errorf("making the directory of the cluster: %w", err)
 	}
-	// The node sees these three at /run, /var/lib and /var/log.
+	// The node sees the first three of these at /run, /var/lib and /var/log.
 	for _, name := range []string{"run", "lib", "log", "etc", "pki"} {
 		if err := os.Mkdir(p.path(name), 0o755); err != nil {
 			return fmt.Errorf("making the directory of the cluster: %w", err)
@@ -52,8 +54,8 @@ func (p place) make(programs string) error {
 	return nil
 }
 
-// remove removes the place and all that is in it. Nothing is mounted there: the mounts of a cluster are in its own mount
-// namespace, which ends with it.
+// remove removes the place and everything in it. Nothing is mounted below it: the mounts of a
+// cluster are in its own mount namespace, which ends with the cluster.
 func (p place) remove() error {
 	if err := os.RemoveAll(string(p)); err != nil {
 		return fmt.Errorf("removing the directory of the cluster: %w", err)
@@ -61,20 +63,20 @@ func (p place) remove() error {
 	return nil
 }
 
-// condition is what there is of a cluster.
+// condition is the state of the cluster on this machine.
 type condition int
 
 const (
-	absent   condition = iota // nothing
+	absent   condition = iota // no cluster
 	remains                   // a directory, but no process
-	starting                  // process 1 is running, and not all that it starts
-	ready                     // everything is
+	starting                  // process 1 is running, but not all programs are ready
+	ready                     // all programs are ready
 )
 
-// running says whether process 1 of the cluster is.
+// running reports whether process 1 of the cluster is running.
 func (c condition) running() bool { return c == starting || c == ready }
 
-// look says what there is, with the process ID of process 1 where that is running.
+// look returns the condition of the cluster, and the process ID of process 1 if it is running.
 func (p place) look() (condition, int, error) {
 	if _, err := os.Stat(string(p)); errors.Is(err, fs.ErrNotExist) {
 		return absent, 0, nil
@@ -89,10 +91,11 @@ func (p place) look() (condition, int, error) {
 	var id int
 	var since string
 	if n, _ := fmt.Sscan(string(text), &id, &since); n < 2 {
-		return remains, 0, nil // it was killed while it wrote
+		return remains, 0, nil // cluster up was killed while it wrote the file
 	}
 	if started, running := startOf(id); !running || started != since {
-		return remains, 0, nil // it has ended; its number may have been given to another process
+		// Process 1 has ended. The kernel may have reused its ID for another process.
+		return remains, 0, nil
 	}
 	switch _, err := os.Stat(p.ready()); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -104,7 +107,8 @@ func (p place) look() (condition, int, error) {
 	}
 }
 
-// identify notes which process is process 1 of the cluster: its ID, and when it was started, since IDs are used again.
+// identify records which process is process 1 of the cluster. It records the ID and the start
+// time, because the kernel reuses IDs.
 func (p place) identify(pid int) error {
 	started, running := startOf(pid)
 	if !running {
@@ -116,15 +120,15 @@ func (p place) identify(pid int) error {
 	return nil
 }
 
-// startOf is when a process was started, in clock ticks since the machine was, if it is running. One that has ended and that
-// nobody has collected is not.
+// startOf reports whether a process is running, and when it was started, in clock ticks since
+// the machine started. A zombie process does not count as running.
 func startOf(pid int) (started string, running bool) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", false
 	}
-	// The second field, the name of the program in parentheses, may have spaces in it. Of proc_pid_stat(5), the state is field 3
-	// and the start field 22.
+	// The second field is the name of the program in parentheses, which may contain spaces. In
+	// proc_pid_stat(5), the state is field 3 and the start time is field 22.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	const state, start = 0, 22 - 3
 	if len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// This starts real clusters. hack/e2e.sh runs it, where there is none yet.
+// This test starts real clusters. hack/e2e.sh runs it if no cluster exists yet.
 func TestRealClustersComeAndGoWithoutATrace(t *testing.T) {
 	if found, _, err := defaultPlace.look(); err != nil || found != absent {
 		t.Fatalf("there is a cluster, or what is left of one (%v): run make cluster-down first", err)
@@ -88,10 +88,10 @@ func TestReallyNothingStartsWithoutRoot(t *testing.T) {
 	expectNoTrace(t, before)
 }
 
-// target runs one of make, and gives all that it prints.
+// target runs a make target and returns all of its output.
 func target(t *testing.T, words string) (string, error) {
 	t.Helper()
-	// Also when the test is over, to clean up.
+	// The cleanup after the test calls this too.
 	ctx := context.WithoutCancel(t.Context())
 	output, err := exec.CommandContext(ctx, "make", append([]string{"-C", "../.."}, strings.Fields(words)...)...).CombinedOutput()
 	return string(output), err
@@ -117,7 +117,7 @@ func kubectl(t *testing.T, args ...string) {
 	}
 }
 
-// awaitCgroupOfPod waits until the kubelet has made one.
+// awaitCgroupOfPod waits until the kubelet has created the cgroup of a pod.
 func awaitCgroupOfPod(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
@@ -130,7 +130,7 @@ func awaitCgroupOfPod(t *testing.T) {
 	t.Fatal("there is no cgroup of a pod")
 }
 
-// expectNoTrace looks for what a cluster may leave on a machine.
+// expectNoTrace fails the test if the cluster left anything on the machine.
 func expectNoTrace(t *testing.T, before sight) {
 	t.Helper()
 	if _, err := os.Stat(string(defaultPlace)); !errors.Is(err, fs.ErrNotExist) {
@@ -146,8 +146,8 @@ func expectNoTrace(t *testing.T, before sight) {
 	}
 }
 
-// sight is what there is on the machine of what a cluster might leave: its mounts, its interfaces, and the processes that
-// look like one of a cluster's.
+// sight is the state of the machine that a cluster might leave changed: the mounts, the
+// interfaces, and the processes that look like processes of a cluster.
 type sight map[string]bool
 
 func look(t *testing.T) sight {
@@ -167,9 +167,9 @@ func look(t *testing.T) sight {
 	for _, i := range interfaces {
 		found["interface "+i.Name] = true
 	}
-	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is a good one
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // Glob fails only for a malformed pattern
 	for _, file := range files {
-		line, _ := os.ReadFile(file) // it may have ended meanwhile
+		line, _ := os.ReadFile(file) // the process may have ended in the meantime
 		if bytes.Contains(line, []byte(defaultPlace)) || bytes.Contains(line, []byte("containerd-shim")) || bytes.HasPrefix(line, []byte("/pause")) {
 			found[file+" "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))] = true
 		}
@@ -177,7 +177,7 @@ func look(t *testing.T) sight {
 	return found
 }
 
-// more is what was not there before.
+// more returns the entries that were not in before.
 func (s sight) more(before sight) string {
 	var more []string
 	for what := range s {

@@ -21,13 +21,14 @@ import (
 )
 
 const (
-	// upLimit is how long the node has to become ready. It takes about ten seconds.
+	// upLimit is how long the node may take to become ready. It usually takes about ten seconds.
 	upLimit = 3 * time.Minute
-	// readyWord is what the node says when it is; anything else is why it will not be.
+	// readyWord is the report of a node that is ready. Any other report is the reason why it is
+	// not.
 	readyWord = "ready"
 )
 
-// up starts the cluster, unless it is up, and prints the path of its kubeconfig.
+// up starts the cluster, unless it is already up, and prints the path of its kubeconfig.
 func up(ctx context.Context, o options, stdout io.Writer) (err error) {
 	found, _, err := o.place.look()
 	if err := cmp.Or(err, mayStart(o.place, found)); err != nil {
@@ -47,7 +48,7 @@ func up(ctx context.Context, o options, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }() // the node has its own
+	defer func() { _ = listener.Close() }() // the node has its own copy
 	if err := o.place.make(o.node); err != nil {
 		return err
 	}
@@ -69,13 +70,13 @@ func up(ctx context.Context, o options, stdout io.Writer) (err error) {
 	return tellKubeconfig(stdout, o.place, fmt.Sprintf("up in %d s", int(time.Since(started).Seconds())))
 }
 
-// tellKubeconfig says how to reach the cluster.
+// tellKubeconfig prints how to reach the cluster.
 func tellKubeconfig(stdout io.Writer, p place, state string) error {
 	_, err := fmt.Fprintf(stdout, "cluster: %s\nexport KUBECONFIG=%s\n", state, p.kubeconfig())
 	return err
 }
 
-// printKubeconfig is for scripts.
+// printKubeconfig prints only the path, for scripts.
 func printKubeconfig(p place, stdout io.Writer) error {
 	if found, _, err := p.look(); err != nil || found != ready {
 		return cmp.Or(err, errNoCluster)
@@ -86,7 +87,7 @@ func printKubeconfig(p place, stdout io.Writer) error {
 
 var errNoCluster = errors.New("there is no cluster: run make cluster-up")
 
-// listenOnLoopback makes the port by which the machine reaches the API server.
+// listenOnLoopback opens the port by which the machine reaches the API server.
 func listenOnLoopback(ctx context.Context, port int) (*os.File, error) {
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
@@ -96,7 +97,7 @@ func listenOnLoopback(ctx context.Context, port int) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for the API server: %w", err)
 	}
-	defer func() { _ = listener.Close() }() // what is returned is a copy
+	defer func() { _ = listener.Close() }() // the returned file is a copy
 	file, err := listener.(*net.TCPListener).File()
 	if err != nil {
 		return nil, fmt.Errorf("listening for the API server: %w", err)
@@ -104,8 +105,9 @@ func listenOnLoopback(ctx context.Context, port int) (*os.File, error) {
 	return file, nil
 }
 
-// startNode starts process 1 of the cluster in namespaces of its own, and waits until it says that the node is ready. The
-// listener goes with it: a socket stays in the network that it was made in, so the cluster can answer there.
+// startNode starts process 1 of the cluster in its own namespaces, and waits until the node
+// reports that it is ready. Process 1 inherits the listener. A socket stays in the network
+// namespace that created it, so the cluster can answer on the port of the machine.
 func startNode(ctx context.Context, o options, listener *os.File) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -122,27 +124,27 @@ func startNode(ctx context.Context, o options, listener *os.File) error {
 	}
 	defer func() { _ = told.Close() }()
 
-	// It outlives this program, so no context ends it.
+	// Process 1 outlives this program, so no context ends it.
 	cmd := exec.CommandContext(context.Background(), self, append([]string{initCommand}, o.arguments()...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = "/", output, output, []*os.File{listener, tell}
 	cmd.Env = nodeEnvironment(o.node)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Setsid:     true, // Ctrl-C in the terminal is not for it
+		Setsid:     true, // Ctrl-C in the terminal must not reach it
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
 	}
 	err = cmd.Start()
-	_ = tell.Close() // so that the pipe ends with the node
+	_ = tell.Close() // the node then holds the only writing end, so the pipe ends with the node
 	if err != nil {
 		return fmt.Errorf("starting the node in namespaces of its own: %w", err)
 	}
-	go func() { _ = cmd.Wait() }() // so that it does not stay a zombie while this program goes on
+	go func() { _ = cmd.Wait() }() // reaps the process while this program runs
 	if err := o.place.identify(cmd.Process.Pid); err != nil {
 		return errors.Join(err, cmd.Process.Kill())
 	}
 	return awaitNode(ctx, told, o.place)
 }
 
-// awaitNode reads what the node has to say.
+// awaitNode waits for the report of the node.
 func awaitNode(ctx context.Context, told *os.File, p place) error {
 	ctx, cancel := context.WithTimeout(ctx, upLimit)
 	defer cancel()
@@ -162,7 +164,8 @@ func awaitNode(ctx context.Context, told *os.File, p place) error {
 	}
 }
 
-// nodeEnvironment is what the programs of a node run in. The CNI plugins and the shim are found by PATH or by configuration.
+// nodeEnvironment returns the environment for the programs of the node. PATH contains their
+// directory, where containerd finds its shim.
 func nodeEnvironment(node string) []string {
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	if inherited := os.Getenv("PATH"); inherited != "" {

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Gets kube-apiserver, etcd and kubectl for this machine and prints the directory that holds them on stdout, ready
-# to be KUBEBUILDER_ASSETS. Everything else goes to stderr.
+# Gets kube-apiserver, etcd and kubectl for this machine, and prints their directory on stdout.
+# The directory can be used as KUBEBUILDER_ASSETS. All other output goes to stderr.
 #
-# Where they come from, in this order:
-#   1. KUBEBUILDER_ASSETS, when it holds all three already;
+# The sources, in this order:
+#   1. KUBEBUILDER_ASSETS, if it contains all three already;
 #   2. the cache: ${XDG_CACHE_HOME:-~/.cache}/pipes-operator/controlplane;
-#   3. setup-envtest, which downloads them: seconds, where its index can be reached;
-#   4. source, through the Go module proxy: minutes, once.
+#   3. setup-envtest, which downloads them in seconds, if its index is reachable;
+#   4. source code through the Go module proxy, which takes minutes, once.
 #
-# CONTROLPLANE_SOURCE=download or =build leaves out 4 or 3, and of the cache what came from there.
+# CONTROLPLANE_SOURCE=download skips 4, and =build skips 3. Both also ignore cached binaries from
+# the skipped source.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,7 +19,8 @@ source=${CONTROLPLANE_SOURCE:-auto}
 label=controlplane
 instead="Or set KUBEBUILDER_ASSETS to a directory with kube-apiserver, etcd and kubectl."
 readonly binaries=(kube-apiserver etcd kubectl)
-# How they are built. To be raised with every change of build_all that changes what comes out.
+# The version of the build recipe. Raise it with every change of build_all that changes the
+# result.
 readonly recipe=1
 readonly index_seconds=15
 readonly download_seconds=600
@@ -26,7 +28,7 @@ readonly download_seconds=600
 # shellcheck source=hack/programs.sh
 source "$repo/hack/programs.sh"
 
-# run_with_limit SECONDS COMMAND...: fails once SECONDS have passed. (There is no timeout(1) on every system.)
+# run_with_limit SECONDS COMMAND...: fails after SECONDS. (Not every system has timeout(1).)
 run_with_limit() {
   local limit=$1 pid started=$SECONDS
   shift
@@ -54,7 +56,7 @@ build_all() { # build_all DIR
   build etcd "$here/etcd" "$1/etcd" "-s -w" go.etcd.io/etcd/server/v3
 }
 
-# download DIR: moves what setup-envtest finds into DIR; fails when it finds nothing in time.
+# download DIR: moves the binaries of setup-envtest to DIR. It fails if it gets none in time.
 download() {
   local tool=$work/setup-envtest series=${kubernetes%.*} found
   series=${series#v}.x

@@ -2,8 +2,8 @@ package process
 
 import "syscall"
 
-// Attributes put a program into a process group of its own, so that Ctrl-C reaches the starter alone, which then ends everything
-// in order; and have the kernel end the program should the starter be killed.
+// Attributes put a program into its own process group. Ctrl-C then reaches only the starter,
+// which ends all programs in order. The kernel kills the program if the starter is killed.
 func Attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

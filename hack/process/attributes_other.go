@@ -4,8 +4,9 @@ package process
 
 import "syscall"
 
-// Attributes put a program into a process group of its own, so that Ctrl-C reaches the starter alone, which then ends everything
-// in order. Should the starter be killed, nothing ends it here.
+// Attributes put a program into its own process group. Ctrl-C then reaches only the starter,
+// which ends all programs in order. On this platform, the program keeps running if the starter
+// is killed.
 func Attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

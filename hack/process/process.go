@@ -1,4 +1,4 @@
-// Package process starts and ends the programs of which the demo and the local cluster consist.
+// Package process starts and stops the programs of the demo and of the local cluster.
 package process
 
 import (
@@ -14,33 +14,34 @@ import (
 	"time"
 )
 
-// ErrTooLate is what a context ends with when its time is up.
+// ErrTooLate is the cause of a context that ran out of time.
 var ErrTooLate = errors.New("time is up")
 
-// Process is a program that has been started and that goes on running. Only whoever has started it stops it, by its own
-// process ID; and on Linux the kernel does, should the starter itself be killed.
+// Process is a started, long-running program. Only its starter stops it, by its process ID. On
+// Linux, the kernel kills it if the starter is killed.
 type Process struct {
-	// Name for people.
+	// Name identifies the program in messages.
 	Name string
-	// Log is the file with its output.
+	// Log is the file for its output.
 	Log string
-	// Patience is how long it is given to end in the end.
+	// Patience is how long the program may take to end at the final stop.
 	Patience time.Duration
-	// Ended is closed once it has ended.
+	// Ended is closed when the program has ended.
 	Ended chan struct{}
 
 	cmd *exec.Cmd
-	err error // of its end; to be read once Ended is closed
+	err error // result of the program; valid after Ended is closed
 }
 
-// Start starts a program whose output is appended to a file. It has to be called from a goroutine that is locked to a thread
-// which lasts: the kernel takes the end of the thread that has started a program for the end of the starter.
+// Start starts a program and appends its output to a file. The caller must run in a goroutine
+// that is locked to a thread that lasts: on Linux, the kernel kills the program when the thread
+// that started it ends.
 func Start(name, log string, cmd *exec.Cmd) (*Process, error) {
 	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	defer func() { _ = output.Close() }() // the program has its own
+	defer func() { _ = output.Close() }() // the program has its own copy
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = Attributes()
 	if err := cmd.Start(); err != nil {
@@ -54,10 +55,10 @@ func Start(name, log string, cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
-// PID is its process ID.
+// PID returns the process ID.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Dead is an error when the program has ended.
+// Dead returns an error if the program has ended.
 func (p *Process) Dead() error {
 	select {
 	case <-p.Ended:
@@ -67,14 +68,15 @@ func (p *Process) Dead() error {
 	}
 }
 
-// Stop ends the program: kindly, and after patience by force. It returns what the program ended with.
+// Stop sends SIGTERM, and kills the program if it is still running after patience. It returns
+// the result of the program, or an error if it had to be killed.
 func (p *Process) Stop(patience time.Duration) error {
 	select {
 	case <-p.Ended:
 		return p.err
 	default:
 	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails when it has just ended by itself
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails if the program has just ended
 	select {
 	case <-p.Ended:
 		return p.err
@@ -84,13 +86,13 @@ func (p *Process) Stop(patience time.Duration) error {
 	}
 }
 
-// Kill ends the program at once.
+// Kill kills the program and waits until it has ended.
 func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill() // fails when it has ended
+	_ = p.cmd.Process.Kill() // fails if the program has ended already
 	<-p.Ended
 }
 
-// PortTaken says whether the program has ended because somebody else was faster to take a port.
+// PortTaken reports whether the program has ended because another process took its port first.
 func (p *Process) PortTaken() bool {
 	select {
 	case <-p.Ended:
@@ -101,7 +103,7 @@ func (p *Process) PortTaken() bool {
 	}
 }
 
-// FreeAddresses are n addresses on loopback that nobody listens on.
+// FreeAddresses returns n loopback addresses on which no process listens.
 func FreeAddresses(ctx context.Context, n int) ([]string, error) {
 	var addresses []string
 	for range n {
@@ -109,14 +111,15 @@ func FreeAddresses(ctx context.Context, n int) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("looking for a free port: %w", err)
 		}
-		// Each is held until all are found, or the same one could come twice.
+		// Hold each port until all are found. Otherwise the same port could come twice.
 		defer func() { _ = listener.Close() }()
 		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses, nil
 }
 
-// WaitUntil tries something until it works, the program has ended, or time is up.
+// WaitUntil calls try until it succeeds. It fails if the program ends, the context ends, or
+// limit has passed.
 func (p *Process) WaitUntil(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrTooLate)
 	defer cancel()
@@ -140,7 +143,7 @@ func (p *Process) WaitUntil(ctx context.Context, limit time.Duration, try func(c
 	}
 }
 
-// Listens is an error as long as nobody listens on an address.
+// Listens returns an error if no process listens on the address.
 func Listens(ctx context.Context, address string) error {
 	connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -149,7 +152,7 @@ func Listens(ctx context.Context, address string) error {
 	return connection.Close()
 }
 
-// Tail is the end of a file, or why there is none.
+// Tail returns the last lines of a file, or the error of reading it.
 func Tail(file string, lines int) string {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Command pause is process 1 of every pod of the local cluster: it holds the namespaces of the pod, and does nothing.
+// Command pause is process 1 of every pod of the local cluster. It keeps the namespaces of the
+// pod alive and does nothing else.
 package main
 
 import (
