@@ -11,16 +11,16 @@ import (
 	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
-// build is a run of go build, with all the compilers that it runs.
+// build is a run of go build, together with the compilers that it starts.
 type build struct {
 	log   string
-	abort func() // ends it, and returns once it has ended
+	abort func() // kills the build and returns when it has ended
 	ended chan struct{}
-	err   error // of its end; to be read once ended is closed
+	err   error // result of the build; valid after ended is closed
 }
 
-// startBuild starts to build the programs of this repository, while other things are done. They are kept in bin/, so that the
-// next demo has nothing to link.
+// startBuild starts to build the programs of this repository in the background. They are kept in
+// bin/, so that the next demo does not link them again.
 func (d *demo) startBuild() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &build{log: d.space.path("build.log"), ended: make(chan struct{})}
@@ -30,10 +30,10 @@ func (d *demo) startBuild() error {
 		cancel()
 		return fmt.Errorf("building: %w", err)
 	}
-	defer func() { _ = output.Close() }() // go has its own
+	defer func() { _ = output.Close() }() // go has its own copy
 	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", d.built("")+"/", "./cmd/pipes-operator", "./cmd/workos-simulator")
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = d.repo, output, output, process.Attributes()
-	// The compilers are in its process group.
+	// The compilers are in the process group of go. This kills all of them.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if err := cmd.Start(); err != nil {
 		cancel()
@@ -50,7 +50,7 @@ func (d *demo) startBuild() error {
 	return told
 }
 
-// awaitBuild waits for the end of the build.
+// awaitBuild waits until the build has ended.
 func (d *demo) awaitBuild(ctx context.Context) error {
 	select {
 	case <-ctx.Done():

@@ -13,7 +13,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// sample is a PipesToken of the samples: its name, which is also its file's and its Secret's, and whose connection it asks for.
+// sample is a PipesToken of the samples. Its file and its Secret have the same name.
 type sample struct {
 	name string
 	id   workossim.ID
@@ -26,10 +26,10 @@ var (
 	linearCarol = sample{"linear-carol", workossim.ID{Slug: "linear", UserID: "user_01CAROL"}}
 )
 
-// synced: Ready is True.
+// synced checks that Ready is True.
 func (s sample) synced() check { return s.is(metav1.ConditionTrue, v1alpha1.TokenSyncedReason) }
 
-// stuck: Ready is False for a reason.
+// stuck checks that Ready is False with the given reason.
 func (s sample) stuck(reason string) check { return s.is(metav1.ConditionFalse, reason) }
 
 func (s sample) is(status metav1.ConditionStatus, reason string) check {
@@ -49,7 +49,8 @@ func (s sample) is(status metav1.ConditionStatus, reason string) check {
 	}
 }
 
-// holdsNewest: the Secret holds the token that WorkOS issued last, going by its expiry.
+// holdsNewest checks that the Secret holds the latest token of WorkOS. It compares the expiry
+// times.
 func (s sample) holdsNewest() check {
 	return check{
 		what: fmt.Sprintf("Secret %s holds the newest token", s.name),
@@ -65,7 +66,7 @@ func (s sample) holdsNewest() check {
 	}
 }
 
-// hasKeys: the Secret holds exactly these keys.
+// hasKeys checks that the Secret has exactly these keys.
 func (s sample) hasKeys(want ...string) check {
 	return check{
 		what: fmt.Sprintf("Secret %s has the keys %s", s.name, strings.Join(want, ", ")),
@@ -79,7 +80,7 @@ func (s sample) hasKeys(want ...string) check {
 	}
 }
 
-// cleared: the Secret is there and holds nothing.
+// cleared checks that the Secret exists and has no data.
 func (s sample) cleared() check {
 	return check{
 		what: fmt.Sprintf("Secret %s is still there, and empty", s.name),
@@ -96,7 +97,7 @@ func (s sample) cleared() check {
 	}
 }
 
-// noSecret: there is no Secret.
+// noSecret checks that the Secret does not exist.
 func (s sample) noSecret() check {
 	return check{
 		what: fmt.Sprintf("there is no Secret %s", s.name),
@@ -109,7 +110,7 @@ func (s sample) noSecret() check {
 	}
 }
 
-// calls: WorkOS has been asked for the connection exactly this often in this phase.
+// calls checks the exact number of requests to WorkOS for this connection during the phase.
 func (s sample) calls(want int) check {
 	what := "WorkOS was not asked for " + s.name
 	if want > 0 {
@@ -124,12 +125,13 @@ func (s sample) calls(want int) check {
 	}}
 }
 
-// rotated: this many new tokens have come in this phase, each by exactly one call.
+// rotated checks that at least this many new tokens arrived during the phase, each with exactly
+// one request.
 func (s sample) rotated(atLeast int) check {
 	return check{
 		what: fmt.Sprintf("%s has rotated %s, at one call to WorkOS each", s.name, times(atLeast)),
 		met: func(before, now *snapshot) (string, bool) {
-			old, fresh := map[int]bool{0: true}, map[int]bool{} // 0: the answer held no token
+			old, fresh := map[int]bool{0: true}, map[int]bool{} // 0: the response had no token
 			for _, request := range before.calls(s.id) {
 				old[request.TokenSerial] = true
 			}
@@ -144,13 +146,13 @@ func (s sample) rotated(atLeast int) check {
 	}
 }
 
-// newCalls are the requests for the connection in this phase.
+// newCalls returns the requests for this connection during the phase.
 func (s sample) newCalls(before, now *snapshot) []workossim.Request {
 	calls := now.calls(s.id)
 	return calls[min(len(before.calls(s.id)), len(calls)):]
 }
 
-// livesLong: the token in the Secret is valid for at least this long.
+// livesLong checks that the token in the Secret is valid for at least this long.
 func (s sample) livesLong(atLeast time.Duration) check {
 	return check{
 		what: fmt.Sprintf("the token of %s is valid for %.0f minutes at least", s.name, atLeast.Minutes()),
@@ -165,7 +167,7 @@ func (s sample) livesLong(atLeast time.Duration) check {
 	}
 }
 
-// sameToken: the Secret holds the very token that it held before this phase.
+// sameToken checks that the Secret holds the same token as before the phase.
 func (s sample) sameToken() check {
 	return check{
 		what: fmt.Sprintf("Secret %s holds its token", s.name),
@@ -179,7 +181,7 @@ func (s sample) sameToken() check {
 	}
 }
 
-// labelled: the Secret has a label.
+// labelled checks that the Secret has the label.
 func (s sample) labelled(key, value string) check {
 	return check{
 		what: fmt.Sprintf("Secret %s still has the label %s=%s", s.name, key, value),
@@ -196,7 +198,8 @@ func (s sample) labelled(key, value string) check {
 	}
 }
 
-// cameAfterGrant: the Secret has come since the environment was changed in this phase. It says how long that took.
+// cameAfterGrant checks that the Secret exists and that the environment was changed during the
+// phase. It reports the time from that change to the first sight of the Secret.
 func (s sample) cameAfterGrant() check {
 	return check{
 		what: fmt.Sprintf("Secret %s, counted from the grant", s.name),
@@ -214,7 +217,8 @@ func (s sample) cameAfterGrant() check {
 	}
 }
 
-// cameAfter: the Secret is there. It says how long after an instant it came.
+// cameAfter checks that the Secret exists. It reports the time from began to the first sight of
+// the Secret.
 func (s sample) cameAfter(began time.Time, what string) check {
 	return check{
 		what: fmt.Sprintf("the first Secret, counted from %s", what),
@@ -228,7 +232,7 @@ func (s sample) cameAfter(began time.Time, what string) check {
 	}
 }
 
-// allLookedAfter: the operator that runs now has looked at every PipesToken.
+// allLookedAfter checks that the running operator process has reconciled every PipesToken.
 func allLookedAfter() check {
 	return check{
 		what: "the new process has looked at every PipesToken",
@@ -239,7 +243,7 @@ func allLookedAfter() check {
 	}
 }
 
-// allSynced: Ready is True for every PipesToken.
+// allSynced checks that Ready is True for every PipesToken.
 func allSynced() check {
 	return check{
 		what: "every PipesToken is Ready",
@@ -254,7 +258,7 @@ func allSynced() check {
 	}
 }
 
-// noCalls: WorkOS has not been asked for anything in this phase.
+// noCalls checks that WorkOS received no request during the phase.
 func noCalls() check {
 	return check{
 		what: "WorkOS was asked for nothing",
@@ -264,7 +268,8 @@ func noCalls() check {
 	}
 }
 
-// noWrites: no object has been written in this phase, going by their resource versions.
+// noWrites checks that no Secret and no PipesToken was written during the phase. It compares the
+// resource versions.
 func noWrites() check {
 	return check{
 		what: "no Secret and no status was written",
@@ -279,7 +284,7 @@ func noWrites() check {
 	}
 }
 
-// changedVersions names the objects that came, went, or have another resourceVersion.
+// changedVersions lists the objects that are new, are gone, or have a different resourceVersion.
 func changedVersions[T any](before, now map[string]T, version func(T) string) []string {
 	var changed []string
 	for name, object := range now {
@@ -300,7 +305,7 @@ func changedVersions[T any](before, now map[string]T, version func(T) string) []
 	return changed
 }
 
-// times says how often, in words.
+// times returns the count in words.
 func times(n int) string {
 	switch n {
 	case 0:

@@ -9,7 +9,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// journalOf is a snapshot in which GitHub was asked for Alice with these serials as answers.
+// journalOf returns a snapshot in which WorkOS answered requests for Alice's GitHub connection
+// with tokens of these serials.
 func journalOf(serials ...int) *snapshot {
 	s := &snapshot{requests: []workossim.Request{{ID: slackAlice.id}}}
 	for _, serial := range serials {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// columns is how wide the text is: it fits a terminal of 80.
+// columns is the width of the text. It fits a terminal with 80 columns.
 const columns = 78
 
-// The colours of the console, as SGR parameters.
+// Colours of the console, as SGR parameters.
 const (
 	bold   = "1"
 	dim    = "2"
@@ -21,17 +21,17 @@ const (
 	cyan   = "36"
 )
 
-// console writes to the person in front of it.
+// console writes the output of the demo for the user.
 type console struct {
 	out    io.Writer
 	colour bool
-	// broken is told when nobody reads the output any more. Nil: nobody is told.
+	// broken is called when writing to out fails. It may be nil.
 	broken func(error)
 
 	parted bool // the last line is empty
 }
 
-// printf writes as fmt.Fprintf does.
+// printf formats and writes text, as fmt.Fprintf does.
 func (c *console) printf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	c.parted = text == "\n" || strings.HasSuffix(text, "\n\n")
@@ -40,14 +40,14 @@ func (c *console) printf(format string, args ...any) {
 	}
 }
 
-// gap writes an empty line, unless there is one.
+// gap writes an empty line, unless the last line is empty already.
 func (c *console) gap() {
 	if !c.parted {
 		c.printf("\n")
 	}
 }
 
-// paint colours text, if there is colour.
+// paint colours the text if the console has colours.
 func (c *console) paint(colour, text string) string {
 	if !c.colour || text == "" {
 		return text
@@ -55,13 +55,13 @@ func (c *console) paint(colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// title begins a step.
+// title writes the title of a step.
 func (c *console) title(text string) {
 	c.gap()
 	c.printf("%s\n", c.paint(bold, text))
 }
 
-// say writes sentences, wrapped.
+// say writes sentences and wraps them.
 func (c *console) say(text string) {
 	c.gap()
 	for _, line := range wrap(text, columns-len(indent)) {
@@ -70,12 +70,12 @@ func (c *console) say(text string) {
 	c.gap()
 }
 
-// command writes what a user would type.
+// command writes a command line of the user.
 func (c *console) command(line string) {
 	c.block(line, func(line string) string { return c.paint(cyan, line) })
 }
 
-// output writes what a command has answered.
+// output writes the output of a command.
 func (c *console) output(text string) {
 	c.block(text, func(line string) string { return line })
 }
@@ -89,7 +89,7 @@ func (c *console) block(text string, paint func(string) string) {
 	}
 }
 
-// passed says that something was checked and found to be so.
+// passed reports that a check succeeded.
 func (c *console) passed(what, seen string) {
 	if seen != "" {
 		what += ": " + seen
@@ -103,7 +103,7 @@ func (c *console) passed(what, seen string) {
 	}
 }
 
-// busy says what is being done, does it, and says how long it took.
+// busy prints a description, runs do, and prints how long it took.
 func (c *console) busy(what string, do func() error) error {
 	began := time.Now()
 	c.printf("%s%-56s", indent, what)
@@ -121,7 +121,7 @@ func (c *console) busy(what string, do func() error) error {
 
 const indent = "  "
 
-// wrap breaks text into lines of at most width characters, at spaces.
+// wrap breaks text at spaces into lines of at most width characters.
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""
@@ -139,11 +139,12 @@ func wrap(text string, width int) []string {
 	return append(lines, line)
 }
 
-// shellLine writes words as one command for a shell, over several lines where it is too long for one.
+// shellLine formats words as a shell command. A command that is too long continues on more
+// lines.
 func shellLine(words ...string) string {
 	text, length := "$", 1
 	for i, word := range words {
-		// Two columns stay free for " \".
+		// Keep two columns free for " \".
 		if i > 0 && length+1+len(word) > columns-len(indent)-2 {
 			text += " \\\n   "
 			length = 3
@@ -154,7 +155,7 @@ func shellLine(words ...string) string {
 	return text
 }
 
-// quote writes a word so that a shell takes it as it is.
+// quote quotes a word so that a shell does not interpret it.
 func quote(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@%+,", r)

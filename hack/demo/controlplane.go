@@ -22,17 +22,18 @@ import (
 	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
-// controlPlane is etcd and a kube-apiserver, on loopback and on nothing else. There is no node, and no controller manager.
+// controlPlane is etcd and a kube-apiserver, on loopback only. It has no node and no controller
+// manager.
 type controlPlane struct {
 	address    string
 	caFile     string
 	adminToken string
 }
 
-// adminKubeconfig is the name of the kubeconfig of the user, in the workspace.
+// adminKubeconfig is the name of the user's kubeconfig in the workspace.
 const adminKubeconfig = "kubeconfig"
 
-// startControlPlane starts etcd and kube-apiserver and waits until the latter is ready.
+// startControlPlane starts etcd and kube-apiserver and waits until both are ready.
 func (d *demo) startControlPlane(ctx context.Context) error {
 	d.plane.adminToken = rand.Text()
 	if err := d.space.write("tokens.csv", d.plane.adminToken+",demo,demo,\"system:masters\"\n"); err != nil {
@@ -52,14 +53,14 @@ func (d *demo) startControlPlane(ctx context.Context) error {
 	return err
 }
 
-// startEtcd starts etcd and waits until it listens on the address that it gives.
+// startEtcd starts etcd and waits until it listens on client, the address that it returns.
 func (d *demo) startEtcd(ctx context.Context) (p *process.Process, client string, err error) {
 	addresses, err := process.FreeAddresses(ctx, 2)
 	if err != nil {
 		return nil, "", err
 	}
 	client, peer := addresses[0], "http://"+addresses[1]
-	// Nothing has to outlive a crash here, so nothing is synced to the disk.
+	// No data has to survive a crash here, so etcd does not sync to the disk.
 	p, err = d.start("etcd", d.program("etcd"), nil,
 		"--data-dir="+d.space.path("etcd", addresses[0]), "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls=http://"+client, "--advertise-client-urls=http://"+client,
@@ -67,7 +68,7 @@ func (d *demo) startEtcd(ctx context.Context) (p *process.Process, client string
 	if err != nil {
 		return nil, "", err
 	}
-	p.Patience = 0 // there is nothing to save
+	p.Patience = 0 // etcd has no data to save
 	return p, client, p.WaitUntil(ctx, time.Minute, func(ctx context.Context) error { return process.Listens(ctx, client) })
 }
 
@@ -86,7 +87,7 @@ func (d *demo) startAPIServer(ctx context.Context, etcd string) (*process.Proces
 	key := d.space.path("service-accounts.key")
 	p, err := d.start("kube-apiserver", d.program("kube-apiserver"), nil,
 		"--etcd-servers=http://"+etcd, "--bind-address="+host, "--secure-port="+port, "--cert-dir="+certificates,
-		// It announces itself to nobody, and so needs no other address than loopback.
+		// kube-apiserver does not publish its address, so a loopback address is enough.
 		"--advertise-address="+host, "--endpoint-reconciler-type=none",
 		"--token-auth-file="+d.space.path("tokens.csv"), "--authorization-mode=RBAC",
 		"--service-cluster-ip-range=10.0.0.0/24", "--service-account-issuer=https://pipes-demo.invalid",
@@ -94,26 +95,26 @@ func (d *demo) startAPIServer(ctx context.Context, etcd string) (*process.Proces
 	if err != nil {
 		return nil, err
 	}
-	p.Patience = 0 // it would wait for everybody who watches
+	p.Patience = 0 // a graceful shutdown would wait for all watches to end
 	return p, p.WaitUntil(ctx, 2*time.Minute, d.plane.ready)
 }
 
-// ready is an error as long as the API server is not.
+// ready returns an error until the API server is ready.
 func (c *controlPlane) ready(ctx context.Context) error {
 	transport, err := rest.TransportFor(c.restConfig())
 	if err != nil {
-		return err // among others, as long as there is no certificate
+		return err // for example because the certificate does not exist yet
 	}
 	client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
 	return answersOK(ctx, client, c.address+"/readyz")
 }
 
-// restConfig is that of the user, who may do everything.
+// restConfig returns the client configuration of the user, who has all rights.
 func (c *controlPlane) restConfig() *rest.Config {
 	return &rest.Config{
 		Host: c.address, BearerToken: c.adminToken, TLSClientConfig: rest.TLSClientConfig{CAFile: c.caFile},
-		QPS: -1, // the API server's own limits do
+		QPS: -1, // no client limit: the API server has its own
 	}
 }
 
@@ -134,7 +135,7 @@ func (d *demo) writeKubeconfig(name, user, token string) error {
 	return nil
 }
 
-// writeKey writes the key that the API server signs the tokens of service accounts with.
+// writeKey writes the key with which the API server signs the tokens of ServiceAccounts.
 func (w workspace) writeKey(name string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -147,7 +148,7 @@ func (w workspace) writeKey(name string) error {
 	return w.write(name, string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded})))
 }
 
-// kubectl runs kubectl as the user, and gives what it prints.
+// kubectl runs kubectl as the user and returns its output.
 func (d *demo) kubectl(ctx context.Context, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, process.ErrTooLate)
 	defer cancel()
@@ -165,13 +166,13 @@ func (d *demo) kubectl(ctx context.Context, args ...string) (string, error) {
 	}
 }
 
-// userEnvironment is what kubectl needs to reach the API server. What kubectl remembers stays in the workspace, and the
-// preferences of the person at the keyboard have no say here.
+// userEnvironment returns the environment that kubectl needs to reach the API server. kubectl
+// caches only in the workspace, and it ignores the preferences of the user who runs the demo.
 func (d *demo) userEnvironment() []string {
 	return []string{"KUBECONFIG=" + d.space.path(adminKubeconfig), "KUBECACHEDIR=" + d.space.path("kubectl-cache"), "KUBERC=off"}
 }
 
-// answersOK is an error unless a GET is answered 200.
+// answersOK returns an error unless a GET request is answered with 200.
 func answersOK(ctx context.Context, client *http.Client, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

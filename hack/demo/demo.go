@@ -14,13 +14,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
-// demo is all that is running.
+// demo is the state of a running demo.
 type demo struct {
 	out    *console
 	assets string // the directory with etcd, kube-apiserver and kubectl
 	repo   string // the directory of the module
 	since  origin
-	passed int // how many steps have; 0 until all have
+	passed int // number of steps; 0 until all have passed
 
 	space     workspace
 	guard     *guard
@@ -32,13 +32,13 @@ type demo struct {
 	watch     *observer
 }
 
-// origin is what the first Secret is timed from.
+// origin is the instant from which the demo measures the time to the first Secret.
 type origin struct {
 	at   time.Time
 	what string
 }
 
-// setUp starts everything, in the order in which each needs what is before it.
+// setUp starts all parts in order: each part needs the parts before it.
 func (d *demo) setUp(ctx context.Context) error {
 	var err error
 	if d.repo, err = findRepository(ctx); err != nil {
@@ -70,7 +70,8 @@ func (d *demo) setUp(ctx context.Context) error {
 	return d.prepareForUser()
 }
 
-// tearDown ends what is running and removes the workspace. It may be called at any time, and does what there is to do.
+// tearDown stops all running programs and removes the workspace. It may be called at any time,
+// also after a partial setUp.
 func (d *demo) tearDown() {
 	if d.watch != nil {
 		d.watch.close()
@@ -91,9 +92,9 @@ func (d *demo) tearDown() {
 	}
 }
 
-// start starts a program that goes on running, in the workspace and with a log there.
+// start starts a long-running program in the workspace, with its log there.
 func (d *demo) start(name, path string, env []string, args ...string) (*process.Process, error) {
-	// No context ends it: tearDown does, in order.
+	// No context ends the program: tearDown stops all programs in order.
 	cmd := exec.CommandContext(context.Background(), path, args...)
 	cmd.Dir, cmd.Env = string(d.space), append(os.Environ(), env...)
 	p, err := process.Start(name, d.space.path(strings.TrimPrefix(name, "pipes-")+".log"), cmd)
@@ -105,7 +106,8 @@ func (d *demo) start(name, path string, env []string, args ...string) (*process.
 	return p, d.guard.tell("started %d", p.PID())
 }
 
-// startReady starts a program until it is ready; and again, with other ports, when somebody else has been faster to take one.
+// startReady calls attempt, which starts a program and waits until it is ready. If another
+// process took a port first, it tries again with other ports.
 func (d *demo) startReady(attempt func() (*process.Process, error)) (*process.Process, error) {
 	const attempts = 3
 	for i := 1; ; i++ {
@@ -120,20 +122,21 @@ func (d *demo) startReady(attempt func() (*process.Process, error)) (*process.Pr
 	}
 }
 
-// stop ends a program.
+// stop stops a program.
 func (d *demo) stop(p *process.Process, patience time.Duration) error {
 	d.running.Remove(p)
 	err := p.Stop(patience)
 	return errors.Join(err, d.guard.tell("ended %d", p.PID()))
 }
 
-// program is the path of a program of the control plane.
+// program returns the path of a program of the control plane.
 func (d *demo) program(name string) string { return filepath.Join(d.assets, name) }
 
-// built is the path of a program of this repository.
+// built returns the path of a program of this repository.
 func (d *demo) built(name string) string { return filepath.Join(d.repo, "bin", "demo", name) }
 
-// install does what a user does to a cluster before anything else.
+// install installs config/default, waits for the CRDs, gives the operator its kubeconfig and
+// starts to watch the cluster.
 func (d *demo) install(ctx context.Context) error {
 	if err := d.writeKubeconfig(adminKubeconfig, "you", d.plane.adminToken); err != nil {
 		return err
@@ -153,7 +156,8 @@ func (d *demo) install(ctx context.Context) error {
 	return err
 }
 
-// prepareForUser writes what a user applies, and a file that makes a shell ready to do so.
+// prepareForUser writes the manifests that the user applies, and a file that prepares the user's
+// shell.
 func (d *demo) prepareForUser() error {
 	for _, name := range []string{"environment", githubAlice.name, slackAlice.name, notionBob.name, linearCarol.name} {
 		if err := d.space.writeSample(name+".yaml", d.simulator.address); err != nil {
@@ -168,7 +172,7 @@ func (d *demo) prepareForUser() error {
 	return d.space.write("env", script.String())
 }
 
-// findRepository is the directory of the module that the demo is started in.
+// findRepository returns the directory of the module in which the demo was started.
 func findRepository(ctx context.Context) (string, error) {
 	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
 	if err != nil {

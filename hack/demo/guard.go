@@ -12,23 +12,24 @@ import (
 	"time"
 )
 
-// guardFlag makes this program a guard. It is not for people.
+// guardFlag makes this program the guard. Only the demo itself uses it.
 const guardFlag = "--guard"
 
-// guard is a second process of this program, which cleans up should the first be killed. It reads what there is to clean up
-// from a pipe, and learns from the end of the pipe that the demo is gone.
+// guard is a second process of this program. It cleans up if the demo is killed. It reads from a
+// pipe which programs and which directory to clean up. The end of the pipe means that the demo
+// has ended.
 type guard struct {
 	cmd  *exec.Cmd
 	pipe io.WriteCloser
 }
 
-// startGuard starts the guard of a directory.
+// startGuard starts a guard that removes the directory at the end.
 func startGuard(directory string) (*guard, error) {
 	executable, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("starting the guard: %w", err)
 	}
-	// It outlives the demo, so no context ends it and the kernel does not either.
+	// The guard outlives the demo. Therefore no context ends it, and it has no Pdeathsig.
 	cmd := exec.CommandContext(context.Background(), executable, guardFlag)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	pipe, err := cmd.StdinPipe()
@@ -49,13 +50,14 @@ func (g *guard) tell(format string, args ...any) error {
 	return nil
 }
 
-// dismiss ends the guard, which does what is left to do.
+// dismiss closes the pipe and waits for the guard, which cleans up the rest.
 func (g *guard) dismiss() {
 	_ = g.pipe.Close()
 	_ = g.cmd.Wait()
 }
 
-// keepGuard is what the guard runs: it reads until the demo is gone, and cleans up.
+// keepGuard is the main function of the guard. It reads until the demo has ended, and then
+// cleans up.
 func keepGuard(in io.Reader) {
 	directory, running := "", map[int]bool{}
 	for lines := bufio.NewScanner(in); lines.Scan(); {
@@ -70,7 +72,7 @@ func keepGuard(in io.Reader) {
 		}
 	}
 	for pid := range running {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // fails when it has ended
+		_ = syscall.Kill(pid, syscall.SIGKILL) // fails if the program has ended
 	}
 	deadline := time.Now().Add(5 * time.Second)
 	for pid := range running {
@@ -86,8 +88,9 @@ func scan(line, format string, pid *int) bool {
 	return err == nil
 }
 
-// awaitEnd waits until there is no such process, so that nothing is written while the directory is removed. It is not the
-// guard's child, so it can only be looked for; and where nobody collects it, it is there for ever.
+// awaitEnd waits until the process is gone, so that no program writes to the directory while it
+// is removed. The process is not a child of the guard, so the guard can only poll for it. A
+// zombie process that is never reaped exists until the deadline.
 func awaitEnd(pid int, deadline time.Time) {
 	for syscall.Kill(pid, 0) == nil && time.Now().Before(deadline) {
 		time.Sleep(20 * time.Millisecond)

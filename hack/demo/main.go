@@ -1,8 +1,10 @@
-// Command demo shows pipes-operator at work, on this machine alone: a real etcd and kube-apiserver, the real operator, and a
-// simulated WorkOS. It narrates seven steps, and each has to come true in time. `make demo` runs it.
+// Command demo shows pipes-operator at work on this machine: a real etcd and kube-apiserver, the
+// real operator, and a simulated WorkOS. It narrates seven steps and checks each of them against
+// a deadline. `make demo` runs it.
 //
-// Everything that it starts listens on loopback, on free ports; everything that it writes is in one temporary directory, but
-// for the programs that it builds into bin/demo. When it ends, however it ends, nothing is left running.
+// All programs that it starts listen on free ports of loopback. All files that it writes are in
+// one temporary directory, except the programs that it builds into bin/demo. When the demo ends
+// for any reason, it leaves no process running.
 package main
 
 import (
@@ -46,16 +48,17 @@ Environment:
 `
 )
 
-// stepError is the failure of a step.
+// stepError is the error of a failed step.
 type stepError struct{ error }
 
 func (e *stepError) Unwrap() error { return e.error }
 
-// errStopped is what the demo ends with after Ctrl-C.
+// errStopped is the cause of a demo that was stopped, for example with Ctrl-C.
 var errStopped = errors.New("stopped")
 
 func main() {
-	// The kernel ends what was started by a thread that ends: all is started by this one, which lasts. See start.
+	// The kernel kills a child process when the thread that started it ends. This goroutine
+	// starts all programs, so it is locked to a thread that lasts. See process.Start.
 	runtime.LockOSThread()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -80,7 +83,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	if err != nil {
 		return complain(stderr, err.Error(), exitUsage)
 	}
-	// What goes wrong in the watches shows in the steps.
+	// Errors in the watches appear as failed steps, so their log is not needed.
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
 	terminal := term.IsTerminal(int(stdout.Fd()))
@@ -91,12 +94,12 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	return d.report(d.play(ctx, terminal && !*once), stderr)
 }
 
-// play is the whole demo, clean-up included.
+// play runs the whole demo, including the cleanup.
 func (d *demo) play(ctx context.Context, stay bool) (err error) {
 	defer func() {
-		// Whatever has failed, a panic included: this is done.
+		// This cleanup runs after every failure, including a panic.
 		if errors.Is(err, errStopped) {
-			d.out.printf("\n") // the terminal has written ^C
+			d.out.printf("\n") // the terminal has printed ^C
 		}
 		d.out.gap()
 		d.out.printf("Cleaning up.\n")
@@ -125,7 +128,7 @@ func (d *demo) play(ctx context.Context, stay bool) (err error) {
 	return r.idle(ctx)
 }
 
-// report says how it went, as the last line, and gives the exit code.
+// report prints the result as the last line and returns the exit code.
 func (d *demo) report(err error, stderr io.Writer) int {
 	switch {
 	case d.passed > 0 && (err == nil || errors.Is(err, errStopped)):
@@ -133,7 +136,7 @@ func (d *demo) report(err error, stderr io.Writer) int {
 		return 0
 	case errors.Is(err, errStopped):
 		return complain(stderr, "stopped", exitInterrupted)
-	case errors.As(err, new(*stepError)): // which has been explained
+	case errors.As(err, new(*stepError)): // play has explained the failure already
 		text, _, _ := strings.Cut(err.Error(), "\n")
 		return complain(stderr, text, exitFailed)
 	default:
@@ -148,13 +151,14 @@ func complain(stderr io.Writer, text string, code int) int {
 
 func (d *demo) verdict() { d.out.printf("demo: %d steps passed\n", d.passed) }
 
-// stoppable is a context that ends with the first signal to stop, with the process that has started this one, and with stop.
-// Further signals do nothing: the clean-up takes seconds, and is not to be cut short.
+// stoppable returns a context that ends on the first signal to stop, when the parent process
+// ends, or when stop is called. Further signals are ignored: the cleanup takes seconds and must
+// not be interrupted.
 func stoppable() (ctx context.Context, stop context.CancelCauseFunc) {
 	ctx, stop = context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	// Without this, a pipe that nobody reads would end the demo at its next word, and all clean-up with it.
+	// Without this, a write to a closed stdout pipe would kill the demo before the cleanup.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	parent := os.Getppid()
 	go func() {
@@ -174,7 +178,7 @@ func stoppable() (ctx context.Context, stop context.CancelCauseFunc) {
 	return ctx, stop
 }
 
-// findAssets checks that the programs of the control plane are there.
+// findAssets checks that the programs of the control plane exist.
 func findAssets(directory string) (string, error) {
 	if directory == "" {
 		return "", errors.New("KUBEBUILDER_ASSETS is not set: run make demo, which gets etcd, kube-apiserver and kubectl first")
@@ -191,7 +195,8 @@ func findAssets(directory string) (string, error) {
 	return directory, nil
 }
 
-// startOfMake is when the whole began: Unix seconds, or now when there are none.
+// startOfMake returns the start of make demo, given in Unix seconds. Without a valid number it
+// returns now.
 func startOfMake(seconds string, now time.Time) origin {
 	began, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// namespace is where the samples' PipesTokens and their Secrets are.
+// namespace is the namespace of the samples' PipesTokens and Secrets.
 const namespace = "agents"
 
 // observer watches the cluster as a user could.
@@ -34,12 +34,12 @@ type observer struct {
 	ended chan struct{}
 
 	mu    sync.Mutex
-	shown map[string]row       // the last row of each PipesToken
-	fresh []row                // rows that nobody has taken yet
-	first map[string]time.Time // when an object, or a generation of it, was seen first
+	shown map[string]row       // latest row of each PipesToken
+	fresh []row                // rows that rows() has not returned yet
+	first map[string]time.Time // when an object, or a generation of it, was first seen
 }
 
-// observe starts to watch, and returns once everything that is there has been seen.
+// observe starts to watch, and returns when all caches are filled.
 func observe(ctx context.Context, config *rest.Config) (*observer, error) {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
@@ -64,7 +64,7 @@ func observe(ctx context.Context, config *rest.Config) (*observer, error) {
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	o.stop = stop
 	go func() {
-		_ = caches.Start(watching) // it only returns an error when it is started twice
+		_ = caches.Start(watching) // fails only if it is started twice
 		close(o.ended)
 	}()
 	if !caches.WaitForCacheSync(ctx) {
@@ -80,7 +80,7 @@ func (o *observer) close() {
 	<-o.ended
 }
 
-// see takes note of an object that has come or changed.
+// see records an object that was added or updated.
 func (o *observer) see(seen any) {
 	object, ok := seen.(client.Object)
 	if !ok {
@@ -103,12 +103,12 @@ func (o *observer) see(seen any) {
 	}
 }
 
-// firstKey stands for a generation of an object. Secrets have no generations.
+// firstKey returns a key for a generation of an object. Secrets have no generations.
 func firstKey(object client.Object) string {
 	return fmt.Sprintf("%T %s %d", object, object.GetName(), object.GetGeneration())
 }
 
-// rows are the rows since the last call.
+// rows returns the rows since the last call.
 func (o *observer) rows() []row {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -117,15 +117,16 @@ func (o *observer) rows() []row {
 	return rows
 }
 
-// snapshot is the world at one instant.
+// snapshot is the state of the cluster and of the simulator at one instant.
 type snapshot struct {
 	tokens      map[string]*v1alpha1.PipesToken // by name
 	secrets     map[string]*corev1.Secret       // by name
-	environment *v1alpha1.PipesEnvironment      // nil: there is none
+	environment *v1alpha1.PipesEnvironment      // nil: none exists
 	requests    []workossim.Request
 	connections []connection
 	first       map[string]time.Time
-	// lookedAfter asks the operator how many PipesTokens it has looked at since it was started; 0 when it does not answer.
+	// lookedAfter returns how many PipesTokens the operator has reconciled since its start. It
+	// returns 0 if the operator does not answer.
 	lookedAfter func() int
 }
 
@@ -155,7 +156,7 @@ func (o *observer) look(ctx context.Context) (*snapshot, error) {
 	return s, nil
 }
 
-// look takes a snapshot of everything.
+// look takes a snapshot of the cluster, the simulator and the operator.
 func (d *demo) look(ctx context.Context) (*snapshot, error) {
 	s, err := d.watch.look(ctx)
 	if err != nil {
@@ -177,7 +178,7 @@ func (d *demo) look(ctx context.Context) (*snapshot, error) {
 	return s, nil
 }
 
-// ready is the Ready condition of a PipesToken; the zero condition when there is none.
+// ready returns the Ready condition of a PipesToken, or an empty condition.
 func (s *snapshot) ready(name string) metav1.Condition {
 	if token := s.tokens[name]; token != nil {
 		if ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
@@ -187,12 +188,12 @@ func (s *snapshot) ready(name string) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// calls are the requests for a connection.
+// calls returns the requests for a connection.
 func (s *snapshot) calls(id workossim.ID) []workossim.Request {
 	return slices.DeleteFunc(slices.Clone(s.requests), func(r workossim.Request) bool { return r.ID != id })
 }
 
-// connection is what the simulator tells of a connection; the zero connection when there is none.
+// connection returns the simulator's state of a connection, or an empty connection.
 func (s *snapshot) connection(id workossim.ID) connection {
 	for _, c := range s.connections {
 		if c.ID == id {
@@ -202,7 +203,7 @@ func (s *snapshot) connection(id workossim.ID) connection {
 	return connection{}
 }
 
-// keys are those of a Secret's data, in order.
+// keys returns the sorted keys of a Secret's data.
 func (s *snapshot) keys(name string) []string {
 	var keys []string
 	if secret := s.secrets[name]; secret != nil {
@@ -214,7 +215,8 @@ func (s *snapshot) keys(name string) []string {
 	return keys
 }
 
-// fingerprint tells one token in a Secret from another without telling the token; empty: there is none.
+// fingerprint identifies the token in a Secret without revealing it. It is empty if the Secret
+// has no token.
 func (s *snapshot) fingerprint(name string) string {
 	secret := s.secrets[name]
 	if secret == nil || len(secret.Data["access_token"]) == 0 {

@@ -13,22 +13,23 @@ import (
 )
 
 const (
-	// operatorNamespace and operatorAccount are the ServiceAccount of config/default, whose rights the operator has.
+	// operatorNamespace and operatorAccount identify the ServiceAccount in config/default whose
+	// rights the operator has.
 	operatorNamespace = "pipes-system"
 	operatorAccount   = "pipes-operator-manager"
-	// operatorKubeconfig is in the workspace, and holds a token of that ServiceAccount.
+	// operatorKubeconfig is in the workspace and contains a token of that ServiceAccount.
 	operatorKubeconfig = "operator.kubeconfig"
 	// operatorLog is in the workspace.
 	operatorLog = "operator.log"
-	// operatorPatience is how long it may take to end.
+	// operatorPatience is how long the operator may take to end.
 	operatorPatience = 15 * time.Second
 )
 
-// operator is pipes-operator, the real program.
+// operator is a running process of pipes-operator.
 type operator struct {
 	process *process.Process
-	metrics string // the address that it serves metrics on
-	probes  string // the address that it serves /readyz on
+	metrics string // address that serves metrics
+	probes  string // address that serves /readyz
 }
 
 // giveRights writes the kubeconfig of the operator.
@@ -47,7 +48,8 @@ func (d *demo) startOperator(ctx context.Context) error {
 	return err
 }
 
-// tryOperator starts the operator on the ports that it had before, if it had any that nobody else has taken since.
+// tryOperator starts the operator on its previous ports, or on free ports if it has none or
+// another process has taken one.
 func (d *demo) tryOperator(ctx context.Context) (*process.Process, error) {
 	if process.Listens(ctx, d.operator.metrics) == nil || process.Listens(ctx, d.operator.probes) == nil || d.operator.metrics == "" {
 		addresses, err := process.FreeAddresses(ctx, 2)
@@ -65,7 +67,7 @@ func (d *demo) tryOperator(ctx context.Context) (*process.Process, error) {
 	})
 }
 
-// operatorFlags are the flags that the operator is started with.
+// operatorFlags returns the flags of the operator.
 func (d *demo) operatorFlags() []string {
 	return []string{
 		"--kubeconfig=" + d.space.path(operatorKubeconfig),
@@ -77,7 +79,8 @@ func (d *demo) operatorFlags() []string {
 	}
 }
 
-// stopOperator ends the operator as a rollout does. It has to end well, and in time.
+// stopOperator stops the operator as a rollout does. The operator must end in time and without
+// an error.
 func (d *demo) stopOperator() error {
 	if err := d.stop(d.operator.process, operatorPatience); err != nil {
 		return fmt.Errorf("after SIGTERM: %w", err)
@@ -85,7 +88,8 @@ func (d *demo) stopOperator() error {
 	return nil
 }
 
-// lookedAfter is how many PipesTokens the operator's process has looked at since it was started, by its own metrics.
+// lookedAfter returns how many PipesTokens the operator process has reconciled since its start,
+// according to its metrics.
 func (o *operator) lookedAfter(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -102,7 +106,7 @@ func (o *operator) lookedAfter(ctx context.Context) (int, error) {
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
 		series, value, _ := strings.Cut(lines.Text(), " ")
-		if !strings.HasPrefix(series, "pipes_operator_tokens{") { // one series for each reason
+		if !strings.HasPrefix(series, "pipes_operator_tokens{") { // it has a series for each reason
 			continue
 		}
 		n, err := strconv.Atoi(value)

@@ -7,48 +7,50 @@ import (
 	"time"
 )
 
-// step is one thing that the demo shows.
+// step is a numbered part of the demo, with a title.
 type step struct {
 	title  string
 	phases []phase
 }
 
-// phase is a part of a step: something is said and done, and then has to become true.
+// phase is a part of a step: the demo says something, does something, and waits for the result.
 type phase struct {
 	say string
 	do  []action
-	// until has to be true, all of it at once, within the deadline, and to stay true for steady.
+	// until lists checks that must all be true at the same time before within has passed, and
+	// must stay true for steady.
 	until  []check
 	within time.Duration
 	steady time.Duration
-	// show is done in the end, for what it prints.
+	// show runs at the end, for its output.
 	show []action
 }
 
-// action is something that a user would do.
+// action is a command of the user.
 type action struct {
-	// line is what the user would type.
+	// line returns the command as the user would type it.
 	line func() string
-	// run does it, and gives what it prints.
+	// run runs the command and returns its output.
 	run func(context.Context) (output string, err error)
 }
 
-// check is something about the real world that has to become true.
+// check is a condition of the cluster or the simulator that must become true.
 type check struct {
-	// what is expected, in words.
+	// what describes the expected condition.
 	what string
-	// met compares the world now with the world before the phase. seen says what is there, for people.
+	// met compares the state now with the state before the phase. seen describes the state now
+	// for the user.
 	met func(before, now *snapshot) (seen string, ok bool)
 }
 
-// unmetError is a phase whose checks were not true in time.
+// unmetError is the error of a phase whose checks were not true in time.
 type unmetError struct {
 	within time.Duration
-	// unmet are the checks that were not true when they were last not all true.
+	// unmet are the failed checks of the last attempt at which a check failed.
 	unmet []finding
 }
 
-// finding is what a check has come to.
+// finding is the result of a check.
 type finding struct {
 	what, seen string
 	ok         bool
@@ -63,20 +65,20 @@ func (e *unmetError) Error() string {
 	return text.String()
 }
 
-// runner goes through steps.
+// runner runs the steps.
 type runner struct {
 	out *console
-	// poll is how often the world is looked at.
+	// poll is the interval between two attempts at the checks.
 	poll time.Duration
-	// look is the world as it is now.
+	// look returns a snapshot of the current state.
 	look func(context.Context) (*snapshot, error)
-	// rows are the lines of the table that have come since the last call.
+	// rows returns the rows of the table since the last call.
 	rows func() []row
-	// dead is the error of a program that has ended and should not have.
+	// dead returns the error of a program that ended unexpectedly.
 	dead func() error
 }
 
-// run goes through the steps up to the first that fails. The error says which, and what was expected.
+// run runs the steps until one fails. The error names the step and the expected condition.
 func (r *runner) run(ctx context.Context, steps []step) error {
 	for i, s := range steps {
 		r.out.title(fmt.Sprintf("Step %d of %d: %s", i+1, len(steps), s.title))
@@ -122,8 +124,8 @@ func (r *runner) perform(ctx context.Context, actions []action) error {
 	return nil
 }
 
-// wait looks at the world until every check of the phase is true, and has been for as long as it should. Meanwhile it writes
-// the table.
+// wait polls until all checks of the phase are true and have stayed true for p.steady. It writes
+// the table at the same time.
 func (r *runner) wait(ctx context.Context, p phase, before *snapshot) ([]finding, error) {
 	deadline := time.NewTimer(p.within + p.steady)
 	defer deadline.Stop()
@@ -131,8 +133,8 @@ func (r *runner) wait(ctx context.Context, p phase, before *snapshot) ([]finding
 	defer tick.Stop()
 	table := &tableWriter{out: r.out}
 	defer table.end()
-	var since time.Time   // when all became true; zero: it is not
-	var lacking []finding // what was not true, the last time that something was not
+	var since time.Time   // when all checks became true; zero: they are not true now
+	var lacking []finding // the failed checks of the last attempt with a failure
 	for {
 		findings, unmet := r.examine(ctx, p.until, before)
 		table.write(r.rows())
@@ -158,7 +160,7 @@ func (r *runner) wait(ctx context.Context, p phase, before *snapshot) ([]finding
 	}
 }
 
-// examine makes all checks, and picks out those that are not true.
+// examine runs all checks and returns all findings and the failed ones.
 func (r *runner) examine(ctx context.Context, checks []check, before *snapshot) (findings, unmet []finding) {
 	now, err := r.look(ctx)
 	if err != nil {
@@ -175,7 +177,8 @@ func (r *runner) examine(ctx context.Context, checks []check, before *snapshot) 
 	return findings, unmet
 }
 
-// tableWriter writes rows, with a header above the first and an empty line around them all.
+// tableWriter writes rows, with a header above the first row and an empty line before and after
+// the table.
 type tableWriter struct {
 	out   *console
 	begun bool

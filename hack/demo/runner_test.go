@@ -10,7 +10,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// world is a runner in a world in which every look sees one more request.
+// world is a runner for tests. Each call of its look returns one more request.
 type world struct {
 	runner
 	text  strings.Builder
@@ -37,7 +37,7 @@ func newWorld() *world {
 	return w
 }
 
-// afterLooks is true once there are that many more requests than before, and while there are fewer than until.
+// afterLooks is met after n new requests, and fails again from until new requests on.
 func afterLooks(n, until int) check {
 	return check{what: "enough looks", met: func(before, now *snapshot) (string, bool) {
 		got := len(now.requests) - len(before.requests)
@@ -106,7 +106,7 @@ func TestAStepThatDoesNotHappenSaysWhatWasExpectedAndWhatIsThere(t *testing.T) {
 func TestWhatShouldStaySoHasToStaySo(t *testing.T) {
 	w := newWorld()
 	err := w.run(t.Context(), []step{{phases: []phase{{
-		// False from the second look on, however late that is.
+		// The check is false from the second look on.
 		until: []check{afterLooks(1, 2)}, within: 10 * time.Millisecond, steady: 500 * time.Millisecond,
 	}}}})
 	var unmet *unmetError

@@ -15,12 +15,14 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// simulator is the simulated WorkOS, a program of its own, as its control API shows it.
+// simulator is the client of the control API of the simulated WorkOS, which is a separate
+// program.
 type simulator struct {
 	address string
 }
 
-// startSimulator starts the simulator and waits until it listens. It picks a free port by itself.
+// startSimulator starts the simulator and waits until it listens. The simulator chooses a free
+// port itself.
 func (d *demo) startSimulator(ctx context.Context) error {
 	if err := d.space.writeSample("simulator.yaml", simulatorAddress); err != nil {
 		return err
@@ -32,18 +34,18 @@ func (d *demo) startSimulator(ctx context.Context) error {
 		return err
 	}
 	return p.WaitUntil(ctx, time.Minute, func(context.Context) error {
-		address, err := os.ReadFile(addressFile) // it is written whole
+		address, err := os.ReadFile(addressFile) // the simulator writes this file atomically
 		d.simulator.address = strings.TrimSpace(string(address))
 		return err
 	})
 }
 
-// control is the URL of the control API.
+// control returns the URL of the control API.
 func (s *simulator) control() string {
 	return "http://" + s.address + strings.TrimSuffix(workossim.ControlPrefix, "/")
 }
 
-// connection is what the simulator tells of a connection.
+// connection is a connection in the control API.
 type connection struct {
 	workossim.ID
 	State       workossim.State `json:"state"`
@@ -59,7 +61,7 @@ func (s *simulator) connections(ctx context.Context) ([]connection, error) {
 	return answer.Connections, err
 }
 
-// requests are all calls that the simulator has had, oldest first.
+// requests returns all requests that the simulator has received, oldest first.
 func (s *simulator) requests(ctx context.Context) ([]workossim.Request, error) {
 	var answer struct {
 		Requests []workossim.Request `json:"requests"`
@@ -68,7 +70,7 @@ func (s *simulator) requests(ctx context.Context) ([]workossim.Request, error) {
 	return answer.Requests, err
 }
 
-// do asks the control API, and decodes the answer into an object if one is given.
+// do calls the control API, and decodes the response into an object if one is given.
 func (s *simulator) do(ctx context.Context, method, endpoint, body string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

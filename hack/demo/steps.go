@@ -10,13 +10,14 @@ import (
 )
 
 const (
-	// soon is the deadline of what takes a second, for machines that are busy with other things.
+	// soon is the deadline for operations that take about a second. It is long because the
+	// machine may be busy.
 	soon = time.Minute
-	// quiet is how long nothing may happen where nothing should.
+	// quiet is how long a state must stay unchanged.
 	quiet = 2 * time.Second
 )
 
-// steps are what the demo shows.
+// steps returns the steps of the demo.
 func (d *demo) steps() []step {
 	return []step{d.sync(), d.rotate(), d.connect(), d.reauthorize(), d.grant(), d.repair(), d.restart()}
 }
@@ -151,13 +152,13 @@ func (d *demo) apply(name string) action {
 	return d.user("apply", "-f", d.space.path(name+".yaml"))
 }
 
-// user is a command of kubectl.
+// user returns a kubectl command.
 func (d *demo) user(args ...string) action {
 	return action{
 		line: func() string {
 			words := []string{"kubectl"}
 			for i, arg := range args {
-				if i > 0 && len(args[i-1]) == 2 && args[i-1][0] == '-' { // -f FILE stays together
+				if i > 0 && len(args[i-1]) == 2 && args[i-1][0] == '-' { // keep -f FILE together
 					words[len(words)-1] += " " + quote(arg)
 					continue
 				}
@@ -169,7 +170,8 @@ func (d *demo) user(args ...string) action {
 	}
 }
 
-// requestRefresh has the operator ask WorkOS now. Any new value of the annotation does.
+// requestRefresh makes the operator ask WorkOS immediately. Any new value of the annotation does
+// that.
 func (d *demo) requestRefresh(s sample) action {
 	args := []string{"annotate", "pipestoken", s.name, "--overwrite"}
 	const value = v1alpha1.RefreshRequestedAtAnnotation + "="
@@ -183,7 +185,8 @@ func (d *demo) requestRefresh(s sample) action {
 	}
 }
 
-// simulate is a request to the control API of the simulator. There may be no curl on this machine; there is one in the text.
+// simulate calls the control API of the simulator. It prints a curl command but does not run
+// curl, which may not be installed.
 func (d *demo) simulate(endpoint, body string) action {
 	return action{
 		line: func() string { return shellLine("curl", "$SIMULATOR/"+endpoint, "-d "+quote(body)) },
@@ -193,7 +196,7 @@ func (d *demo) simulate(endpoint, body string) action {
 	}
 }
 
-// journal shows what WorkOS has been asked: for one connection, or for all if none is given.
+// journal prints the requests to WorkOS, for the given connections or for all.
 func (d *demo) journal(of ...sample) action {
 	return action{
 		line: func() string { return shellLine("curl", "$SIMULATOR/requests") + "   # in short:" },

@@ -15,13 +15,15 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// row is one line of the table: a PipesToken at one instant, with the columns of `kubectl get pipestokens`.
+// row is a line of the table: a PipesToken at one instant, with the columns of `kubectl get
+// pipestokens`.
 type row struct {
 	name, slug, ready, reason, expires string
 	age                                time.Duration
 }
 
-// tableWidths hold the longest name of the samples, and the longest reason. A longer value pushes its line to the right.
+// tableWidths fit the longest name of the samples and the longest reason. A longer value moves
+// the rest of its line to the right.
 var tableWidths = []int{14, 8, 9, 21, 22}
 
 func rowOf(token *v1alpha1.PipesToken, now time.Time) row {
@@ -35,7 +37,7 @@ func rowOf(token *v1alpha1.PipesToken, now time.Time) row {
 	return r
 }
 
-// same says whether there is nothing new in r, time aside.
+// same reports whether two rows are equal except for their age.
 func (r row) same(other row) bool {
 	r.age = other.age
 	return r == other
@@ -45,7 +47,7 @@ func (r row) cells() []string {
 	return []string{r.name, r.slug, r.ready, r.reason, r.expires, duration.HumanDuration(max(0, r.age))}
 }
 
-// readyColour is what the READY column is painted in.
+// readyColour returns the colour of the READY column.
 func (r row) readyColour() string {
 	switch metav1.ConditionStatus(r.ready) {
 	case metav1.ConditionTrue:
@@ -57,12 +59,12 @@ func (r row) readyColour() string {
 	}
 }
 
-// tableHeader is the line above the rows.
+// tableHeader writes the header of the table.
 func (c *console) tableHeader() {
 	c.printf("%s%s\n", indent, c.paint(bold, align([]string{"NAME", "SLUG", "READY", "REASON", "EXPIRES", "AGE"}, nil)))
 }
 
-// tableRow is one line of the table.
+// tableRow writes a row of the table.
 func (c *console) tableRow(r row) {
 	c.printf("%s%s\n", indent, align(r.cells(), func(column int, padded string) string {
 		if column != 2 {
@@ -72,12 +74,12 @@ func (c *console) tableRow(r row) {
 	}))
 }
 
-// align puts cells into columns; each is painted, if at all, once it has its width.
+// align puts cells into columns. It calls paint, if given, on each padded cell.
 func align(cells []string, paint func(column int, padded string) string) string {
 	var line strings.Builder
 	for i, cell := range cells {
 		if i < len(tableWidths) {
-			// One space at least parts a cell from the next.
+			// Keep at least one space between two cells.
 			cell = fmt.Sprintf("%-*s ", tableWidths[i]-1, cell)
 		}
 		if paint != nil {
@@ -88,7 +90,7 @@ func align(cells []string, paint func(column int, padded string) string) string 
 	return strings.TrimRight(line.String(), " ")
 }
 
-// journalTable is a table of calls to WorkOS: those for some connections, or all if none is given.
+// journalTable formats the requests to WorkOS as a table, for the given connections or for all.
 func journalTable(requests []workossim.Request, of ...sample) string {
 	var text strings.Builder
 	const format = "%-10s%-9s%-14s%-8s%-23s%s\n"

@@ -7,7 +7,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
-// greet says how to type along.
+// greet prints how to use the demo from another shell.
 func (d *demo) greet() {
 	d.out.gap()
 	d.out.printf("%sThe operator's log: %s\n", indent, d.space.path(operatorLog))
@@ -15,7 +15,7 @@ func (d *demo) greet() {
 	d.out.command("$ . " + d.space.path("env") + "   # KUBECONFIG, PATH and SIMULATOR\n")
 }
 
-// help says what can be done while the demo stays up.
+// help prints commands to try while the demo stays up.
 func (d *demo) help() {
 	d.out.say("Everything stays up until Ctrl-C. In another shell:")
 	for _, line := range []string{
@@ -45,7 +45,7 @@ func (d *demo) help() {
 		"and the operator's own Deployment has no pods; the demo runs it, with the rights of its ServiceAccount.")
 }
 
-// explain shows what there is after a step has failed.
+// explain prints the state of the cluster after a failed step.
 func (d *demo) explain(ctx context.Context, failure error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -68,7 +68,7 @@ func (d *demo) explain(ctx context.Context, failure error) {
 	d.out.output(process.Tail(d.space.path(operatorLog), 30))
 }
 
-// idle goes on writing the table until the context ends, or a program does.
+// idle keeps writing the table until the context ends or a program ends.
 func (r *runner) idle(ctx context.Context) error {
 	table := &tableWriter{out: r.out}
 	tick := time.NewTicker(r.poll)

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// samples are what a user applies, and what the simulator starts with.
+// samples are the manifests that the user applies, and the seed of the simulator.
 //
 //go:embed *.yaml
 var samples embed.FS
 
-// simulatorAddress stands in the samples where the simulator's real address belongs.
+// simulatorAddress is the placeholder in the samples for the real address of the simulator.
 const simulatorAddress = "127.0.0.1:8089"
 
-// workspace is the directory with everything that a demo writes.
+// workspace is the directory for all files that a demo writes.
 type workspace string
 
 func newWorkspace() (workspace, error) {
@@ -27,7 +27,7 @@ func newWorkspace() (workspace, error) {
 	return workspace(directory), nil
 }
 
-// path is that of a file in the workspace.
+// path returns the path of a file in the workspace.
 func (w workspace) path(name ...string) string {
 	return filepath.Join(append([]string{string(w)}, name...)...)
 }
@@ -39,7 +39,7 @@ func (w workspace) write(name, content string) error {
 	return nil
 }
 
-// writeSample puts one of the samples into the workspace, with the simulator's address in it.
+// writeSample writes a sample into the workspace, with the address of the simulator in it.
 func (w workspace) writeSample(name, address string) error {
 	content, err := samples.ReadFile(name)
 	if err != nil {
