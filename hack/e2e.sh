@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# What `make test-e2e` runs: builds the images and the installers, of this version and of the one before, gives them to a
-# cluster, and runs the suite of test/e2e on it.
+# `make test-e2e` runs this script. It builds images and installers of this version and of the
+# previous version, loads them into a cluster, and runs the suite in test/e2e.
 #
-# The cluster is that of KUBECONFIG, if it is set: LOAD is then the command that gives it an image archive, such as
-# "kind load image-archive". Otherwise it is one of its own, by `make cluster-up`, which is taken down at the end, unless it
+# If KUBECONFIG is set, the script uses that cluster. LOAD must then be the command that loads an
+# image archive into it, such as "kind load image-archive". Otherwise the script uses the cluster
+# of `make cluster-up`. If that cluster is not up yet, the script starts it, and stops it at the
+# end unless KEEP is set.
 # was up before or KEEP is set.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,8 +22,9 @@ fail() {
   exit 1
 }
 
-# run COMMAND...: runs it in a process group of its own, so that a signal to this script, for which bash would wait until the
-# command has ended, ends all of it: make and ginkgo do not pass signals on.
+# run COMMAND...: runs the command in its own process group. When this script gets a signal, stop
+# can then end the whole group. Otherwise bash would wait for the command, and make and ginkgo do
+# not forward signals.
 child=
 run() {
   local code=0
@@ -59,7 +62,7 @@ trap cleanup EXIT
 trap 'stop 130' INT
 trap 'stop 143' TERM
 
-# The upgrade starts from what was there before the last commit that changed what is installed.
+# The upgrade test starts from the parent of the last commit that changed an installed file.
 shipped=(api cmd/pipes-operator config controllers internal go.mod Dockerfile
   ':(exclude)config/samples' ':(exclude)internal/workossim' ':(exclude,glob)**/*_test.go')
 last=$(git log -1 --format=%H -- "${shipped[@]}")
@@ -69,7 +72,8 @@ previous=$(git rev-parse --verify --quiet "$last^") ||
 
 if [[ -z ${KUBECONFIG:-} ]]; then
   "$make" cluster-program
-  # The pods of config/samples run as they are, on the tools image under the names of theirs. The probe stands in for gh.
+  # The pods of config/samples run unchanged: the tools image also gets the names of their
+  # images. The probe replaces gh.
   names=$(sed -n 's/^ *image: \([^ ]*\)$/--tag \1/p' config/samples/pod{,_curl,_git,_gh}.yaml | tr '\n' ' ')
   if ! bin/cluster/cluster kubeconfig >/dev/null 2>&1; then
     "$make" cluster-check || exit 1
@@ -81,7 +85,7 @@ if [[ -z ${KUBECONFIG:-} ]]; then
   KUBECONFIG=$(bin/cluster/cluster kubeconfig)
   LOAD="bin/cluster/cluster load"
 else
-  names= # others may run pods of those names there
+  names= # other pods of that cluster may use images with those names
   : "${LOAD:?set it to the command that gives the cluster of KUBECONFIG an image archive, such as kind load image-archive}"
 fi
 export KUBECONFIG
@@ -101,12 +105,12 @@ say "building the version before, of $(git log -1 --format='%h (%s)' "$previous"
 git worktree remove --force "$dist/previous" 2>/dev/null || true
 git worktree add --quiet --force --detach "$dist/previous" "$previous"
 (cd "$dist/previous" && CGO_ENABLED=0 GOOS=linux "$go" build -trimpath -ldflags "-s -w" -o "$OLDPWD/bin/linux/previous/" ./cmd/pipes-operator)
-# The name is the one that config/ has when nobody names another.
+# This is the default image name in config/.
 bin/image operator --binary bin/linux/previous/pipes-operator --tag pipes-operator:dev --output dist/images/previous.tar
 "$KUSTOMIZE" build "$dist/previous/config/default" >"$dist/install-previous.yaml"
 
 for archive in dist/images/{pipes-operator,workos-simulator,e2e-tools,previous}.tar; do
-  $LOAD "$archive" # more than one word
+  $LOAD "$archive" # LOAD may have several words
 done
 
 say "running the suite"

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for a while, FUZZTIME each. They are found, so a new one is run without a word here.
-# FUZZ=REGEXP picks some by their names.
+# Runs every fuzz target of the module for FUZZTIME each. It finds the targets itself, so a new
+# target needs no entry here. FUZZ=REGEXP selects targets by name.
 #
-# It prints a line for each, and fails when one has failed. What Go finds interesting goes into its build cache, and is where the
-# next run goes on from; the input that makes a target fail goes into the tree, below testdata/fuzz, and is to be committed with
-# the repair. RELIABILITY_FIGURES names a directory for the figures, in the form of test/reliability/figures.
+# It prints a line for each target, and fails if a target fails. Go keeps interesting inputs in
+# its build cache, and the next run continues from them. Go writes an input that makes a target
+# fail to testdata/fuzz in the source tree. Commit that file together with the fix.
+# RELIABILITY_FIGURES names a directory for the figures, in the format of
+# test/reliability/figures.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,13 +14,14 @@ go=${GO:-go}
 fuzztime=${FUZZTIME:-5s}
 pattern=${FUZZ:-.}
 workers=2
-# Of each interesting input Go tries to make a smaller one, for a minute by default, in which it does nothing else.
+# Go tries to minimize each interesting input. By default this takes up to a minute, in which Go
+# does no fuzzing. This limits it to 10 executions.
 minimize=10x
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# targets: a line "DIRECTORY PACKAGE TARGET" for each function FuzzXxx of a test file.
+# targets: prints a line "DIRECTORY PACKAGE TARGET" for each function FuzzXxx in a test file.
 targets() {
   "$go" list -f '{{$p := .}}{{range .TestGoFiles}}{{$p.Dir}} {{$p.ImportPath}} {{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$p.Dir}} {{$p.ImportPath}} {{.}}{{"\n"}}{{end}}' ./... |
     while read -r dir package file; do
@@ -27,24 +30,25 @@ targets() {
     done | awk -v pattern="$pattern" '$3 ~ pattern'
 }
 
-# last NUMBER-BEFORE LOG: the last number that Go has told.
+# last TEXT LOG: prints the last number that follows TEXT in the log.
 last() { sed -n -E "s/.*$1 ([0-9]+).*/\1/p" "$2" | tail -n 1; }
 
-# executions LOG: how often the target was run. While Go still goes through what earlier runs have found, it tells only how far it is.
+# executions LOG: prints how often the target was executed. While Go still runs the inputs of
+# earlier runs, its log has only the progress of that.
 executions() {
   local execs
   execs=$(last 'execs:' "$1")
   echo "${execs:-$(last 'baseline coverage:' "$1")}"
 }
 
-# ran_out LOG: nothing is wrong but that the time was over. Before version 1.27 Go sometimes calls that a failure, mostly on a busy
-# machine: https://go.dev/issue/75804.
+# ran_out LOG: succeeds if the only error is that the time is over. Go before 1.27 sometimes
+# reports that as a failure, mostly on a busy machine: https://go.dev/issue/75804.
 ran_out() {
   grep -q -E '^ +context deadline exceeded$' "$1" &&
     ! grep -q -E '_test\.go:[0-9]+:|Failing input|seed corpus|panic|DATA RACE|process (hung|terminated)' "$1"
 }
 
-# run DIRECTORY PACKAGE TARGET: fuzzes one target, adds to the sums, and says what came of it.
+# run DIRECTORY PACKAGE TARGET: fuzzes a target, adds to the totals, and prints the result.
 run() {
   local dir=$1 package=$2 target=$3 log=$work/$3.log result=ok execs new
   targets=$((targets + 1))
@@ -58,12 +62,13 @@ run() {
   if [[ $result != ok ]]; then
     crashes=$((crashes + 1))
     sed 's/^/  /' "$log" | grep -v 'fuzz: elapsed:' | tail -n 40 >&2
-    # Go says this of the file that it writes; other failures, such as that of a build, leave none.
+    # Go names the file only for a failing input. Other failures, such as a failed build, have no
+    # file.
     sed -n -E "s|.*Failing input written to (.*)|fuzz: the input is in ${dir#"$PWD"/}/\1: commit it with the repair|p" "$log" >&2
   fi
 }
 
-# figures FILE: what was seen, as test/reliability/figures writes it.
+# figures FILE: writes the results in the format of test/reliability/figures.
 figures() {
   cat >"$1" <<END
 {

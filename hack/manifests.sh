@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Checks the manifests as kustomize renders them: kubeconform holds each object against the schema of its kind, and refuses fields
-# that the schema does not know; kube-score looks at how workloads are run.
+# Checks the manifests that kustomize renders. kubeconform validates each object against the
+# schema of its kind, and rejects unknown fields. kube-score checks how workloads run.
 #
-# The schemas are made here (hack/schemas), of the Kubernetes that `make controlplane` gets, and of our CRDs.
+# hack/schemas generates the schemas, from the Kubernetes version of `make controlplane` and from
+# our CRDs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,19 +12,21 @@ kustomize=${KUSTOMIZE:?run make lint-manifests}
 kubeconform=${KUBECONFORM:?run make lint-manifests}
 kube_score=${KUBE_SCORE:?run make lint-manifests}
 
-# In bin/, which git ignores, because kustomize takes relative paths only.
+# The directory is in bin/, which git ignores, because kustomize accepts only relative paths.
 mkdir -p bin
 work=$(mktemp -d bin/manifests.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 result=0
 
-# module FIELD: of the Kubernetes module, where it is, or its version. It is downloaded when it is not there.
+# module FIELD: prints a field of the Kubernetes module: Dir or Version. It downloads the module
+# if necessary.
 module() {
   (cd hack/controlplane/kubernetes && GOWORK=off GOFLAGS=-mod=readonly "$go" mod download -json k8s.io/kubernetes) |
     sed -n -E "s/^\t\"$1\": \"(.*)\",?$/\1/p"
 }
 
-# kustomization FOLDER COMPONENT...: the folder with these components, in $work, under the name with "-components" behind it.
+# kustomization FOLDER COMPONENT...: creates $work/FOLDER-components, a kustomization of the
+# folder with these components.
 kustomization() {
   local folder=$1 component
   shift
@@ -42,23 +45,28 @@ render() {
   "$kustomize" build "$2" >"$work/rendered/$1.yaml" || { echo "manifests: $2 does not build" >&2; result=1; }
 }
 
-# Why some checks of kube-score are left out.
+# Checks of kube-score that do not apply here, each with its reason.
 everywhere=(
-  # Throttling delays renewals and probes, in the operator; and samples are not the place to say how much CPU a user has.
+  # CPU throttling would delay renewals and probes of the operator. Samples cannot know how much
+  # CPU a user has.
   --ignore-container-cpu-limit
-  # Nothing writes to a container's own file system: it is read-only. The one volume that is written to, of a sample, has a limit.
+  # No container writes to its own file system, which is read-only. Only a sample writes to a
+  # volume, and that volume has a limit.
   --ignore-test container-ephemeral-storage-request-and-limit
-  # A tag is never moved once it is published, and a node that was given the image need not reach a registry.
+  # A published tag never moves, and a node that already has the image should not need a
+  # registry.
   --ignore-test container-image-pull-policy
-  # Replicas are kept apart by topologySpreadConstraints, softly, because a cluster of one node has to work as well.
+  # topologySpreadConstraints spread the replicas. They are soft, because the operator must also
+  # run on a cluster with one node.
   --ignore-test deployment-has-host-podantiaffinity
 )
-# Egress is open until the component network-policy closes it: ports differ between clusters. With it, the check holds.
+# The default install does not restrict egress, because ports differ between clusters. The
+# component network-policy restricts it, and with that component this check passes.
 open_egress=(--ignore-test pod-networkpolicy)
-# What a user's pods may connect to is the user's.
+# The user decides where the pods of the samples may connect to.
 samples=(--ignore-test pod-networkpolicy)
 
-# score NAME FLAG...: warnings count. It prints all that is not in order.
+# score NAME FLAG...: runs kube-score, where warnings are failures too, and prints all findings.
 score() {
   local name=$1
   shift
@@ -85,7 +93,8 @@ for folder in default namespaced; do
   render "$folder-components" "$work/$folder-components"
 done
 
-# The CRD of ServiceMonitor is the Prometheus operator's, that of ControllerRing the sharder's; neither is at hand.
+# We do not have the CRDs of these two kinds: the Prometheus operator owns ServiceMonitor, and
+# the sharder owns ControllerRing.
 "$kubeconform" -strict -summary -skip monitoring.coreos.com/v1/ServiceMonitor,sharding.timebertt.dev/v1alpha1/ControllerRing \
   -schema-location "$work/schemas/{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json" "$work"/rendered/*.yaml || result=1
 

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# What `make test-reliability` runs: everything that tries to break the promises of docs/reliability.md. FULL=1 is the long run
-# for the record, and writes what was seen into that page; without it, each suite runs for a few minutes, as in CI.
+# `make test-reliability` runs this script. It tries to break the promises of
+# docs/reliability.md. FULL=1 selects the long run, which writes its results into that page.
+# Without it, each suite runs for a few minutes, as in CI.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 go=${GO:-go}
 full=0
 if [[ -n ${FULL:-} && $FULL != 0 ]]; then full=1; fi
-# Sequences of the model: as it is, and with the race detector, which makes it six times slower and has little to find where one
-# goroutine runs at a time. The long run looks for what nobody has seen yet; in CI they are the same ones each time (seed 0: another
-# one each time), and so are the faults of the storm, so that a change is not held up by what another one has done. And how long each
-# fuzz target runs.
+# sequences and raced are the numbers of model sequences, without and with the race detector. The
+# race detector makes the model six times slower and can find little, because only one goroutine
+# runs at a time. The long run uses a random seed (seed=0) to find new failures. CI uses a fixed
+# seed for the model and for the faults of the storm, so that a change does not fail because of
+# an older bug. fuzz is the time for each fuzz target.
 if ((full)); then sequences=30000 raced=3000 seed=0 storm='' fuzz=30s; else sequences=4000 raced=400 seed=1 storm=1 fuzz=5s; fi
 
 KUBEBUILDER_ASSETS=$(hack/controlplane/install.sh)
@@ -20,7 +22,8 @@ export KUBEBUILDER_ASSETS RELIABILITY_FIGURES=$figures RELIABILITY_FULL=$full RE
 
 failed=()
 
-# step NAME COMMAND...: runs it, and goes on when it fails: one run shows all there is to mend.
+# step NAME COMMAND...: runs the command and continues after a failure, so that one run shows all
+# failures.
 step() {
   local name=$1 started=$SECONDS
   shift
@@ -33,14 +36,14 @@ step() {
   fi
 }
 
-# suite PACKAGE FLAGS...: one package of test/reliability.
+# suite PACKAGE FLAGS...: tests a package of test/reliability.
 suite() {
   local package=$1
   shift
   "$go" test -tags=reliability -count=1 -timeout=80m "./test/reliability/$package" "$@"
 }
 
-# model SEQUENCES FLAGS...
+# model SEQUENCES FLAGS...: runs the model with that number of sequences.
 model() {
   local checks=$1
   shift

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Writes what the operator's program in the image is made of, as CycloneDX JSON: dist/pipes-operator.cdx.json. It is read from the
-# program itself, and has neither a time nor a random number, so that the same program has the same one. Then it is held against
-# go.mod: a list that lacks the main module, or has another version of a dependency, is not the program's.
+# Writes dist/pipes-operator.cdx.json, the components of the operator program in the image, as
+# CycloneDX JSON. It is generated from the program itself, without a timestamp or a random
+# number, so the same program always gives the same file. Then it is compared with go.mod: the
+# file is wrong if it lacks the main module or has another version of a dependency.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,7 +15,7 @@ readonly sbom=dist/pipes-operator.cdx.json
 mkdir -p dist
 "$cyclonedx" bin -json -noserial -notimestamp -std -version "$version" -output "$sbom" "$program"
 
-# expect MODULE@VERSION: the list has it.
+# expect MODULE@VERSION: fails unless the file lists it.
 expect() {
   grep -q -F "\"bom-ref\": \"pkg:golang/$1?" "$sbom" || { echo "sbom: $sbom does not name $1" >&2; exit 1; }
 }
@@ -22,7 +23,7 @@ expect "$("$go" list -m)@$version"
 for module in sigs.k8s.io/controller-runtime k8s.io/client-go; do
   expect "$module@$("$go" list -m -f '{{.Version}}' "$module")"
 done
-# "go1.26.8 X:boringcrypto" is version 1.26.8 of module std.
+# For example, "go1.26.8 X:boringcrypto" means version 1.26.8 of module std.
 built=$("$go" version "$program")
 built=${built##*: go}
 expect "std@go${built%% *}"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What `make verify` runs: is the tree what its sources say it is? It regenerates everything in place, and fails if a
-# file changes by that, showing the difference. On a clean clone that is the same as a dirty `git status`; in a tree with
-# work in progress, only what the generators change counts.
+# `make verify` runs this script. It regenerates all generated files in place, and fails and
+# prints the difference if a file changes. On a clean clone this is the same as a dirty `git
+# status`. In a tree with uncommitted changes, only the changes of the generators count. It also
+# runs the linters, builds every overlay and looks for vulnerabilities.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,7 +10,7 @@ go=${GO:-go}
 make=${MAKE:-make}
 kustomize=${KUSTOMIZE:?run make verify}
 
-# In bin/, which git ignores, because kustomize takes relative paths only.
+# The directory is in bin/, which git ignores, because kustomize accepts only relative paths.
 mkdir -p bin
 work=$(mktemp -d bin/verify.XXXXXX)
 trap 'rm -rf "$work"' EXIT
@@ -17,7 +18,8 @@ trap 'rm -rf "$work"' EXIT
 steps=0
 failed=()
 
-# step NAME COMMAND...: runs it, and goes on when it fails: one run shows all there is to mend.
+# step NAME COMMAND...: runs the command and continues after a failure, so that one run shows all
+# failures.
 step() {
   local name=$1 started=$SECONDS
   shift
@@ -31,7 +33,8 @@ step() {
   fi
 }
 
-# apart: git with an index and new objects of its own, so that the repository does not notice.
+# apart: runs git with a separate index and object directory, so that the repository stays
+# unchanged.
 apart() {
   GIT_INDEX_FILE=$PWD/$work/index \
     GIT_OBJECT_DIRECTORY=$PWD/$work \
@@ -39,7 +42,8 @@ apart() {
     git "$@"
 }
 
-# snapshot: the whole tree but what is ignored, as a git tree object.
+# snapshot: writes all files of the tree that are not ignored to a git tree object, and prints
+# its ID.
 snapshot() {
   apart add --all . && apart write-tree
 }
@@ -67,7 +71,8 @@ regenerate() {
   fi
 }
 
-# overlays: every kustomization builds; the components, which need a base, on top of config/default.
+# overlays: builds every kustomization. Components need a base, so they are built on
+# config/default.
 overlays() {
   local file folder result=0
   mkdir -p "$work/components"
@@ -87,13 +92,14 @@ overlays() {
   done < <(find config -name kustomization.yaml | sort)
   "$kustomize" build "$work/components" >"$work/components.yaml" ||
     { echo "config/default with all components does not build" >&2; result=1; }
-  # kustomize says nothing when a patch of a component fits no object.
+  # kustomize reports no error when a patch of a component matches no object.
   grep -q '^  - Egress$' "$work/components.yaml" && grep -q '^          metrics: enabled$' "$work/components.yaml" ||
     { echo "config/network-policy does not narrow both policies of config/default" >&2; result=1; }
   return $result
 }
 
-# namespaced: config/namespaced, in another namespace than its own, has objects of that namespace and of these kinds only.
+# namespaced: checks config/namespaced in a different namespace. All its objects must be in that
+# namespace and of the allowed kinds.
 namespaced() {
   mkdir -p "$work/namespaced"
   {
