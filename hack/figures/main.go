@@ -1,4 +1,5 @@
-// Command figures shows what the reliability suites have measured, and writes it into docs/reliability.md.
+// Command figures prints the results of the reliability suites, and writes them into
+// docs/reliability.md.
 package main
 
 import (
@@ -49,9 +50,9 @@ func run(from, into, commit string) error {
 	return os.WriteFile(into, []byte(fresh), 0o644)
 }
 
-// read reads the suites in the order of their files' names.
+// read reads the suites in the order of their file names.
 func read(directory string) ([]figures.Suite, error) {
-	files, err := filepath.Glob(filepath.Join(directory, "*.json")) // sorted
+	files, err := filepath.Glob(filepath.Join(directory, "*.json")) // Glob returns sorted names
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ func read(directory string) ([]figures.Suite, error) {
 	return suites, nil
 }
 
-// render makes one table of each suite.
+// render returns a table for each suite.
 func render(suites []figures.Suite) string {
 	var text strings.Builder
 	cell := strings.NewReplacer("|", `\|`, "\n", " ").Replace
@@ -85,13 +86,13 @@ func render(suites []figures.Suite) string {
 	return text.String()
 }
 
-// What stands between these is written by this program.
+// This program writes the text between these marks.
 const (
 	begin = "<!-- figures: written by make test-reliability FULL=1 -->\n"
 	end   = "<!-- end of figures -->\n"
 )
 
-// replace puts tables between the marks of a page.
+// replace replaces the text between the marks of a page.
 func replace(page, tables string) (string, error) {
 	before, rest, found := strings.Cut(page, begin)
 	_, after, ended := strings.Cut(rest, end)

@@ -19,7 +19,7 @@ func TestFiguresAreWrittenBetweenTheMarks(t *testing.T) {
 	write(page, "before\n"+begin+"old\n"+end+"after\n")
 	write(filepath.Join(directory, "20-second.json"), `{"name": "Second", "figures": [{"name": "a|b", "value": "2"}]}`)
 	write(filepath.Join(directory, "10-first.json"), `{"name": "First", "figures": [{"name": "wrong tokens", "value": "0", "promise": "0"}]}`)
-	for range 2 { // writing it twice changes nothing
+	for range 2 { // the second write changes nothing
 		if err := run(directory, page, "abc"); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// save writes the archive, and gives its size in bytes. The file is there in full or not at all, whatever happens.
+// save writes the archive and returns its size in bytes. The write is atomic: the file exists
+// either completely or not at all.
 func save(file string, tags []name.Tag, image v1.Image) (size int64, err error) {
 	defer func() {
 		if err != nil {
@@ -30,7 +31,7 @@ func save(file string, tags []name.Tag, image v1.Image) (size int64, err error) 
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = os.Remove(temporary.Name()) }() // which it is no longer called when all has gone well
+	defer func() { _ = os.Remove(temporary.Name()) }() // fails after the rename, which is fine
 	err = writeArchive(temporary, tags, image)
 	if err == nil {
 		err = temporary.Chmod(0o644)
@@ -45,8 +46,8 @@ func save(file string, tags []name.Tag, image v1.Image) (size int64, err error) 
 	return info.Size(), os.Rename(temporary.Name(), file)
 }
 
-// writeArchive does what tarball.Write does, but has the tags in order: tarball.Write keeps them in a map, and so makes different
-// archives of the same image.
+// writeArchive does the same as tarball.Write, but sorts the tags. tarball.Write keeps the tags
+// in a map, so it writes different archives of the same image.
 func writeArchive(to io.Writer, tags []name.Tag, image v1.Image) error {
 	named := map[name.Reference]v1.Image{}
 	for _, tag := range tags {
@@ -56,7 +57,7 @@ func writeArchive(to io.Writer, tags []name.Tag, image v1.Image) error {
 	if err != nil {
 		return err
 	}
-	slices.Sort(manifest[0].RepoTags) // there is one image
+	slices.Sort(manifest[0].RepoTags) // the archive has a single image
 	w := tar.NewWriter(to)
 	config, err := image.RawConfigFile()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// bundles are where systems keep their CA certificates: the list of crypto/x509, in its order.
+// bundles are the usual paths of CA certificates: the list of crypto/x509, in the same order.
 var bundles = []string{
 	"/etc/ssl/certs/ca-certificates.crt",                // Debian, Ubuntu, Arch
 	"/etc/pki/tls/certs/ca-bundle.crt",                  // Fedora
@@ -18,7 +18,8 @@ var bundles = []string{
 	"/etc/ssl/cert.pem",                                 // Alpine, macOS
 }
 
-// readBundle reads the CA certificates: those of a file, or else of the first place that has some.
+// readBundle reads the CA certificates from file, or from the first existing place if file is
+// empty.
 func readBundle(file string, places []string) ([]byte, error) {
 	if file != "" {
 		places = []string{file}

@@ -12,14 +12,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// design is all that there is to know about an image: it is for Linux, has one layer, and nothing below that.
+// design is the complete description of an image. The image is for Linux and has a single layer.
 type design struct {
 	files  tree
 	config v1.Config
 	arch   string // as in GOARCH
 }
 
-// user is who runs in the image, for people.
+// user returns the user of the image, for messages.
 func (d design) user() string {
 	if d.config.User == "" {
 		return "root"

@@ -14,7 +14,8 @@ import (
 
 const repository = "../.."
 
-// instructions are the lines of the Dockerfile, by stage; those that go on in the next line are one.
+// instructions returns the instructions of the Dockerfile, grouped by stage. It joins continued
+// lines.
 func instructions(t *testing.T) (stages [][]string) {
 	t.Helper()
 	text := regexp.MustCompile(`(?m)^\s*#.*\n`).ReplaceAllString(read(t, filepath.Join(repository, "Dockerfile")), "")
@@ -30,7 +31,8 @@ func instructions(t *testing.T) (stages [][]string) {
 	return stages
 }
 
-// modesSet are the modes that a stage gives to files, by path: chmod 0555 /out/program.
+// modesSet returns the file modes that a stage sets, by path, for example with chmod 0555
+// /out/program.
 func modesSet(stage []string) map[string]string {
 	modes := map[string]string{}
 	for _, match := range regexp.MustCompile(`chmod (\d+)((?: /\S+)+)`).FindAllStringSubmatch(strings.Join(stage, "\n"), -1) {
@@ -41,7 +43,8 @@ func modesSet(stage []string) map[string]string {
 	return modes
 }
 
-// finalStage is what the Dockerfile makes, as far as hack/image makes the same.
+// finalStage is the result of the Dockerfile, restricted to the features that hack/image
+// supports.
 type finalStage struct {
 	from, user string
 	entrypoint []string
@@ -49,7 +52,8 @@ type finalStage struct {
 	labels     map[string]string
 }
 
-// readFinalStage fails the test for a line that it cannot read: hack/image may do nothing of that kind.
+// readFinalStage reads the last stage. It fails the test for an unknown instruction, because
+// hack/image may lack that feature.
 func readFinalStage(t *testing.T, lines []string, built map[string]string) finalStage {
 	t.Helper()
 	s := finalStage{files: map[string]string{}, labels: map[string]string{}}

@@ -24,7 +24,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// write makes a file in a directory of the test, with the directories that it is in.
+// write writes an executable file and creates its parent directories.
 func write(t *testing.T, file string, content []byte) string {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -64,7 +64,8 @@ func builtProgram(t *testing.T) []byte {
 	return content
 }
 
-// elfProgram is as much of a program as says how it is linked; name makes it differ from others.
+// elfProgram returns an ELF header that says how a program is linked. Different names make
+// different files.
 func elfProgram(t *testing.T, machine elf.Machine, interpreter, name string) []byte {
 	t.Helper()
 	const headers = 64 + 56
@@ -88,7 +89,7 @@ func elfProgram(t *testing.T, machine elf.Machine, interpreter, name string) []b
 	return file.Bytes()
 }
 
-// certificate is a bundle of one CA certificate.
+// certificate returns a bundle with a CA certificate.
 func certificate(t *testing.T) []byte {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -103,14 +104,15 @@ func certificate(t *testing.T) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// fakeMachine has every program that the tools image wants, below one directory; git and what it runs are where Debian has them.
+// fakeMachine returns a machine that has every program of the tools image below a directory. git
+// and its helper programs have the same paths as on Debian.
 func fakeMachine(t *testing.T) (machine, string) {
 	t.Helper()
 	root := t.TempDir()
 	interpreter := write(t, filepath.Join(root, "ld.so"), []byte("ld.so"))
 	for _, pkg := range packages {
 		for _, name := range pkg.programs {
-			// All of git's commands are one program.
+			// All commands of git are the same program.
 			command, _, _ := strings.Cut(name, "-")
 			write(t, filepath.Join(root, "usr/bin", name), elfProgram(t, elf.EM_X86_64, interpreter, command))
 		}
@@ -140,15 +142,15 @@ func fakeMachine(t *testing.T) (machine, string) {
 	}, root
 }
 
-// member is an entry of a layer, as somebody who unpacks it sees it.
+// member is an unpacked entry of a layer.
 type member struct {
 	mode    int64
 	content string // of a file
-	link    string // where a link points to
+	link    string // target of a link
 }
 
-// unpack reads the only layer of an image. It fails the test for an entry that is not root's, is not of the epoch, or comes before
-// its directory.
+// unpack reads the only layer of an image. It fails the test if an entry is not owned by root,
+// has another time than epoch, or comes before its directory.
 func unpack(t *testing.T, image v1.Image) map[string]member {
 	t.Helper()
 	layers, err := image.Layers()

@@ -9,13 +9,14 @@ import (
 	"strings"
 )
 
-// closure is what dynamically linked programs need beside themselves.
+// closure is the set of files that dynamically linked programs need.
 type closure struct {
-	interpreters []string          // their paths
-	libraries    map[string]string // by the name that programs have for it: its path
+	interpreters []string          // paths
+	libraries    map[string]string // paths by the name that programs use
 }
 
-// readClosure finds all that programs need, and that which this needs in turn.
+// readClosure finds all files that the programs need, including indirect dependencies, which ldd
+// resolves.
 func readClosure(programs map[string]linkage, ldd func([]string) (string, error)) (closure, error) {
 	interpreters := map[string]bool{}
 	var dynamic []string
@@ -43,8 +44,8 @@ func readClosure(programs map[string]linkage, ldd func([]string) (string, error)
 	return closure{interpreters: slices.Sorted(maps.Keys(interpreters)), libraries: libraries}, nil
 }
 
-// parseLdd reads lines such as `libz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x00007f…)`. Those without an arrow are names of
-// programs, the interpreter, and what the kernel provides.
+// parseLdd parses lines such as `libz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x00007f…)`.
+// Lines without an arrow name a program, the interpreter, or a library of the kernel.
 func parseLdd(out string) (map[string]string, error) {
 	libraries := map[string]string{}
 	for line := range strings.Lines(out) {
@@ -64,6 +65,7 @@ func parseLdd(out string) (map[string]string, error) {
 	return libraries, nil
 }
 
-// directory is where the image has the libraries: beside libc, wherever this machine has them. That is where the interpreter
-// looks without a configuration and a cache, which the image does not have.
+// directory returns the directory of all libraries in the image: the directory of libc on this
+// machine. The interpreter searches it by default. The image has no configuration and no cache
+// for the interpreter.
 func (c closure) directory() string { return path.Dir(c.libraries["libc.so.6"]) }

@@ -14,7 +14,7 @@ import (
 // dynamic is the linkage of a program that needs libraries.
 var dynamic = map[string]linkage{"/usr/bin/sh": {interpreter: "/lib64/ld-linux-x86-64.so.2", libraries: []string{"libc.so.6"}}}
 
-// says is an ldd that says this.
+// says returns an ldd with a fixed output.
 func says(out string) func([]string) (string, error) {
 	return func([]string) (string, error) { return out, nil }
 }
@@ -61,7 +61,7 @@ func TestStaticProgramsNeedNothing(t *testing.T) {
 	}
 }
 
-// The shell of this machine runs with its closure alone.
+// This test runs the shell of this machine with only the files of its closure.
 func TestTheClosureOfThisMachinesShellIsComplete(t *testing.T) {
 	file, err := exec.LookPath("sh")
 	if err != nil {
@@ -78,7 +78,7 @@ func TestTheClosureOfThisMachinesShellIsComplete(t *testing.T) {
 	}
 	c, err := readClosure(map[string]linkage{file: linked}, thisMachine().ldd)
 	if err != nil {
-		t.Skip(err) // for want of ldd or glibc
+		t.Skip(err) // without ldd or glibc
 	}
 	directory := t.TempDir()
 	for name, library := range c.libraries {

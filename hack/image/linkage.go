@@ -7,16 +7,17 @@ import (
 	"strings"
 )
 
-// linkage is how a program is linked.
+// linkage describes how a program is linked.
 type linkage struct {
 	machine     elf.Machine
-	interpreter string   // what loads it: its path; none for a static program
-	libraries   []string // their names
+	interpreter string   // path of the dynamic loader; empty for a static program
+	libraries   []string // names
 }
 
 func (l linkage) static() bool { return l.interpreter == "" && len(l.libraries) == 0 }
 
-// readLinkage reads how a program is linked. The error is about what is in the file, and does not name it.
+// readLinkage reads how a program is linked. Its errors describe the content and do not name the
+// file.
 func readLinkage(program io.ReaderAt) (linkage, error) {
 	file, err := elf.NewFile(program)
 	if err != nil {

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// machine is what is asked of the machine that this runs on. Tests have machines of their own.
+// machine is the part of the local machine that this program uses. Tests replace it.
 type machine struct {
-	// goos is its operating system, as runtime.GOOS has it.
+	// goos is the operating system, as in runtime.GOOS.
 	goos string
-	// bundles are the files that may have its CA certificates.
+	// bundles are the files that may contain the CA certificates.
 	bundles []string
-	// lookPath finds a program, as exec.LookPath does.
+	// lookPath finds a program, like exec.LookPath.
 	lookPath func(name string) (string, error)
-	// gitPrograms is the directory of the programs that git runs.
+	// gitPrograms returns the directory of git's helper programs.
 	gitPrograms func() (string, error)
-	// ldd is what ldd says of dynamically linked programs.
+	// ldd returns the output of ldd for dynamically linked programs.
 	ldd func(programs []string) (string, error)
 }
 

@@ -1,8 +1,9 @@
-// Command image builds container images without a Docker engine: archives that `docker load`, `kind load image-archive` and
-// `ctr images import` take. `make image` and `make images` run it.
+// Command image builds container images without a Docker engine. It writes archives for `docker
+// load`, `kind load image-archive` and `ctr images import`. `make image` and `make images` run
+// it.
 //
-// An image follows from the command line and from the files that go in, and from nothing else: the same input makes the same
-// archive, byte by byte.
+// An image depends only on the command line and on the input files: the same input gives the
+// same archive, byte by byte.
 package main
 
 import (
@@ -39,7 +40,7 @@ Flags:
 `
 )
 
-// usageError is a command line that cannot be followed.
+// usageError is an invalid command line.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
@@ -72,7 +73,7 @@ func complain(stderr io.Writer, err error, code int) int {
 	return code
 }
 
-// produce writes the archive, and then says in one line what is in it.
+// produce writes the archive, and then prints a summary in a single line.
 func produce(o options, m machine, stdout io.Writer) error {
 	d, err := o.design(m)
 	if err != nil {

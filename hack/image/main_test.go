@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// refused runs the program, which has to fail with one line.
+// refused runs the program, which must fail and print a single line. It returns that line.
 func refused(t *testing.T, m machine, code int, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// options are the command line.
+// options are the values of the command line.
 type options struct {
 	image     string // a key of singles, or tools
 	binary    string
@@ -22,7 +22,8 @@ type options struct {
 	additions []addition
 }
 
-// addition is a program that goes into the tools image beside those of this machine.
+// addition is an extra program for the tools image, which does not come from the PATH of this
+// machine.
 type addition struct {
 	path string // in the image
 	file string // on this machine
@@ -61,7 +62,8 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// tag takes a name as docker and kubectl do: without a registry it is Docker Hub's, without a tag it is latest.
+// tag parses a name as docker and kubectl do: the default registry is Docker Hub, and the
+// default tag is latest.
 func (o *options) tag(text string) error {
 	tag, err := name.NewTag(text)
 	if err != nil {
@@ -95,7 +97,7 @@ func (o *options) validate(arguments []string) error {
 	return nil
 }
 
-// names are the tags, for people.
+// names returns the tags, for messages.
 func (o *options) names() string {
 	var names []string
 	for _, tag := range o.tags {

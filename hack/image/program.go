@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// howToBuild is what to do about a program that cannot be used.
+// howToBuild is the advice for a program that cannot be used.
 const howToBuild = "build it with CGO_ENABLED=0 GOOS=linux go build"
 
 // program is a static program for Linux.
@@ -16,7 +16,8 @@ type program struct {
 	arch    string // as in GOARCH
 }
 
-// readProgram reads a Go program, and refuses one that could not run where there is nothing else.
+// readProgram reads a Go program. It rejects a program that cannot run in an empty image or that
+// exceeds the size limit.
 func readProgram(file string, limit int64) (program, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -43,7 +44,7 @@ func readProgram(file string, limit int64) (program, error) {
 	return program{content: content, arch: settings["GOARCH"]}, nil
 }
 
-// checkStatic refuses a program that needs a loader or libraries.
+// checkStatic rejects a program that needs a loader or libraries.
 func checkStatic(file string, content []byte) (linkage, error) {
 	linked, err := readLinkage(bytes.NewReader(content))
 	if err != nil {

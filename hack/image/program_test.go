@@ -12,7 +12,7 @@ import (
 
 func TestAProgramThatCouldNotRunInTheImageIsRefused(t *testing.T) {
 	static, object := builtProgram(t), elfProgram(t, elf.EM_X86_64, "", "")
-	object[16] = byte(elf.ET_REL) // the type
+	object[16] = byte(elf.ET_REL) // the ELF type
 	for name, test := range map[string]struct {
 		content []byte
 		want    string

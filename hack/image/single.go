@@ -6,16 +6,17 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// single is an image of one program.
+// single is an image with a single program.
 type single struct {
-	name  string // of the program, and of the image as its label says it
-	limit int64  // of the program, in bytes
+	name  string // name of the program, and the title of the image
+	limit int64  // maximum size of the program in bytes
 }
 
-// singles are the images of one program, by the name that the command line has for them.
+// singles are the images with a single program, by their name on the command line.
 //
-// The limits notice what grows an image by mistake: a program with its symbols, or a heavy dependency. The operator has 52 MiB
-// without symbols and 74 with them, the simulator 7 and 10, and pause, process 1 of the pods of the local cluster, 1.4 and 2.1.
+// The limits detect an image that grows by mistake, because of symbols or of a large dependency.
+// Without and with symbols, the operator has 52 and 74 MiB, the simulator has 7 and 10 MiB, and
+// pause, process 1 of the pods of the local cluster, has 1.4 and 2.1 MiB.
 var singles = map[string]single{
 	"operator":  {name: "pipes-operator", limit: 64 << 20},
 	"simulator": {name: "workos-simulator", limit: 9 << 20},
@@ -23,18 +24,18 @@ var singles = map[string]single{
 }
 
 const (
-	// nonroot is by number, so that the kubelet can tell that it is not root.
+	// nonroot is a number, so that the kubelet can verify that it is not root.
 	nonroot = "65532:65532"
 
 	bundlePath = "/etc/ssl/certs/ca-certificates.crt"
 )
 
-// passwd names root and nonroot. The Dockerfile copies the same file.
+// passwd defines root and nonroot. The Dockerfile copies the same file.
 //
 //go:embed passwd
 var passwd []byte
 
-// programImage is one of singles.
+// programImage describes an image of singles.
 func programImage(o options, m machine) (design, error) {
 	s := singles[o.image]
 	p, err := readProgram(o.binary, s.limit)

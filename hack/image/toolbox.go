@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// packages are the programs of the tools image, and the Debian packages that have them.
+// packages are the programs of the tools image, and the Debian packages that contain them.
 var packages = []struct {
 	name     string
 	programs []string
@@ -27,17 +27,18 @@ var packages = []struct {
 	{"git", []string{"git", "git-receive-pack", "git-upload-pack"}},
 }
 
-// gitPrograms are what git runs for https URLs, and what a web server runs to answer them. They are no commands: git has a
-// directory for them, whose path is built into it.
+// gitPrograms are the programs that git runs for https URLs, and the program that a web server
+// runs to serve git. They are not in PATH: git has a directory for them, and its path is
+// compiled into git.
 var gitPrograms = []string{"git-http-backend", "git-remote-http", "git-remote-https"}
 
 // tool is a program of this machine.
 type tool struct {
-	file string // on this machine
-	path string // in the image
+	file string // path on this machine
+	path string // path in the image
 }
 
-// findTools finds them all, sh first, or names all that are missing.
+// findTools finds all programs, sh first. If programs are missing, its error names all of them.
 func findTools(m machine) ([]tool, error) {
 	var found []tool
 	var missing, install []string
@@ -57,7 +58,8 @@ func findTools(m machine) ([]tool, error) {
 			find(pkg.name, name, path.Join("/usr/bin", name))
 		}
 	}
-	directory, _ := m.gitPrograms() // it fails without git, and then these are missing too
+	// This fails without git. The loop below then reports these programs as missing too.
+	directory, _ := m.gitPrograms()
 	for _, name := range gitPrograms {
 		file := path.Join(directory, name)
 		find("git", file, file)
@@ -68,8 +70,8 @@ func findTools(m machine) ([]tool, error) {
 	return found, nil
 }
 
-// tools puts them in, and gives how each file is linked. Programs of several names, which are links here or copies, become one
-// file and links.
+// tools adds the programs and returns how each file is linked. Several names of the same
+// program, by links or copies, become a file and symbolic links to it.
 func (t tree) tools(found []tool) (map[string]linkage, error) {
 	linked, paths := map[string]linkage{}, map[[sha256.Size]byte]string{}
 	for _, f := range found {

@@ -10,11 +10,13 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// nsswitch has the names of /etc/hosts, which are those that Kubernetes gives a pod, win over DNS. Without a file, glibc asks
-// DNS first. It has both of them built in, from 2.34 on.
+// nsswitch makes the names in /etc/hosts, which Kubernetes writes for a pod, take precedence
+// over DNS. Without this file, glibc asks DNS first. The modules files and dns are built into
+// glibc since 2.34.
 const nsswitch = "passwd: files\ngroup: files\nhosts: files dns\n"
 
-// toolsImage is made of programs of this machine, because it is for machines that reach nothing else.
+// toolsImage builds the image from programs of this machine, because it is for machines that
+// reach no registry.
 func toolsImage(o options, m machine) (design, error) {
 	if m.goos != "linux" {
 		return design{}, errors.New("the tools image is made of this machine's programs, and needs Linux: run this on Linux")
@@ -40,7 +42,7 @@ func toolsImage(o options, m machine) (design, error) {
 	files.file("/etc/nsswitch.conf", 0o444, []byte(nsswitch))
 	files.directory("/tmp", 0o1777)
 	files.link("/bin", "usr/bin")                           // for /bin/sh
-	files.directory("/usr/share/git-core/templates", 0o755) // empty: git complains when there is none
+	files.directory("/usr/share/git-core/templates", 0o755) // git warns if it does not exist
 	for _, a := range o.additions {
 		if err := files.add(a, linked[found[0].file]); err != nil {
 			return design{}, err
@@ -54,7 +56,7 @@ func toolsImage(o options, m machine) (design, error) {
 	}}, nil
 }
 
-// closure puts in what programs are loaded with.
+// closure adds the loader and the libraries that the programs need.
 func (t tree) closure(linked map[string]linkage, m machine) error {
 	c, err := readClosure(linked, m.ldd)
 	if err != nil {
@@ -81,7 +83,7 @@ func (t tree) closure(linked map[string]linkage, m machine) error {
 	return nil
 }
 
-// add puts in a program from outside. It is for the same processor as those that are there.
+// add adds an external program. It must be for the same processor as the other programs.
 func (t tree) add(a addition, own linkage) error {
 	content, err := os.ReadFile(a.file)
 	if err != nil {

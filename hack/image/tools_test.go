@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// unpackTools builds the tools image, and reads it back.
+// unpackTools builds the tools image and unpacks it.
 func unpackTools(t *testing.T, m machine, args ...string) map[string]member {
 	t.Helper()
 	archive := filepath.Join(t.TempDir(), "tools.tar")
@@ -39,7 +39,8 @@ func TestTheToolsImageHasProgramsAndAllThatTheyNeed(t *testing.T) {
 		"/usr/local/bin/git-server":          {mode: 0o755, content: string(builtProgram(t))},
 		filepath.Join(root, "ld.so"):         {mode: 0o755, content: "ld.so"},
 		filepath.Join(root, "lib/libc.so.6"): {mode: 0o644, content: "libc"},
-		filepath.Join(root, "lib/libz.so.1"): {mode: 0o644, content: "libz"}, // which the machine has in /opt, under another name
+		// The machine has this library in /opt, under another name.
+		filepath.Join(root, "lib/libz.so.1"): {mode: 0o644, content: "libz"},
 		"/etc/ssl/certs/ca-certificates.crt": {mode: 0o444, content: read(t, filepath.Join(root, "ca.pem"))},
 		"/usr/bin/sh":                        {mode: 0o755, content: read(t, filepath.Join(root, "usr/bin/sh"))},
 		"/usr/bin/git":                       {mode: 0o755, content: read(t, filepath.Join(root, "usr/bin/git"))},

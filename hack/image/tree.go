@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// epoch is the time of everything in an image, so that it does not depend on when it was built.
+// epoch is the time of all files in an image, so that the image does not depend on the time of
+// the build.
 var epoch = time.Unix(0, 0).UTC()
 
 // entry is a file, a directory or a symbolic link.
@@ -22,8 +23,8 @@ type entry struct {
 	target string
 }
 
-// tree is what an image holds, by absolute path. Everything belongs to root. Directories have to be named only if their mode
-// is not 0755.
+// tree is the content of an image, by absolute path. Root owns all files. Only directories with
+// a mode other than 0755 need an entry.
 type tree map[string]entry
 
 func (t tree) file(at string, mode int64, data []byte) {
@@ -38,7 +39,7 @@ func (t tree) link(at, target string) {
 	t[at] = entry{kind: tar.TypeSymlink, mode: 0o777, target: target}
 }
 
-// size is that of all files, in bytes.
+// size returns the size of all files in bytes.
 func (t tree) size() int64 {
 	var sum int64
 	for _, e := range t {
@@ -47,7 +48,7 @@ func (t tree) size() int64 {
 	return sum
 }
 
-// complete is the tree with every directory that it needs.
+// complete returns the tree with all parent directories.
 func (t tree) complete() (tree, error) {
 	all := maps.Clone(t)
 	for at := range t {
@@ -66,7 +67,8 @@ func (t tree) complete() (tree, error) {
 	return all, nil
 }
 
-// layer is the tree as a tar file. Entries are sorted, which puts a directory before what is in it.
+// layer returns the tree as a tar file. The entries are sorted, so a directory comes before its
+// content.
 func (t tree) layer() ([]byte, error) {
 	all, err := t.complete()
 	if err != nil {

@@ -1,9 +1,11 @@
-// Schemas writes JSON schemas for kubeconform: of what Kubernetes has built in, from the OpenAPI document in its source, and of our
-// own kinds, from their CRDs. They are stricter than an API server, which drops a field that it does not know: here it is an error.
+// Command schemas writes JSON schemas for kubeconform: the built-in kinds from the OpenAPI
+// document in the Kubernetes source, and our own kinds from their CRDs. The schemas are stricter
+// than an API server: the server drops an unknown field, but here it is an error.
 //
 //	schemas --openapi swagger.json --crds config/crd/bases --out DIR
 //
-// kubeconform finds them with -schema-location 'DIR/{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json'.
+// kubeconform finds them with -schema-location
+// 'DIR/{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json'.
 package main
 
 import (
@@ -92,7 +94,8 @@ func addOurs(files map[string]object, known definitions, crds string) error {
 	return nil
 }
 
-// fileOf is where kubeconform looks for a kind. The core group has no name there but that of its version.
+// fileOf returns the path where kubeconform looks for a kind. For the core group, the directory
+// has the name of the version.
 func fileOf(group, version, kind string) string {
 	if group == "" {
 		group = version

@@ -18,11 +18,11 @@ const (
 	draft      = "http://json-schema.org/draft-07/schema#"
 	toName     = "#/definitions/"
 	objectMeta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-	// quantity is documented as text, and may be a number.
+	// quantity is documented as a string, but may also be a number.
 	quantity = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 )
 
-// schemas are those of all kinds, by the file that they belong into.
+// schemas returns the schemas of all kinds, by file name.
 func (d definitions) schemas() map[string]object {
 	files := map[string]object{}
 	for name, definition := range d {
@@ -38,7 +38,8 @@ func (d definitions) schemas() map[string]object {
 	return files
 }
 
-// standalone is the schema with all definitions that it refers to, so that no file needs another.
+// standalone returns the schema together with all definitions that it refers to, so that each
+// file is self-contained.
 func (d definitions) standalone(schema object) object {
 	reached := definitions{}
 	d.collect(schema, reached)
@@ -47,7 +48,8 @@ func (d definitions) standalone(schema object) object {
 	return whole
 }
 
-// collect adds what node refers to, and what that refers to. Types may refer to themselves.
+// collect adds all definitions that node refers to, directly or indirectly. It handles types
+// that refer to themselves.
 func (d definitions) collect(node any, reached definitions) {
 	switch n := node.(type) {
 	case object:
@@ -68,8 +70,8 @@ func (d definitions) collect(node any, reached definitions) {
 	}
 }
 
-// makeStrict refuses fields that the schema does not name, wherever it names some, and says as JSON schema what may be text or a
-// number. Prose is left out.
+// makeStrict forbids unknown fields in every schema that lists properties. It expresses
+// int-or-string as a JSON schema, and removes the descriptions.
 func makeStrict(schema object) {
 	delete(schema, "description")
 	if schema["format"] == "int-or-string" || isSet(schema, "x-kubernetes-int-or-string") {
@@ -97,7 +99,7 @@ func isSet(schema object, extension string) bool {
 	return value
 }
 
-// ownSchema is the schema of a CRD, with the metadata that every object has.
+// ownSchema returns the schema of a CRD, with the schema of ObjectMeta for its metadata.
 func ownSchema(published *apiextensionsv1.JSONSchemaProps, known definitions) (object, error) {
 	text, err := json.Marshal(published)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// swagger is an OpenAPI document of one kind, whose type refers to itself.
+// swagger is an OpenAPI document with a kind whose type refers to itself.
 const swagger = `{"definitions": {
 	"io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"type": "object", "properties": {"name": {"type": "string"}}},
 	"io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": "string"},
@@ -87,7 +87,7 @@ func load(t *testing.T, file string) object {
 	return schema
 }
 
-// at is the value at a path of names; nil when there is none.
+// at returns the value at a path of names, or nil.
 func at(schema object, path string) any {
 	var value any = schema
 	for name := range strings.SplitSeq(path, "/") {
