@@ -1,4 +1,4 @@
-# Everything that a developer or CI runs. `make` alone lists it.
+# The commands for developers and CI. `make` without a target lists them.
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -7,30 +7,32 @@ SHELL := /usr/bin/env bash
 MAKEFLAGS += --no-print-directory
 
 GO ?= go
-# What the binaries call themselves.
+# The version that the binaries report.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# The image that image and docker-build make, and with what the latter does.
+# The image of the targets image and docker-build, and the container tool of docker-build.
 IMG ?= pipes-operator:dev
 CONTAINER_TOOL ?= docker
-# More flags for the tools image of make images, for example TOOLS_FLAGS='--add /usr/bin/server=bin/server'.
+# Extra flags for the tools image of make images.
+# Example: TOOLS_FLAGS='--add /usr/bin/server=bin/server'
 TOOLS_FLAGS ?=
 
 TEST_PACKAGES ?= ./...
 TEST_TIMEOUT ?= 30m
-# More flags for go test, for example TEST_FLAGS='-run TestRenewal -v'.
+# Extra flags for go test. Example: TEST_FLAGS='-run TestRenewal -v'
 TEST_FLAGS ?=
-# More flags for make run, for example RUN_FLAGS=--default-environment=pipes-system/default.
+# Extra flags for make run. Example: RUN_FLAGS=--default-environment=pipes-system/default
 RUN_FLAGS ?=
 
 BIN := $(CURDIR)/bin
 CONTROLPLANE := hack/controlplane/install.sh
 
-# --- Tools ---------------------------------------------------------------------------------------------------------
-# Each is a Go module of its own in hack/tools: go.mod pins the version, go.sum the checksums, and none of them bends
-# the dependencies of another. The folder carries the version, so that changing one rebuilds it; the file does not, because
-# controller-gen writes its own name into what it generates.
+# --- Tools ------------------------------------------------------------------------------------
+# Each tool is a separate Go module in hack/tools: go.mod pins the version and go.sum the
+# checksums, and no tool changes the dependencies of another tool. The folder name contains the
+# version, so a new version causes a rebuild. The file name does not contain it, because
+# controller-gen writes its own name into the files that it generates.
 
-# $(call version-of,folder,module)
+# $(call version-of,folder,module) is the version of the module in hack/tools/folder/go.mod.
 version-of = $(shell awk '$$1 == "$(2)" {print $$2; exit}' hack/tools/$(1)/go.mod)
 
 CONTROLLER_GEN := $(BIN)/controller-gen-$(call version-of,controller-gen,sigs.k8s.io/controller-tools)/controller-gen
@@ -69,7 +71,8 @@ help: ## Show this list.
 		/^[a-zA-Z0-9_-]+:.*?##/ {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2} \
 		/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)}' $(MAKEFILE_LIST)
 
-# Built and then exec'd rather than go run, so that signals and the exit code are the demo's own.
+# The demo is built and started with exec. With go run, signals and the exit code would not be
+# those of the demo.
 .PHONY: demo
 demo: ## Watch it work: control plane, simulator, operator, samples. ONCE=1 ends after the last step.
 	@started=$$(date +%s) && assets=$$($(CONTROLPLANE)) && \
@@ -147,17 +150,17 @@ controlplane: ## Get kube-apiserver, etcd and kubectl, and print the directory.
 ##@ A cluster
 
 CLUSTER := $(BIN)/cluster/cluster
-# The port of 127.0.0.1 that its API server is reached by.
+# The port of 127.0.0.1 for the API server of the cluster.
 CLUSTER_PORT ?= 6443
 
-# The image of process 1 of each of its pods. No registry has it.
+# The image for process 1 of each pod in the cluster. No registry has this image.
 CLUSTER_SANDBOX := localhost/pipes-operator-cluster/pause:latest
 
 .PHONY: cluster-program
 cluster-program:
 	@CGO_ENABLED=0 $(GO) build -o $(BIN)/cluster/ ./hack/cluster
 
-# What costs nothing, before what takes minutes.
+# Check the machine quickly before steps that take minutes.
 .PHONY: cluster-check
 cluster-check: cluster-program
 	@$(CLUSTER) check --port=$(CLUSTER_PORT)
@@ -187,22 +190,25 @@ test-reliability: ## Try to break every promise of docs/reliability.md, for some
 
 ##@ Performance
 
-# How many PipesTokens, how long their tokens live, how early the upstream hands out the next one (always: with every call), and
-# how long it takes to answer.
+# N is the number of PipesTokens. LIFETIME is the lifetime of their tokens. LEAD is how long
+# before expiry the upstream returns the next token ("always": on every call). LATENCY is how
+# long the upstream takes to answer.
 N ?= 1000
 LIFETIME ?= 10m
 LEAD ?= 60s
 LATENCY ?= 0s
-# On how many the operator works at once, how many lifetimes rotation is watched, and the requests per minute of the scenario budget.
+# WORKERS is how many PipesTokens the operator reconciles in parallel. LIFETIMES is how many
+# token lifetimes the rotation scenario lasts. BUDGET is the requests per minute of the scenario
+# budget.
 WORKERS ?= 20
 LIFETIMES ?= 2
 BUDGET ?= 6000
-# Which scenarios, separated by commas, each as often as it is named; empty: all. And where the results go; empty: to a new
-# temporary directory.
+# SCENARIOS is a comma-separated list of scenarios; a name may occur several times. Empty means
+# all. OUT is the directory for the results. Empty means a new temporary directory.
 SCENARIOS ?=
 OUT ?=
 
-# What is measured is built as it is for a release.
+# The measured programs are built like a release.
 .PHONY: bench
 bench: ## Measure what the operator costs, beside what is needed at least. N=1000 LIFETIME=10m LEAD=60s ... (see Makefile).
 	@assets=$$($(CONTROLPLANE)) && \
@@ -224,7 +230,7 @@ build: ## Build the operator and the simulator into bin/.
 docker-build: ## Build the image IMG.
 	@$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
 
-# GOARCH=arm64 is for what goes into the image, not for what makes it.
+# GOARCH=arm64 applies to the programs in the image, not to the tool that builds the image.
 .PHONY: image-programs
 image-programs:
 	@CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/linux/ ./cmd/...
@@ -241,12 +247,12 @@ images: image ## Build the image IMG, the simulator's, and one with tools for sa
 		--output dist/images/workos-simulator.tar
 	@$(BIN)/image tools --tag pipes-operator-e2e-tools:dev $(TOOLS_FLAGS) --output dist/images/e2e-tools.tar
 
-# Of the program that is in the image.
+# The SBOM describes the program in the image.
 .PHONY: sbom
 sbom: $(CYCLONEDX_GOMOD) image-programs ## Write dist/pipes-operator.cdx.json: what the operator is made of.
 	@GO="$(GO)" CYCLONEDX_GOMOD="$(CYCLONEDX_GOMOD)" hack/sbom.sh $(BIN)/linux/pipes-operator $(VERSION)
 
-# The overlay is in bin/, so that no file of the tree changes, and the image goes into it as it is.
+# The overlay is in bin/, so that no tracked file changes. The patch uses IMG unchanged.
 .PHONY: build-installer
 build-installer: $(KUSTOMIZE) ## Write dist/install.yaml: all of config/default, with the image IMG.
 	@mkdir -p dist && overlay=$$(mktemp -d bin/installer.XXXXXX) && trap 'rm -rf "$$overlay"' EXIT && \
