@@ -13,19 +13,19 @@ import (
 	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
-// bench is one run.
+// bench is a run of the benchmark.
 type bench struct {
 	parameters
 	stdout io.Writer
 	began  time.Time
-	// work is a directory for what is not kept: credentials, and what etcd stores.
+	// work is a temporary directory for credentials and for the data of etcd.
 	work string
-	// programs is the directory with this program, the operator and the simulator.
+	// programs is the directory of this program, the operator and the simulator.
 	programs string
 	running  *process.Fleet
 }
 
-// measure is the whole run, clean-up included.
+// measure runs the whole benchmark, including the cleanup.
 func measure(ctx context.Context, p parameters, stdout io.Writer) (err error) {
 	b := &bench{parameters: p, stdout: stdout, began: time.Now(), running: &process.Fleet{}}
 	if err := b.prepare(); err != nil {
@@ -34,7 +34,7 @@ func measure(ctx context.Context, p parameters, stdout io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(b.work)) }()
 	b.sayf("Measuring %v with %d PipesTokens; results and logs go to %s", b.Scenarios, b.Objects, b.out)
 	results, err := b.runScenarios(ctx)
-	if len(results) > 0 { // what was measured before something went wrong may have taken hours
+	if len(results) > 0 { // the results so far may have taken hours
 		err = errors.Join(err, b.publish(results))
 	}
 	if ctx.Err() != nil {
@@ -43,7 +43,7 @@ func measure(ctx context.Context, p parameters, stdout io.Writer) (err error) {
 	return err
 }
 
-// prepare makes the directories and finds the programs.
+// prepare creates the directories and checks that the programs exist.
 func (b *bench) prepare() error {
 	itself, err := os.Executable()
 	if err != nil {
@@ -69,12 +69,13 @@ func (b *bench) prepare() error {
 	return nil
 }
 
-// sayf tells whoever waits how far it is.
+// sayf prints the progress for the user.
 func (b *bench) sayf(format string, values ...any) {
 	_, _ = fmt.Fprintf(b.stdout, "%6.0fs  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, values...))
 }
 
-// start starts one of the programs, with its log beside the results. It is ended with stop, and at once when ctx ends.
+// start starts a program of the benchmark, with its log next to the results. Call stop to end
+// it. If ctx ends first, the program is killed.
 func (b *bench) start(ctx context.Context, name, program string, args ...string) (*process.Process, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(b.programs, program), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG=")
@@ -86,7 +87,7 @@ func (b *bench) start(ctx context.Context, name, program string, args ...string)
 	return p, nil
 }
 
-// stop ends a program kindly, in which it has to succeed.
+// stop sends SIGTERM to a program, which must then end without an error.
 func (b *bench) stop(p *process.Process) error {
 	const patience = 30 * time.Second
 	b.running.Remove(p)

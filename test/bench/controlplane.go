@@ -27,28 +27,29 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// As config/default names the operator's own things.
+// The names of the operator's objects in config/default.
 const (
 	operatorNamespace = "pipes-system"
 	operatorAccount   = "pipes-operator-manager"
 )
 
-// plane is an etcd and a kube-apiserver, with all of config/default in it. There is no node, and no controller manager.
+// plane is an etcd and a kube-apiserver with config/default installed. It has no node and no
+// controller manager.
 type plane struct {
 	environment *envtest.Environment
 	assets      string
 	directory   string
-	// admin, http and root are of the cluster's administrator.
+	// admin, http and root are clients with the rights of the cluster administrator.
 	admin *rest.Config
 	http  *http.Client
 	root  client.WithWatch
 }
 
-// planeSettings is what about the control plane is not as in a cluster, for whoever reads the figures.
+// planeSettings describes for the report how this control plane differs from a usual cluster.
 const planeSettings = "etcd does not sync its writes to the disk (--unsafe-no-fsync), and may store 8 GiB; " +
 	"kube-apiserver takes 4000 reads and 2000 writes at once; everything runs on one machine, and shares its cores"
 
-// startPlane starts both, and installs what a user does.
+// startPlane starts etcd and kube-apiserver, and installs config/default.
 func startPlane(ctx context.Context, assets, directory string) (*plane, error) {
 	p := &plane{assets: assets, directory: directory, environment: &envtest.Environment{
 		BinaryAssetsDirectory: assets, ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute,
@@ -82,7 +83,7 @@ func (p *plane) stop() error {
 
 func (p *plane) connect(config *rest.Config) (err error) {
 	p.admin = rest.CopyConfig(config)
-	p.admin.QPS = -1 // the API server's own limits do
+	p.admin.QPS = -1 // no client limit: the API server has its own
 	if p.http, err = rest.HTTPClientFor(p.admin); err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
-// install does what a user does to a cluster before anything else.
+// install installs config/default as a user does, and waits for the CRDs.
 func (p *plane) install(ctx context.Context) error {
 	if err := os.WriteFile(p.adminKubeconfig(), p.environment.KubeConfig, 0o600); err != nil {
 		return fmt.Errorf("writing a kubeconfig: %w", err)
@@ -112,7 +113,7 @@ func (p *plane) install(ctx context.Context) error {
 	return p.giveRights(ctx)
 }
 
-// kubectl runs kubectl as the administrator. What it remembers stays in the directory of the control plane.
+// kubectl runs kubectl as the administrator. Its cache is in the directory of the control plane.
 func (p *plane) kubectl(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(p.assets, "kubectl"), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.adminKubeconfig(), "KUBECACHEDIR="+filepath.Join(p.directory, "kubectl"), "KUBERC=off")
@@ -122,7 +123,7 @@ func (p *plane) kubectl(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// giveRights writes a kubeconfig with a token of the operator's service account.
+// giveRights writes a kubeconfig with a token of the operator's ServiceAccount.
 func (p *plane) giveRights(ctx context.Context) error {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorAccount}}
 	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 3600)}}
@@ -140,7 +141,8 @@ func (p *plane) giveRights(ctx context.Context) error {
 	return nil
 }
 
-// allowed says whether the API server has learned of the operator's rights, which takes it a moment.
+// allowed reports a right of the operator that is still missing. The API server takes a moment
+// to apply new RBAC rules.
 func (p *plane) allowed(ctx context.Context) (missing string, err error) {
 	for _, right := range []authorizationv1.ResourceAttributes{
 		{Verb: "watch", Group: v1alpha1.GroupVersion.Group, Resource: "pipestokens"},

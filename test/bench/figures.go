@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// number is one that may be unknown, as NaN, which JSON has no word for: there it is null.
+// number is a float that may be unknown. Unknown is NaN in Go and null in JSON, because JSON has
+// no NaN.
 type number float64
 
 // MarshalJSON implements json.Marshaler.
@@ -25,30 +26,31 @@ func (n *number) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*float64)(n))
 }
 
-// unknown stands for a figure that there is none of.
+// unknown is the value of a missing figure.
 var unknown = math.NaN()
 
-// figure is one row of a table.
+// figure is a row of a table.
 type figure struct {
-	// Name says what was measured, and its unit.
+	// Name describes the measured value and its unit.
 	Name string `json:"name"`
 	Seen number `json:"seen"`
-	// Floor is the same of the floor; unknown where there is none.
+	// Floor is the value of the floor. It is unknown if the floor does not have this figure.
 	Floor number `json:"floor"`
-	// Ratio is that of the two; unknown where there is no floor.
+	// Ratio is Seen divided by Floor. It is unknown without a floor.
 	Ratio number `json:"ratio"`
-	// Target is what is aimed at; empty where nothing is.
+	// Target is the goal. It is empty if no goal exists.
 	Target string `json:"target,omitempty"`
-	// Span is from the least to the most that was seen, where Seen is a median; empty where they are the same.
+	// Span is the range of the measured values if Seen is a median. It is empty if all values
+	// are equal.
 	Span string `json:"span,omitempty"`
 }
 
-// seen is a figure that has no floor.
+// seen returns a figure without a floor.
 func seen(name string, value float64, target string) figure {
 	return figure{Name: name, Seen: number(value), Floor: number(unknown), Ratio: number(unknown), Target: target}
 }
 
-// against is a figure beside the floor's.
+// against returns a figure with the value of the floor.
 func against(name string, value, floor float64, target string) figure {
 	f := seen(name, value, target)
 	f.Floor = number(floor)
@@ -58,34 +60,34 @@ func against(name string, value, floor float64, target string) figure {
 	return f
 }
 
-// requestRow is one row of the table of requests to the API server.
+// requestRow is a row in the table of requests to the API server.
 type requestRow struct {
 	Verb     string `json:"verb"`
 	Resource string `json:"resource"`
 	Count    number `json:"count"`
-	// Each is how many there were for each object, or rotation.
+	// Each is Count per object or per rotation.
 	Each number `json:"each"`
-	// Floor is the same of the floor; unknown where there is none.
+	// Floor is the same value for the floor. It is unknown without a floor.
 	Floor number `json:"floor"`
 }
 
-// result is what a scenario has come to.
+// result is the result of a scenario.
 type result struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
-	// Times is how many measurements the figures are the medians of; 0 where they are of one.
+	// Times is the number of measurements behind the medians. It is 0 for a single measurement.
 	Times    int          `json:"times,omitempty"`
 	Figures  []figure     `json:"figures"`
 	Requests []requestRow `json:"requests"`
-	// Per is what Requests are divided by: object or rotation.
+	// Per is the divisor of Requests: object or rotation.
 	Per string `json:"per"`
-	// Notes are what whoever reads the figures has to know.
+	// Notes are remarks that a reader of the figures needs.
 	Notes []string `json:"notes,omitempty"`
 	plots []plot
 }
 
-// requestRows are the requests of a scenario, each divided by per: the objects, or the rotations, that there were. floor is nil where
-// there is none.
+// requestRows returns the requests of a scenario, divided by per, which is the number of objects
+// or of rotations. floor is nil if the scenario has no floor.
 func requestRows(counts requestCounts, per float64, floor requestCounts, floorPer float64) []requestRow {
 	var rows []requestRow
 	for _, kind := range kinds(counts, floor) {

@@ -25,18 +25,22 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// floorCommand makes this program the floor: what the operator does, without an operator. It has the operator's rights, its
-// transports, its clients' settings, and as many objects in hand at once; it makes the same calls and writes, and keeps nothing.
+// floorCommand makes this program the floor: it does the work of the operator without an
+// operator. It has the rights, the transports, the client settings and the parallelism of the
+// operator. It makes the same calls and writes, and stores no state.
 const floorCommand = "floor"
 
-// The phases of the floor, each a process of its own.
+// The phases of the floor. Each runs as a separate process.
 const (
-	phaseCold       = "cold"       // a call, a Secret created, a status, an event
-	phaseRotation   = "rotation"   // a call, a Secret patched, a status
-	phaseWithdrawal = "withdrawal" // a Secret cleared, a status, an event
+	// For each object: a call to WorkOS, a new Secret, a status and an event.
+	phaseCold = "cold"
+	// For each object: a call to WorkOS, a patch of the Secret and a status.
+	phaseRotation = "rotation"
+	// For each object: a cleared Secret, a status and an event.
+	phaseWithdrawal = "withdrawal"
 )
 
-// floorResult is what a process of the floor has measured of itself, without its preparations.
+// floorResult is what a floor process measures of itself, without its preparation.
 type floorResult struct {
 	Started time.Time `json:"started"`
 	Seconds float64   `json:"seconds"`
@@ -53,7 +57,7 @@ type floor struct {
 	events   rest.Interface
 }
 
-// runFloor is main, as the floor.
+// runFloor is the main function of the floor.
 func runFloor(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(floorCommand, flag.ContinueOnError)
 	phase := flags.String("phase", "", "")
@@ -87,7 +91,8 @@ func runFloor(ctx context.Context, args []string) error {
 	return os.WriteFile(*resultFile, text, 0o600)
 }
 
-// newFloor makes the clients as the operator does: one connection to the API server, and JSON.
+// newFloor creates the clients as the operator does: a shared connection to the API server, and
+// JSON.
 func newFloor(config *rest.Config, phase, upstream string) (*floor, error) {
 	if phase != phaseCold && phase != phaseRotation && phase != phaseWithdrawal {
 		return nil, fmt.Errorf("--phase: there is no %q", phase)
@@ -118,7 +123,7 @@ func newFloor(config *rest.Config, phase, upstream string) (*floor, error) {
 	return f, nil
 }
 
-// work goes through all targets, so many at once, and measures what it takes.
+// work processes all targets, with as many in parallel as workers, and measures time and CPU.
 func (f *floor) work(ctx context.Context, targets []target, workers int) (floorResult, error) {
 	before, err := ownCPU()
 	if err != nil {
@@ -144,7 +149,7 @@ func (f *floor) work(ctx context.Context, targets []target, workers int) (floorR
 	return result, err
 }
 
-// one does what one object takes.
+// one makes the calls and writes for an object.
 func (f *floor) one(ctx context.Context, t target, events *emitter) error {
 	if f.phase == phaseWithdrawal {
 		if err := f.patchSecret(ctx, t, clearedOf(t.token)); err != nil {
@@ -168,7 +173,7 @@ func (f *floor) one(ctx context.Context, t target, events *emitter) error {
 	return f.tell(ctx, t, statusOf(t.token, answer), v1alpha1.TokenSyncedReason, events)
 }
 
-// tell writes the status, and then emits an event.
+// tell writes the status and then emits an event.
 func (f *floor) tell(ctx context.Context, t target, status *v1alpha1ac.PipesTokenApplyConfiguration, reason string, events *emitter) error {
 	if err := f.writeStatus(ctx, t, status); err != nil {
 		return err
@@ -177,7 +182,7 @@ func (f *floor) tell(ctx context.Context, t target, status *v1alpha1ac.PipesToke
 	return nil
 }
 
-// emitter sends events beside the work, as client-go's recorder does.
+// emitter sends events in the background, as client-go's recorder does.
 type emitter struct {
 	group sync.WaitGroup
 	mu    sync.Mutex
@@ -199,7 +204,7 @@ func (e *emitter) wait() error {
 	return errors.Join(e.errs...)
 }
 
-// ownCPU is what this process has used of the CPU so far, in seconds.
+// ownCPU returns the CPU time of this process so far, in seconds.
 func ownCPU() (float64, error) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// secretOf is the Secret as the operator creates it, but for the hash of a template.
+// secretOf returns the Secret as the operator creates it, except for the hash of the template,
+// which is a constant.
 func secretOf(token *v1alpha1.PipesToken, a answer) *corev1.Secret {
 	value := redact.NewString(a.AccessToken.AccessToken)
 	expires := a.AccessToken.ExpiresAt.UTC().Truncate(time.Second)
@@ -33,14 +34,14 @@ func secretOf(token *v1alpha1.PipesToken, a answer) *corev1.Secret {
 	})
 }
 
-// clearedOf is what the operator leaves of the Secret without a grant.
+// clearedOf returns the Secret as the operator leaves it without a grant.
 func clearedOf(token *v1alpha1.PipesToken) *corev1.Secret {
 	secret := tokensecret.New(token, tokensecret.Content{Data: map[string][]byte{}})
 	secret.Annotations = map[string]string{}
 	return secret
 }
 
-// statusOf is the status as the operator applies it.
+// statusOf returns the status as the operator applies it.
 func statusOf(token *v1alpha1.PipesToken, a answer) *v1alpha1ac.PipesTokenApplyConfiguration {
 	now := metav1.NewTime(time.Now().UTC().Truncate(time.Second))
 	expires := a.AccessToken.ExpiresAt.UTC().Truncate(time.Second)
@@ -55,7 +56,7 @@ func statusOf(token *v1alpha1.PipesToken, a answer) *v1alpha1ac.PipesTokenApplyC
 		WithLastRefreshTime(now))
 }
 
-// withdrawnStatusOf is that without a grant.
+// withdrawnStatusOf returns the status without a grant.
 func withdrawnStatusOf(token *v1alpha1.PipesToken) *v1alpha1ac.PipesTokenApplyConfiguration {
 	const message = "No grant of the PipesEnvironment allows this, and so the token has been taken out of the Secret"
 	return applied(token, v1alpha1ac.PipesTokenStatus().WithConditions(

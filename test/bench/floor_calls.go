@@ -23,14 +23,16 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// target is an object to work on.
+// target is a PipesToken to process.
 type target struct {
 	token *v1alpha1.PipesToken
-	// secretVersion is the resourceVersion of its Secret; empty when it has none.
+	// secretVersion is the resourceVersion of its Secret. It is empty if the Secret does not
+	// exist yet.
 	secretVersion string
 }
 
-// findTargets are all PipesTokens, with what the writes need to know of them. It is preparation, and not measured.
+// findTargets returns all PipesTokens, with the data that the writes need. This is preparation
+// and is not measured.
 func (f *floor) findTargets(ctx context.Context, config *rest.Config) ([]target, error) {
 	api, err := client.New(config, client.Options{Scheme: newScheme()})
 	if err != nil {
@@ -60,7 +62,7 @@ func (f *floor) findTargets(ctx context.Context, config *rest.Config) ([]target,
 	return targets, nil
 }
 
-// answer is what the upstream sends.
+// answer is the response of the upstream.
 type answer struct {
 	Active      bool `json:"active"`
 	AccessToken struct {
@@ -71,7 +73,7 @@ type answer struct {
 	} `json:"access_token"`
 }
 
-// ask makes the call.
+// ask requests a token from the upstream.
 func (f *floor) ask(ctx context.Context, token *v1alpha1.PipesToken) (got answer, err error) {
 	body, err := json.Marshal(map[string]string{"user_id": token.Spec.UserID})
 	if err != nil {
@@ -99,13 +101,13 @@ func (f *floor) ask(ctx context.Context, token *v1alpha1.PipesToken) (got answer
 	return got, nil
 }
 
-// createSecret writes the Secret of a new object.
+// createSecret creates a Secret.
 func (f *floor) createSecret(ctx context.Context, secret *corev1.Secret) error {
 	return f.send(ctx, f.core.Post().Resource("secrets").Namespace(secret.Namespace).
 		SetHeader("Content-Type", "application/json").Param("fieldManager", tokensecret.FieldManager), asMetadata, secret)
 }
 
-// patchSecret makes the Secret hold what the given one does.
+// patchSecret replaces the data and annotations of the target's Secret with those of secret.
 func (f *floor) patchSecret(ctx context.Context, t target, secret *corev1.Secret) error {
 	patch := []map[string]any{
 		{"op": "add", "path": "/metadata/annotations", "value": secret.Annotations},
@@ -122,7 +124,7 @@ func (f *floor) writeStatus(ctx context.Context, t target, status *v1alpha1ac.Pi
 		SubResource("status").Param("fieldManager", tokensecret.FieldManager).Param("force", "true"), "application/json", status)
 }
 
-// emitEvent tells why the object is ready, or is not.
+// emitEvent creates an event that says why the object is ready or not.
 func (f *floor) emitEvent(ctx context.Context, t target, reason string) error {
 	now := time.Now()
 	event := &eventsv1.Event{
@@ -143,10 +145,11 @@ func (f *floor) emitEvent(ctx context.Context, t target, reason string) error {
 	return f.send(ctx, f.events.Post().Resource("events").Namespace(t.token.Namespace), "application/json", event)
 }
 
-// asMetadata asks for nothing but the metadata back.
+// asMetadata requests a response that contains only the metadata.
 const asMetadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
-// send makes one request of the API server. What it says to that may quote a token, and is cut off.
+// send makes a request to the API server. It cuts off the details of an error, because they may
+// quote a token.
 func (f *floor) send(ctx context.Context, request *rest.Request, accept string, body any) error {
 	text, err := json.Marshal(body)
 	if err != nil {

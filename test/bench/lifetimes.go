@@ -4,27 +4,31 @@ import (
 	"time"
 )
 
-// rotations are what the calls of a span say of renewal.
+// rotations are the renewals within a time span, derived from the upstream calls.
 type rotations struct {
-	// count is how many tokens were followed by another.
+	// count is the number of tokens that were replaced by a new token.
 	count int
-	// calls are how many each of those tokens took: those after it was obtained, up to the one that brought the next. By lifetime: first
-	// that of each object's first rotation in the span.
+	// calls has the number of upstream calls for each replaced token: the calls after the token
+	// was obtained, up to and including the call that returned the next token. calls[0] is for
+	// the first rotation of each object in the span, calls[1] for the second, and so on.
 	calls [][]float64
-	// lateness is how long after the renewalTime in the status the first call of each lifetime came, in seconds.
+	// lateness has, for the first call of each lifetime, how many seconds it came after
+	// status.renewalTime.
 	lateness []float64
-	// early are calls that came before it.
+	// early is the number of calls before status.renewalTime.
 	early int
-	// expired is for how long a PipesToken had nothing but an expired token to offer, until its status showed the next, in seconds and of
-	// all together.
+	// expired is how long PipesTokens had only an expired token, until their status showed the
+	// next token. It is in seconds, summed over all PipesTokens.
 	expired float64
 }
 
-// timerGrain is by how much a call may come early and still count as on time: timers and instants come from two clocks.
+// timerGrain is how early a call may come and still count as on time, because timers and
+// timestamps use different clocks.
 const timerGrain = 100 * time.Millisecond
 
-// rotationsBetween goes through all calls since the beginning, oldest first, and tells of those of the span. A PipesToken without a
-// history is gone, and its calls with it.
+// rotationsBetween reads all calls since the start, oldest first, and returns the rotations in
+// the span from begin to end. It ignores calls for a PipesToken without a history, which was
+// deleted.
 func rotationsBetween(begin, end time.Time, calls []call, histories map[int]history) rotations {
 	byObject := map[int][]call{}
 	for _, c := range calls {
@@ -37,9 +41,9 @@ func rotationsBetween(begin, end time.Time, calls []call, histories map[int]hist
 	return r
 }
 
-// follow goes through the calls of one object.
+// follow processes the calls for an object.
 func (r *rotations) follow(begin, end time.Time, calls []call, h history) {
-	var holding call // that brought the token held; the zero call when there is none
+	var holding call // returned the current token; zero if none exists
 	asked, lifetime := 0, 0
 	for _, c := range calls {
 		within := !c.at.Before(begin) && !c.at.After(end)
@@ -73,7 +77,7 @@ func (r *rotations) follow(begin, end time.Time, calls []call, h history) {
 	}
 }
 
-// overlap is how much of the span from begin to end lies between the two instants.
+// overlap returns how much of the interval between from and to is in the span from begin to end.
 func overlap(begin, end, from, to time.Time) time.Duration {
 	if from.Before(begin) {
 		from = begin
@@ -84,7 +88,8 @@ func overlap(begin, end, from, to time.Time) time.Duration {
 	return max(0, to.Sub(from))
 }
 
-// seenAt is when the status first showed the token with that expiry; otherwise, where it did not.
+// seenAt returns when the status first showed the token with this expiry. It returns otherwise
+// if the status never showed it.
 func (h history) seenAt(expires, otherwise time.Time) time.Time {
 	for _, token := range h.tokens {
 		if token.expires.Equal(expires.Truncate(time.Second)) {
@@ -94,7 +99,8 @@ func (h history) seenAt(expires, otherwise time.Time) time.Time {
 	return otherwise
 }
 
-// renewalOf is when the token with that expiry was to be renewed, as the status said. Statuses have whole seconds.
+// renewalOf returns the renewal time of the token with this expiry, from the status, which has
+// whole seconds.
 func (h history) renewalOf(expires time.Time) (due time.Time, known bool) {
 	for _, token := range h.tokens {
 		if token.expires.Equal(expires.Truncate(time.Second)) {

@@ -14,11 +14,11 @@ func TestRotationsAreToldFromCallsAndStatuses(t *testing.T) {
 	calls := []call{
 		{at: at(0), object: 7, serial: 1, expires: at(60.5)},
 		{at: at(1), object: 8, serial: 1, expires: at(61)},
-		{at: at(41.5), object: 7, serial: 1, expires: at(60.5)}, // the same again
+		{at: at(41.5), object: 7, serial: 1, expires: at(60.5)}, // the same token
 		{at: at(50), object: 7},                                 // an error
 		{at: at(62), object: 7, serial: 2, expires: at(122)},
 		{at: at(30), object: 8, serial: 2, expires: at(90)}, // too early
-		{at: at(2), object: 9, serial: 1, expires: at(62)},  // of one that is gone
+		{at: at(2), object: 9, serial: 1, expires: at(62)},  // a deleted object
 	}
 	histories := map[int]history{
 		7: {tokens: []held{{at(60), at(40), at(0.2)}, {at(122), at(100), at(62.5)}}},

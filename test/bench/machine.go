@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// machine is what the figures were measured on, and of what.
+// machine describes the machine and the version of the code that was measured.
 type machine struct {
 	CPU      string `json:"cpu"`
 	Cores    int    `json:"cores"`
@@ -25,7 +25,7 @@ func thisMachine() machine {
 	}
 }
 
-// valueIn is the first value of a name in one of the kernel's lists; "unknown" where there is none.
+// valueIn returns the first value of a name in a kernel file of key-value lines, or "unknown".
 func valueIn(file, name string) string {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -39,7 +39,7 @@ func valueIn(file, name string) string {
 	return "unknown"
 }
 
-// inGibibytes turns what the kernel says, "24684084 kB", into what people do.
+// inGibibytes converts a value of the kernel, such as "24684084 kB", to GiB.
 func inGibibytes(memory string) string {
 	kilobytes, err := strconv.Atoi(strings.TrimSuffix(memory, " kB"))
 	if err != nil {

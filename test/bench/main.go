@@ -1,8 +1,9 @@
-// Command bench measures what the operator costs: a real etcd and kube-apiserver, the simulator and the operator, each a process of
-// its own, on this machine alone. `make bench` runs it.
+// Command bench measures the cost of the operator. It runs a real etcd and kube-apiserver, the
+// simulator and the operator on this machine, each as a separate process. `make bench` runs it.
 //
-// Beside each figure stands that of the floor: the same binary as another process, which makes the same calls and writes with no
-// controller, no cache and no watch. The results are a JSON file, tables and plots.
+// Each figure is compared with the floor: this binary as another process that makes the same
+// calls and writes, without a controller, a cache or a watch. The results are a JSON file,
+// tables and plots.
 package main
 
 import (
@@ -26,13 +27,14 @@ const (
 	exitUsage  = 2
 )
 
-// version is that of all that is measured, as git describes it. It is set when the programs are built.
+// version is the measured version of the code, from git describe. The linker sets it.
 var version = "dev"
 
 func main() {
-	// The kernel ends what was started by a thread that ends: all is started by this one, which lasts. See process.Start.
+	// The kernel kills a child process when the thread that started it ends. This goroutine
+	// starts all programs, so it is locked to a thread that lasts. See process.Start.
 	runtime.LockOSThread()
-	// What goes wrong in the clients is an error somewhere else.
+	// Client errors are reported elsewhere, so these logs are not needed.
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -41,7 +43,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run is main without the process around it.
+// run is main with testable inputs and outputs.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == floorCommand {
 		return report(stderr, runFloor(ctx, args[1:]))

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// mediansCommand makes of the results.json of several runs one page, of medians.
+// mediansCommand reads the results.json of several runs and prints a page with their medians.
 const mediansCommand = "medians"
 
 func runMedians(files []string, stdout io.Writer) error {
@@ -39,7 +39,8 @@ func runMedians(files []string, stdout io.Writer) error {
 	return err
 }
 
-// medians are those of runs with the same parameters: of each figure, of its floor, and of the ratios, each of which is of one run.
+// medians merges runs with the same parameters. It takes the median of each figure, of each
+// floor and of each ratio. A ratio is always from a single run.
 func medians(runs []findings) (findings, error) {
 	merged := runs[0]
 	merged.Scenarios = nil
@@ -57,7 +58,7 @@ func medians(runs []findings) (findings, error) {
 	return merged, nil
 }
 
-// eachOnce has the medians of those scenarios that were measured several times.
+// eachOnce merges the results of each scenario that was measured several times.
 func eachOnce(all []result) []result {
 	var once []result
 	for _, of := range groups(all, func(r result) string { return r.Name }) {
@@ -70,7 +71,7 @@ func eachOnce(all []result) []result {
 	return once
 }
 
-// medianResult is one of all times that the same scenario was measured, with all that was noted.
+// medianResult merges the results of the same scenario. It keeps all notes.
 func medianResult(runs []result) result {
 	merged := result{Name: runs[0].Name, Title: runs[0].Title, Times: len(runs), Per: runs[0].Per}
 	var figures []figure
@@ -105,12 +106,13 @@ func medianFigure(of []figure) figure {
 	}
 }
 
-// median is of what is known; with an even number of them, the lower of the two in the middle. Unknown when nothing is known.
+// median returns the median of the known values, or unknown without known values. With an even
+// number of values, it returns the lower of the two middle values.
 func median[T any](of []T, value func(T) number) number {
 	return number(quantile(known(of, value), 0.5))
 }
 
-// spanOf is empty when they are all alike.
+// spanOf returns the range of the values. It is empty if all values are equal.
 func spanOf[T any](of []T, value func(T) number) string {
 	values := known(of, value)
 	if len(values) == 0 {
@@ -133,7 +135,7 @@ func known[T any](of []T, value func(T) number) []float64 {
 	return values
 }
 
-// groups are all with the same key, in the order in which the keys first come.
+// groups groups the values by key, in the order in which the keys first appear.
 func groups[T any](all []T, key func(T) string) [][]T {
 	var result [][]T
 	at := map[string]int{}
@@ -148,7 +150,7 @@ func groups[T any](all []T, key func(T) string) [][]T {
 	return result
 }
 
-// command is what makes a run with these parameters.
+// command returns the make command for a run with these parameters.
 func (p parameters) command() string {
 	return fmt.Sprintf("make bench N=%d LIFETIME=%s LEAD=%s LATENCY=%s WORKERS=%d LIFETIMES=%d BUDGET=%d SCENARIOS=%s",
 		p.Objects, p.Lifetime, p.Lead, p.Latency, p.Workers, p.Lifetimes, p.Budget, strings.Join(p.Scenarios, ","))

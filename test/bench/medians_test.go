@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// resultsOf writes the results.json of a run whose one scenario saw value, with a floor of its own.
+// resultsOf writes the results.json of a run with a single scenario, which has the given value
+// and floor.
 func resultsOf(t *testing.T, value, floor float64, objects int) string {
 	t.Helper()
 	run := findings{
@@ -37,7 +38,7 @@ func resultsOf(t *testing.T, value, floor float64, objects int) string {
 
 func TestMediansAreOfEachFigureAndOfTheRatios(t *testing.T) {
 	page := &strings.Builder{}
-	// By the medians alone the ratio were 3 ÷ 2; but those of the runs are 1, 3 and 1.25.
+	// The ratio of the medians would be 3 ÷ 2. The ratios of the runs are 1, 3 and 1.25.
 	err := runMedians([]string{resultsOf(t, 2, 2, 10), resultsOf(t, 3, 1, 10), resultsOf(t, 5, 4, 10)}, page)
 	if err != nil {
 		t.Fatal(err)

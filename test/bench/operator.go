@@ -11,16 +11,18 @@ import (
 	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
-// operator is pipes-operator, the real program.
+// operator is a running process of pipes-operator.
 type operator struct {
 	process *process.Process
-	metrics string // the address that it serves metrics on
-	probes  string // the address that it serves /readyz on
-	// started is when its process was; synced, when its caches were filled; leading, when it began to work.
+	metrics string // address that serves metrics
+	probes  string // address that serves /readyz
+	// started is when the process started, synced when its caches were filled, and leading when
+	// it became the leader.
 	started, synced, leading time.Time
 }
 
-// operatorSettings is what about the operator is not as config/default has it, for whoever reads the figures.
+// operatorSettings describes for the report how the operator's settings differ from
+// config/default.
 const operatorSettings = "the operator runs with the flags of config/manager, but --max-concurrent-reconciles where --workers says so, and without GOMEMLIMIT " +
 	"(GOGC is its own unless it is set); WorkOS is reached over HTTP/1.1 without TLS"
 
@@ -42,21 +44,21 @@ func (s *stage) launch(ctx context.Context, name string) (*operator, error) {
 	return o, err
 }
 
-// awaitSynced waits until its caches are filled.
+// awaitSynced waits until the caches are filled.
 func (o *operator) awaitSynced(ctx context.Context, limit time.Duration) error {
 	err := o.process.WaitUntil(ctx, limit, func(ctx context.Context) error { return answersOK(ctx, "http://"+o.probes+"/readyz") })
 	o.synced = time.Now()
 	return err
 }
 
-// awaitLeading waits until it works.
+// awaitLeading waits until the replica is the leader.
 func (o *operator) awaitLeading(ctx context.Context, limit time.Duration) error {
 	err := o.process.WaitUntil(ctx, limit, o.leads)
 	o.leading = time.Now()
 	return err
 }
 
-// leads is an error as long as it does not.
+// leads returns an error until the replica is the leader.
 func (o *operator) leads(ctx context.Context) error {
 	read, err := o.read(ctx, "leader_election_master_status")
 	if err != nil {
@@ -72,14 +74,15 @@ func (o *operator) read(ctx context.Context, names ...string) (samples, error) {
 	return scrape(ctx, http.DefaultClient, "http://"+o.metrics+"/metrics", names...)
 }
 
-// passes is how many its process has made over PipesTokens.
+// passes returns how many reconciles of PipesTokens the process has made.
 func (o *operator) passes(ctx context.Context) (float64, error) {
 	const metric = "controller_runtime_reconcile_total"
 	read, err := o.read(ctx, metric)
 	return read.sum(metric, map[string]string{"controller": "pipestoken"}), err
 }
 
-// lookedAfter says whether it has looked at n PipesTokens since it was started, and has nothing more to do at once.
+// lookedAfter reports whether the operator has reconciled n PipesTokens since its start and its
+// queue is empty.
 func (o *operator) lookedAfter(ctx context.Context, n int) (missing string, err error) {
 	const tokens, depth, busy = "pipes_operator_tokens", "workqueue_depth", "controller_runtime_active_workers"
 	read, err := o.read(ctx, tokens, depth, busy)
@@ -94,7 +97,7 @@ func (o *operator) lookedAfter(ctx context.Context, n int) (missing string, err 
 	return missing, nil
 }
 
-// answersOK is an error unless a GET is answered 200.
+// answersOK returns an error unless a GET request is answered with 200.
 func answersOK(ctx context.Context, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

@@ -13,34 +13,37 @@ import (
 	"time"
 )
 
-// parameters say what to measure.
+// parameters are the settings of a run.
 type parameters struct {
-	// Objects is how many PipesTokens there are.
+	// Objects is the number of PipesTokens.
 	Objects int `json:"objects"`
-	// Lifetime of each token, how early the upstream hands out the next one, and how long it takes to answer.
+	// Lifetime is the lifetime of each token. Lead is how long before expiry the upstream
+	// returns the next token. Latency is how long the upstream takes to answer.
 	Lifetime duration `json:"lifetime"`
 	Lead     lead     `json:"lead"`
 	Latency  duration `json:"latency"`
-	// Workers is the operator's --max-concurrent-reconciles, and how many objects the floor works on at once.
+	// Workers is the operator's --max-concurrent-reconciles, and the parallelism of the floor.
 	Workers int `json:"workers"`
-	// Lifetimes is for how many of them rotation is watched.
+	// Lifetimes is how many token lifetimes the rotation scenario lasts.
 	Lifetimes int `json:"lifetimes"`
-	// Budget is the requests per minute of the scenario that is about them.
+	// Budget is the requests per minute of the scenario budget.
 	Budget int `json:"budget"`
-	// Scenarios are names of scenarios; in which order does not matter. One that is named several times is made as often.
+	// Scenarios are names of scenarios, in any order. A scenario is measured as often as its
+	// name occurs.
 	Scenarios []string `json:"scenarios"`
 
-	out    string // the directory for the results
-	assets string // the directory with etcd, kube-apiserver and kubectl
+	out    string // directory for the results
+	assets string // directory with etcd, kube-apiserver and kubectl
 }
 
-// lead is how early the upstream hands out the next token; always: with every call.
+// lead is how long before expiry the upstream returns the next token. always means on every
+// call.
 type lead struct {
 	duration
 	always bool
 }
 
-// String is the lead as a flag has it.
+// String returns the lead in the format of the flag.
 func (l lead) String() string {
 	if l.always {
 		return "always"
@@ -60,7 +63,7 @@ func (l *lead) UnmarshalText(text []byte) error {
 	return l.duration.UnmarshalText(text)
 }
 
-// duration is one that JSON shows as text.
+// duration is a time.Duration that is text in JSON.
 type duration struct{ time.Duration }
 
 // MarshalJSON implements json.Marshaler.
@@ -136,7 +139,7 @@ func (p parameters) validate() error {
 
 func (p parameters) wants(scenario string) bool { return slices.Contains(p.Scenarios, scenario) }
 
-// times is how often a scenario was asked for.
+// times returns how often the scenario was requested.
 func (p parameters) times(scenario string) int {
 	times := 0
 	for _, name := range p.Scenarios {
@@ -147,7 +150,7 @@ func (p parameters) times(scenario string) int {
 	return times
 }
 
-// patience is how long the work on all objects may take before something must be wrong.
+// patience is how long the work on all objects may take. If it takes longer, something is wrong.
 func (p parameters) patience() time.Duration {
 	return 2*time.Minute + time.Duration(p.Objects)*(100*time.Millisecond+p.Latency.Duration/time.Duration(p.Workers))
 }

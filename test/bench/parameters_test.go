@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// withAssets makes the programs of a control plane appear to be there.
+// withAssets creates empty files for the programs of a control plane.
 func withAssets(t *testing.T) {
 	t.Helper()
 	directory := t.TempDir()

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// plot is a chart of lines.
+// plot is a line chart.
 type plot struct {
-	file        string // its name, beside the results
+	file        string // file name, next to the results
 	title, x, y string
 	lines       []line
 }
 
-// line is one of a plot. Its points are in the order of x.
+// line is a line of a plot. Its points are sorted by x.
 type line struct {
 	name   string
 	points []point
@@ -22,18 +22,19 @@ type line struct {
 
 type point struct{ x, y float64 }
 
-// The drawing, in pixels: the whole, and the margins around the lines.
+// The size of the drawing and the margins around the lines, in pixels.
 const (
 	width, height          = 720.0, 400.0
 	left, right, top, foot = 70.0, 20.0, 50.0, 50.0
-	// mostPoints is how many of a line are drawn; more would not be seen.
+	// mostPoints is roughly the maximum number of points drawn per line. More would not be
+	// visible.
 	mostPoints = 500
 )
 
-// colours tell lines apart, for those too who do not see all colours: Okabe and Ito's.
+// colours are the colours of Okabe and Ito, which people with colour blindness can distinguish.
 var colours = []string{"#0072B2", "#D55E00", "#009E73", "#CC79A7"}
 
-// svg draws it. Both axes begin at 0.
+// svg returns the plot as SVG. Both axes start at 0.
 func (p plot) svg() string {
 	xs, ys := p.axis(func(q point) float64 { return q.x }), p.axis(func(q point) float64 { return q.y })
 	text := &strings.Builder{}
@@ -62,7 +63,7 @@ func (p plot) svg() string {
 	return text.String()
 }
 
-// path is the line as SVG has it.
+// path returns the line as an SVG path.
 func (l line) path(xs, ys axis) string {
 	var steps []string
 	stride := len(l.points)/mostPoints + 1
@@ -80,10 +81,10 @@ func (l line) path(xs, ys axis) string {
 	return strings.Join(steps, " ")
 }
 
-// axis goes from 0 to end in steps.
+// axis is the scale from 0 to end, with a tick at every step.
 type axis struct{ step, end float64 }
 
-// axis is one that all points fit on.
+// axis returns an axis on which all points fit.
 func (p plot) axis(value func(point) float64) axis {
 	most := 0.0
 	for _, l := range p.lines {
@@ -94,7 +95,8 @@ func (p plot) axis(value func(point) float64) axis {
 	return axisTo(most)
 }
 
-// axisTo goes a little beyond most, in about five steps of 1, 2 or 5 times a power of ten.
+// axisTo returns an axis that ends at most or slightly above, with about five steps of 1, 2 or 5
+// times a power of ten.
 func axisTo(most float64) axis {
 	if most <= 0 {
 		return axis{step: 1, end: 1}
@@ -119,6 +121,6 @@ func (a axis) ticks() []float64 {
 
 func escaped(text string) string {
 	out := &strings.Builder{}
-	_ = xml.EscapeText(out, []byte(text)) // a Builder takes everything
+	_ = xml.EscapeText(out, []byte(text)) // a Builder returns no error
 	return out.String()
 }

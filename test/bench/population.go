@@ -15,19 +15,20 @@ import (
 )
 
 const (
-	// namespaces is how many the PipesTokens are spread over.
+	// namespaces is the number of namespaces for the PipesTokens.
 	namespaces = 10
-	// creators is how many of them are created at once.
+	// creators is how many PipesTokens are created in parallel.
 	creators = 16
 
 	environmentName = "default"
-	// unlimited is the most requestsPerMinute that a PipesEnvironment may have.
+	// unlimited is the largest requestsPerMinute that a PipesEnvironment allows.
 	unlimited = 60000
 )
 
 func namespaceOf(object int) string { return fmt.Sprintf("agents-%d", object%namespaces) }
 
-// newToken is a PipesToken as a user would write it. Every one is another user's.
+// newToken returns a PipesToken as a user would write it. Each PipesToken has a different WorkOS
+// user.
 func newToken(object int) *v1alpha1.PipesToken {
 	return &v1alpha1.PipesToken{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespaceOf(object), Name: fmt.Sprintf("github-%06d", object)},
@@ -35,7 +36,7 @@ func newToken(object int) *v1alpha1.PipesToken {
 	}
 }
 
-// objectOfUser says whose token a user's is.
+// objectOfUser returns the number of the PipesToken of a user.
 func objectOfUser(user string) (int, error) {
 	object, err := strconv.Atoi(strings.TrimPrefix(user, "user_"))
 	if err != nil {
@@ -44,7 +45,8 @@ func objectOfUser(user string) (int, error) {
 	return object, nil
 }
 
-// createEnvironment creates the PipesEnvironment of all, which everyone may use, and the namespaces.
+// createEnvironment creates the namespaces and the shared PipesEnvironment, which grants access
+// to all namespaces.
 func (p *plane) createEnvironment(ctx context.Context, baseURL string, requestsPerMinute int) error {
 	objects := []client.Object{
 		&corev1.Secret{
@@ -75,7 +77,7 @@ func (p *plane) createEnvironment(ctx context.Context, baseURL string, requestsP
 	return nil
 }
 
-// populate creates PipesTokens: those of the numbers from first up to, and not including, end.
+// populate creates the PipesTokens with the numbers from first up to, but not including, end.
 func (p *plane) populate(ctx context.Context, first, end int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(creators)

@@ -11,17 +11,18 @@ import (
 	"strings"
 )
 
-// sample is one value of a series.
+// sample is a value of a series.
 type sample struct {
 	name   string
 	labels map[string]string
 	value  float64
 }
 
-// samples are those of one look at the metrics of a program.
+// samples are the values of a scrape.
 type samples []sample
 
-// sum adds up the series of a name that have all of the labels. A metric that nothing has happened to yet may be absent, which is 0.
+// sum returns the sum of all series with this name and these labels. It returns 0 for an absent
+// metric, because a metric may be absent until its first event.
 func (s samples) sum(name string, labels map[string]string) float64 {
 	total := 0.0
 	for _, each := range s {
@@ -41,7 +42,7 @@ func (s sample) has(labels map[string]string) bool {
 	return true
 }
 
-// scrape reads the metrics of those names.
+// scrape reads the metrics with the given names.
 func scrape(ctx context.Context, client *http.Client, url string, names ...string) (read samples, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -58,7 +59,7 @@ func scrape(ctx context.Context, client *http.Client, url string, names ...strin
 	return parseMetrics(response.Body, names...)
 }
 
-// parseMetrics reads the metrics of those names from Prometheus's text format.
+// parseMetrics reads the metrics with the given names from the Prometheus text format.
 func parseMetrics(text io.Reader, names ...string) (samples, error) {
 	wanted := map[string]bool{}
 	for _, name := range names {
@@ -85,7 +86,8 @@ func parseMetrics(text io.Reader, names ...string) (samples, error) {
 	return read, nil
 }
 
-// parseSample reads what comes after a name: labels, if any, and a value. A time stamp after that is ignored.
+// parseSample parses the text after the name of a metric: optional labels and a value. It
+// ignores a timestamp after the value.
 func parseSample(name, rest string) (sample, error) {
 	s := sample{name: name, labels: map[string]string{}}
 	rest, found := strings.CutPrefix(rest, "{")

@@ -31,7 +31,7 @@ func TestMetricsAreParsed(t *testing.T) {
 		{"apiserver_request_total", map[string]string{"verb": "DELETE"}, 0},
 		{"quoted", map[string]string{"text": "a \"b\", {c} \\ \n"}, 2.5},
 		{"plain", nil, 7},
-		{"apiserver_request_total_other", nil, 0}, // which was not asked for
+		{"apiserver_request_total_other", nil, 0}, // not requested
 	} {
 		if got := read.sum(test.name, test.labels); got != test.want {
 			t.Errorf("%s %v: got %g, want %g", test.name, test.labels, got, test.want)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// findings are all of a run, as results.json has them.
+// findings are the content of results.json: all results of a run.
 type findings struct {
 	Time       time.Time  `json:"time"`
 	Machine    machine    `json:"machine"`
@@ -19,7 +19,7 @@ type findings struct {
 	Scenarios  []result   `json:"scenarios"`
 }
 
-// publish writes the results, and shows the tables.
+// publish writes the results and prints the tables.
 func (b *bench) publish(results []result) error {
 	f := findings{
 		Time: b.began.UTC().Truncate(time.Second), Machine: thisMachine(), Settings: []string{planeSettings, operatorSettings},
@@ -46,7 +46,7 @@ func (b *bench) publish(results []result) error {
 	return err
 }
 
-// markdown is the page of the results.
+// markdown returns the results as a Markdown page.
 func (f findings) markdown() string {
 	text := &strings.Builder{}
 	m := f.Machine
@@ -94,7 +94,7 @@ func (r result) requestTable() string {
 	return table(rows)
 }
 
-// table is one of Markdown, the first row of which is its head.
+// table returns a Markdown table. The first row is its header.
 func table(rows [][]string) string {
 	text := &strings.Builder{}
 	for i, row := range rows {
@@ -106,7 +106,7 @@ func table(rows [][]string) string {
 	return text.String()
 }
 
-// String is short, and empty for what is unknown.
+// String returns a short form of the number. It is empty for unknown.
 func (n number) String() string {
 	switch value := float64(n); {
 	case math.IsNaN(value) || math.IsInf(value, 0):

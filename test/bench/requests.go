@@ -9,21 +9,23 @@ import (
 
 // request is a kind of request to the API server.
 type request struct {
-	verb     string // as the API server's metrics have it: APPLY is a PATCH by server-side apply
-	resource string // with its subresource
+	// The verb in the API server's metrics. APPLY is a PATCH with server-side apply.
+	verb     string
+	resource string // including the subresource
 }
 
 func (r request) writes() bool {
 	return slices.Contains([]string{"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}, r.verb)
 }
 
-// requestCounts are how many requests of each kind the API server has answered.
+// requestCounts are the numbers of requests that the API server has answered, by kind.
 type requestCounts map[request]float64
 
-// ownResources are those that the operator reads or writes.
+// ownResources are the resources that the operator reads or writes.
 var ownResources = []string{"secrets", "pipestokens", "pipesenvironments", "events", "leases"}
 
-// requests asks the API server. A watch counts when it ends.
+// requests reads the counts from the API server's metrics. The API server counts a watch when it
+// ends.
 func (p *plane) requests(ctx context.Context) (requestCounts, error) {
 	const metric = "apiserver_request_total"
 	read, err := scrape(ctx, p.http, strings.TrimSuffix(p.admin.Host, "/")+"/metrics", metric)
@@ -44,7 +46,7 @@ func (p *plane) requests(ctx context.Context) (requestCounts, error) {
 	return counts, nil
 }
 
-// minus are the requests since before.
+// minus returns the requests since before.
 func (c requestCounts) minus(before requestCounts) requestCounts {
 	since := requestCounts{}
 	for kind, count := range c {
@@ -55,10 +57,11 @@ func (c requestCounts) minus(before requestCounts) requestCounts {
 	return since
 }
 
-// electionEvents are the core events, with which only the leader election reports.
+// electionEvents are the core events. Only the leader election emits them.
 const electionEvents = "events (core)"
 
-// writes are those that write, but for those of the leader election, which goes on whatever happens.
+// writes returns the number of writes, without those of the leader election, which are
+// independent of the workload.
 func (c requestCounts) writes() float64 {
 	total := 0.0
 	for kind, count := range c {
@@ -69,7 +72,7 @@ func (c requestCounts) writes() float64 {
 	return total
 }
 
-// kinds are those of both, in order.
+// kinds returns all kinds of the given counts, sorted.
 func kinds(counts ...requestCounts) []request {
 	var all []request
 	for _, each := range counts {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// budget is cold, where the requestsPerMinute of the PipesEnvironment are what limits.
+// budget is like cold, but the requestsPerMinute of the PipesEnvironment is the bottleneck.
 func (b *bench) budget(ctx context.Context) (r result, err error) {
 	s, err := b.openStage(ctx, "budget", b.Lead, b.Budget)
 	if err != nil {
@@ -54,7 +54,7 @@ func timesOf(calls []call) []time.Time {
 	return times
 }
 
-// budgetPlot shows the calls beside what the budget allows, from the first of them on.
+// budgetPlot plots the calls and the budget over time, from the first call on.
 func budgetPlot(calls []time.Time, perSecond float64) plot {
 	return plot{
 		file: "budget.svg", title: "Upstream calls", x: "seconds since the first", y: "calls",
@@ -82,8 +82,9 @@ func (s *stage) budgetFigures(calls []call, before, after mark, perSecond float6
 	}
 }
 
-// shareUsed is how much of what was allowed from the first of the calls to the last was used. They are in order. The first does not
-// count: it is where the time begins. What comes at once in the beginning does, so that the share of a few calls may exceed 1.
+// shareUsed returns the share of the budget that was used between the first call and the last
+// call. calls must be sorted. The first call does not count, because time starts with it. Calls
+// of the initial burst count, so the share may exceed 1 for a small number of calls.
 func shareUsed(calls []time.Time, perSecond float64) float64 {
 	if len(calls) < 2 {
 		return unknown

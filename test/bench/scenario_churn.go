@@ -10,7 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// churn creates a tenth more PipesTokens while renewals are due, as fast as the API server takes them, and deletes them in the end.
+// churn creates 10% more PipesTokens while renewals are due, as fast as the API server accepts
+// them, and deletes them at the end.
 func churn(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 	first, end := s.Objects, s.Objects+max(1, s.Objects/10)
 	var created time.Time
@@ -39,7 +40,8 @@ func churn(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 	return r, s.remove(ctx, first, end)
 }
 
-// remove deletes PipesTokens, and their Secrets in the place of a garbage collector.
+// remove deletes PipesTokens and their Secrets. It deletes the Secrets because this control
+// plane has no garbage collector.
 func (s *stage) remove(ctx context.Context, first, end int) error {
 	for object := first; object < end; object++ {
 		token := newToken(object)

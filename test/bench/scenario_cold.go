@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// cold starts the operator where N PipesTokens have waited for it, and measures until all are Ready.
+// cold starts the operator when the PipesTokens already exist, and measures until all of them
+// are Ready.
 func cold(ctx context.Context, s *stage, floor floorFigures) (result, error) {
 	empty, err := s.emptyMemory(ctx)
 	if err != nil {
@@ -49,7 +50,7 @@ func cold(ctx context.Context, s *stage, floor floorFigures) (result, error) {
 	return r, nil
 }
 
-// emptyMemory is what the operator needs while there is no PipesToken.
+// emptyMemory measures the memory of the operator without PipesTokens.
 func (s *stage) emptyMemory(ctx context.Context) (memory, error) {
 	s.sayf("cold: an operator without PipesTokens, for its memory")
 	if err := s.startOperator(ctx); err != nil {
@@ -69,7 +70,7 @@ func (s *stage) awaitReady(ctx context.Context, limit time.Duration) error {
 	return s.await(ctx, "all are Ready", limit, func(context.Context) (string, error) { return s.watch.allReady(s.Objects) })
 }
 
-// end waits until nothing is written any more, and looks where all stands.
+// end waits until no more writes happen, and reads all counters.
 func (s *stage) end(ctx context.Context) (mark, memory, error) {
 	if err := s.settle(ctx); err != nil {
 		return mark{}, memory{}, err
@@ -109,7 +110,7 @@ func (s *stage) coldCosts(before, after mark, starting float64, floor floorFigur
 	}
 }
 
-// memoryFigures are those of an operator with n objects, beside one with none.
+// memoryFigures compares the memory of an operator with n objects and without objects.
 func memoryFigures(empty, full memory, n int) []figure {
 	const mebi = 1 << 20
 	return []figure{

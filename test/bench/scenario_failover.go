@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// latenessTarget is what is aimed at while the operator is interrupted, or has more to do than renewals.
+// latenessTarget is the goal for scenarios that interrupt the operator or give it more work than
+// renewals.
 const latenessTarget = "≤ 20 at 10,000"
 
-// restartDue stops the operator and starts it anew, while renewals are due.
+// restartDue restarts the operator while renewals are due.
 func restartDue(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 	var down time.Duration
 	w, err := s.throughWave(ctx, func(ctx context.Context) error {
@@ -27,7 +28,7 @@ func restartDue(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 		seen("leading again after SIGTERM, s", down.Seconds(), "")), err
 }
 
-// failover kills the operator at the instant, while another replica stands by.
+// failover kills the operator without warning, while another replica is on standby.
 func failover(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 	standby, err := s.launch(ctx, "standby")
 	if err != nil {

@@ -10,20 +10,21 @@ import (
 	"time"
 )
 
-// floorFigures are what the floor has come to.
+// floorFigures are the results of the floor.
 type floorFigures struct{ cold, rotation, withdrawal phaseFigures }
 
-// phaseFigures are those of one phase.
+// phaseFigures are the results of a phase.
 type phaseFigures struct {
 	floorResult
-	launched time.Time   // when its process was
-	ready    []time.Time // when the PipesTokens were Ready; of phaseCold only
+	launched time.Time   // start of the process
+	ready    []time.Time // when PipesTokens became Ready; only for phaseCold
 	requests requestCounts
 	calls    int
 }
 
-// measureFloor makes the floor do what the operator will be asked for, and what cold needs, on a stage of its own. There, each call of the
-// upstream brings another token, so that the floor has something to rotate at once.
+// measureFloor runs the floor for each scenario that is compared with it, on a separate stage.
+// On this stage, the upstream returns a new token on every call, so that the floor can rotate
+// tokens immediately.
 func (b *bench) measureFloor(ctx context.Context) (figures floorFigures, err error) {
 	s, err := b.openStage(ctx, "floor", lead{always: true}, unlimited)
 	if err != nil {
@@ -53,7 +54,7 @@ func (b *bench) measureFloor(ctx context.Context) (figures floorFigures, err err
 	return figures, err
 }
 
-// runFloor runs one phase as a process of its own.
+// runFloor runs a phase as a separate process.
 func (s *stage) runFloor(ctx context.Context, phase string) (figures phaseFigures, err error) {
 	s.sayf("floor: %s", phase)
 	before, err := s.mark(ctx)
@@ -67,7 +68,7 @@ func (s *stage) runFloor(ctx context.Context, phase string) (figures phaseFigure
 	if err != nil {
 		return phaseFigures{}, err
 	}
-	s.running.Remove(p) // it is meant to end
+	s.running.Remove(p) // its end is expected
 	select {
 	case <-p.Ended:
 	case <-time.After(s.patience()):

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// restart stops the operator and starts it anew, while all tokens are valid.
+// restart stops and starts the operator while all tokens are valid.
 func restart(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 	if err := s.stopOperator(); err != nil {
 		return result{}, err

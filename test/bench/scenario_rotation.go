@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// rotation watches the tokens of a running operator expire and be renewed.
+// rotation measures the renewals of a running operator.
 func rotation(ctx context.Context, s *stage, floor floorFigures) (result, error) {
 	if err := resetPeak(s.operator.process.PID()); err != nil {
 		return result{}, err
@@ -49,7 +49,7 @@ func rotation(ctx context.Context, s *stage, floor floorFigures) (result, error)
 	return r, nil
 }
 
-// awaitRotations waits until every token has been replaced so often.
+// awaitRotations waits until every token has been replaced count times.
 func (s *stage) awaitRotations(ctx context.Context, count int) error {
 	limit := time.Duration(s.Lifetimes+1)*s.Lifetime.Duration + s.patience()
 	return s.await(ctx, fmt.Sprintf("all have rotated %d times", count), limit, func(context.Context) (string, error) {
@@ -57,7 +57,7 @@ func (s *stage) awaitRotations(ctx context.Context, count int) error {
 	})
 }
 
-// rotationFigures are those of time.
+// rotationFigures returns the figures about time.
 func rotationFigures(before, after mark, r rotations) []figure {
 	figures := []figure{
 		seen("wall time, s", after.at.Sub(before.at).Seconds(), ""),
@@ -80,7 +80,7 @@ func rotationFigures(before, after mark, r rotations) []figure {
 	)
 }
 
-// rotationCosts are those of work.
+// rotationCosts returns the figures about the amount of work.
 func (s *stage) rotationCosts(before, after mark, r rotations, used memory, floor floorFigures) []figure {
 	n, count := float64(s.Objects), float64(r.count)
 	return []figure{

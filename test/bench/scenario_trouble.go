@@ -8,17 +8,18 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// outage has WorkOS fail every call for a tenth of a lifetime, from the first that fails, while renewals are due.
+// outage makes WorkOS fail every call while renewals are due. It lasts a tenth of a lifetime
+// from the first failed call.
 func outage(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 	return s.trouble(ctx, "Outage: WorkOS answers 500", map[string]any{"kind": workossim.FaultServerError})
 }
 
-// tooManyRequests has it refuse every call for as long, and ask for 5 seconds of patience each time.
+// tooManyRequests makes WorkOS answer every call with 429 and Retry-After: 5 for the same time.
 func tooManyRequests(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 	return s.trouble(ctx, "429 storm: WorkOS answers 429 with Retry-After: 5", map[string]any{"kind": workossim.FaultRateLimited, "retryAfter": "5"})
 }
 
-// trouble goes through a wave with a fault in its midst.
+// trouble injects a fault during a wave of renewals.
 func (s *stage) trouble(ctx context.Context, title string, fault map[string]any) (result, error) {
 	span := s.Lifetime.Duration / 10
 	var during, ended mark

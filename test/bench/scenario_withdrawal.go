@@ -10,7 +10,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// withdrawal takes the grant away from everybody at once, and gives it back.
+// withdrawal removes the grant of all PipesTokens at the same time, and then restores it.
 func withdrawal(ctx context.Context, s *stage, floor floorFigures) (result, error) {
 	if err := s.awaitReady(ctx, s.patience()); err != nil {
 		return result{}, err
@@ -59,7 +59,8 @@ func withdrawal(ctx context.Context, s *stage, floor floorFigures) (result, erro
 	return r, nil
 }
 
-// grantTo changes whose namespaces may use the PipesEnvironment, and measures until that has come true.
+// grantTo changes the namespaces of the grant, and measures the time until done reports nothing
+// missing.
 func (s *stage) grantTo(ctx context.Context, namespace string, done func() (missing string, err error)) (time.Duration, error) {
 	s.sayf("withdrawal: granting to %q", namespace)
 	environment := &v1alpha1.PipesEnvironment{}

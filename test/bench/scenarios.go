@@ -7,13 +7,15 @@ import (
 	"slices"
 )
 
-// scenario is something that is measured on a stage where the operator is at work. All but cold leave it that way for the next.
+// scenario is a measurement on a stage. All scenarios except cold need a running operator, and
+// leave it running for the next scenario.
 type scenario struct {
 	name string
 	run  func(context.Context, *stage, floorFigures) (result, error)
 }
 
-// follow are the scenarios that follow on one another, in this order; cold has to be the first, and is made in any case.
+// follow returns the scenarios that share a stage, in their order. cold is the first and always
+// runs.
 func follow() []scenario {
 	return []scenario{
 		{"cold", cold},
@@ -28,7 +30,7 @@ func follow() []scenario {
 	}
 }
 
-// scenarioNames are all that may be asked for.
+// scenarioNames returns the names of all scenarios.
 func scenarioNames() []string {
 	var names []string
 	for _, s := range follow() {
@@ -37,7 +39,8 @@ func scenarioNames() []string {
 	return append(names, "budget")
 }
 
-// runScenarios makes all that is asked for. With an error come the results that there are.
+// runScenarios runs all requested scenarios. If it returns an error, it also returns the results
+// so far.
 func (b *bench) runScenarios(ctx context.Context) ([]result, error) {
 	var results []result
 	if budgets := b.times("budget"); budgets == 0 || budgets < len(b.Scenarios) {
@@ -59,7 +62,7 @@ func (b *bench) runScenarios(ctx context.Context) ([]result, error) {
 	return results, nil
 }
 
-// wanted are those that follow on one another, each as often as it is asked for.
+// wanted returns the scenarios that share a stage, each as often as it was requested.
 func (p parameters) wanted() []scenario {
 	var wanted []scenario
 	for _, each := range follow() {
@@ -72,7 +75,7 @@ func (p parameters) wanted() []scenario {
 	return wanted
 }
 
-// runFollowing makes those that follow on one another.
+// runFollowing runs the scenarios that share a stage.
 func (b *bench) runFollowing(ctx context.Context, floor floorFigures) (results []result, err error) {
 	s, err := b.openStage(ctx, "operator", b.Lead, unlimited)
 	if err != nil {

@@ -26,13 +26,15 @@ const (
 	apiKey = "sk_bench_canary"
 )
 
-// simulator is the simulated WorkOS, a program of its own, as its control API shows it. Everyone is connected there.
+// simulator is the client of the control API of the simulated WorkOS, which is a separate
+// program. All users are connected in it.
 type simulator struct {
 	process *process.Process
 	address string
 }
 
-// startSimulator starts one whose tokens are refreshed so early.
+// startSimulator starts a simulator that returns the next token early, before the current token
+// expires.
 func (b *bench) startSimulator(ctx context.Context, name string, early lead) (*simulator, error) {
 	everyone := map[string]any{"slug": slug, "lifetime": b.Lifetime.String(), "scopes": []string{"repo", "read:user"}, "tokenPrefix": "gho_"}
 	if early.always {
@@ -54,7 +56,7 @@ func (b *bench) startSimulator(ctx context.Context, name string, early lead) (*s
 	}
 	s := &simulator{process: p}
 	if err := p.WaitUntil(ctx, time.Minute, func(context.Context) error {
-		address, err := os.ReadFile(addressFile) // it is written whole
+		address, err := os.ReadFile(addressFile) // the simulator writes this file atomically
 		s.address = strings.TrimSpace(string(address))
 		return err
 	}); err != nil {
@@ -65,7 +67,7 @@ func (b *bench) startSimulator(ctx context.Context, name string, early lead) (*s
 
 func (s *simulator) url() string { return "http://" + s.address }
 
-// inject makes it misbehave; the fields are those of a fault.
+// inject injects a fault, with the fields of the control API.
 func (s *simulator) inject(ctx context.Context, fault map[string]any) error {
 	body, err := json.Marshal(fault)
 	if err != nil {
@@ -75,7 +77,7 @@ func (s *simulator) inject(ctx context.Context, fault map[string]any) error {
 	return err
 }
 
-// behave ends all that was injected, but for the latency that the parameters ask for.
+// behave removes all faults, and sets the latency of the parameters again.
 func (s *simulator) behave(ctx context.Context, latency time.Duration) error {
 	if _, err := s.do(ctx, http.MethodDelete, "faults", nil); err != nil {
 		return err
@@ -83,7 +85,7 @@ func (s *simulator) behave(ctx context.Context, latency time.Duration) error {
 	return s.slow(ctx, latency)
 }
 
-// slow makes every answer take so long.
+// slow delays all responses by the latency.
 func (s *simulator) slow(ctx context.Context, latency time.Duration) error {
 	if latency == 0 {
 		return nil
@@ -91,7 +93,7 @@ func (s *simulator) slow(ctx context.Context, latency time.Duration) error {
 	return s.inject(ctx, map[string]any{"kind": workossim.FaultLatency, "latency": latency.String()})
 }
 
-// total is how many calls it has had.
+// total returns the number of calls that the simulator has received.
 func (s *simulator) total(ctx context.Context) (int, error) {
 	answer, err := s.do(ctx, http.MethodGet, "total", nil)
 	if err != nil {
@@ -106,16 +108,16 @@ func (s *simulator) total(ctx context.Context) (int, error) {
 	return decoded.Total, nil
 }
 
-// call is one that the simulator has had.
+// call is a call that the simulator has received.
 type call struct {
 	at     time.Time
-	object int // of which PipesToken
-	// serial counts the tokens of an object from 1; 0: the answer held none.
+	object int // number of the PipesToken
+	// serial counts the tokens of an object from 1. It is 0 if the response had no token.
 	serial  int
 	expires time.Time
 }
 
-// calls are all that it has had, oldest first.
+// calls returns all calls that the simulator has received, oldest first.
 func (s *simulator) calls(ctx context.Context) ([]call, error) {
 	answer, err := s.do(ctx, http.MethodGet, "journal", nil)
 	if err != nil {
@@ -124,12 +126,12 @@ func (s *simulator) calls(ctx context.Context) ([]call, error) {
 	return parseJournal(bytes.NewReader(answer))
 }
 
-// parseJournal reads what the simulator's GET journal answers.
+// parseJournal parses the simulator's response to GET journal.
 func parseJournal(text io.Reader) ([]call, error) {
 	const at, user, serial, expires, columns = 0, 2, 6, 7, 8
 	lines := csv.NewReader(text)
 	lines.FieldsPerRecord, lines.ReuseRecord = columns, true
-	if _, err := lines.Read(); err != nil { // the header
+	if _, err := lines.Read(); err != nil { // header
 		return nil, fmt.Errorf("reading the simulator's journal: %w", err)
 	}
 	var calls []call
@@ -156,7 +158,7 @@ func parseJournal(text io.Reader) ([]call, error) {
 	}
 }
 
-// do asks the control API.
+// do calls the control API.
 func (s *simulator) do(ctx context.Context, method, endpoint string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -13,17 +13,19 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// stage is a control plane and a simulator of their own, for what follows from one beginning.
+// stage is a separate control plane and simulator. Scenarios on the same stage continue from
+// each other's state.
 type stage struct {
 	*bench
 	name      string
 	plane     *plane
 	simulator *simulator
-	watch     *watcher  // nil as long as there is nothing to watch
-	operator  *operator // nil when it is not running
+	watch     *watcher  // nil before fill
+	operator  *operator // nil if it is not running
 }
 
-// openStage starts both, with a PipesEnvironment and no PipesToken.
+// openStage starts a control plane and a simulator. It creates a PipesEnvironment but no
+// PipesTokens.
 func (b *bench) openStage(ctx context.Context, name string, early lead, requestsPerMinute int) (_ *stage, err error) {
 	b.sayf("%s: starting a control plane and a simulator", name)
 	s := &stage{bench: b, name: name}
@@ -44,7 +46,7 @@ func (b *bench) openStage(ctx context.Context, name string, early lead, requests
 	return s, b.await(ctx, "the operator has its rights", time.Minute, s.plane.allowed)
 }
 
-// close ends all that runs.
+// close stops all programs of the stage.
 func (s *stage) close() error {
 	var errs []error
 	if s.watch != nil {
@@ -62,7 +64,7 @@ func (s *stage) close() error {
 	return errors.Join(errs...)
 }
 
-// fill creates the PipesTokens, and begins to watch them.
+// fill creates the PipesTokens and starts to watch them.
 func (s *stage) fill(ctx context.Context) error {
 	s.sayf("%s: creating %d PipesTokens", s.name, s.Objects)
 	if err := s.plane.populate(ctx, 0, s.Objects); err != nil {
@@ -72,7 +74,7 @@ func (s *stage) fill(ctx context.Context) error {
 	return s.await(ctx, "all PipesTokens are watched", s.patience(), func(context.Context) (string, error) { return s.watch.allSeen(s.Objects) })
 }
 
-// startOperator starts the operator, for the first time or again, and waits until it works.
+// startOperator starts the operator and waits until it is the leader.
 func (s *stage) startOperator(ctx context.Context) (err error) {
 	if s.operator, err = s.launch(ctx, "operator"); err != nil {
 		s.operator = nil
@@ -90,7 +92,7 @@ func (s *stage) stopOperator() error {
 	return s.stop(p)
 }
 
-// environmentReady says whether the operator has found the PipesEnvironment to be good.
+// environmentReady reports whether the PipesEnvironment is Ready.
 func (s *stage) environmentReady(ctx context.Context) (missing string, err error) {
 	environment := &v1alpha1.PipesEnvironment{}
 	if err := s.plane.root.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: environmentName}, environment); err != nil {
@@ -102,12 +104,12 @@ func (s *stage) environmentReady(ctx context.Context) (missing string, err error
 	return "", nil
 }
 
-// mark is where all counters stand at an instant.
+// mark is the state of all counters at an instant.
 type mark struct {
 	at       time.Time
 	requests requestCounts
 	calls    int
-	// passes and cpu are of the operator's process; 0 when it is not running.
+	// passes and cpu are for the operator process. They are 0 if it is not running.
 	passes, cpu float64
 }
 
@@ -128,8 +130,9 @@ func (s *stage) mark(ctx context.Context) (m mark, err error) {
 	return m, err
 }
 
-// settle waits until nothing is written any more: what has become Ready may still have an event on its way. Where something always
-// is, it gives up after a while, and the counts are out by what was on its way.
+// settle waits until the number of writes no longer changes. For example, an object that has
+// become Ready may still get an event. If writes never stop, settle gives up after about 10 s.
+// The counts are then slightly inaccurate.
 func (s *stage) settle(ctx context.Context) error {
 	const looks = 20
 	tick := time.NewTicker(500 * time.Millisecond)
@@ -152,7 +155,7 @@ func (s *stage) settle(ctx context.Context) error {
 	return nil
 }
 
-// notes are what about the measurement itself has to be known.
+// notes returns remarks about the measurement itself.
 func (s *stage) notes() []string {
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// quantile is the smallest of the values that at least the share q of them do not exceed; NaN when there are none.
+// quantile returns the smallest value v for which at least the share q of the values is at most
+// v. It returns NaN without values.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -16,7 +17,7 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[min(max(rank, 0), len(sorted)-1)]
 }
 
-// mean is NaN when there are no values.
+// mean returns the average. It returns NaN without values.
 func mean(values []float64) float64 {
 	total := 0.0
 	for _, value := range values {
@@ -25,7 +26,8 @@ func mean(values []float64) float64 {
 	return total / float64(len(values))
 }
 
-// mostWithin is the most instants that any span of that length holds, its end not included.
+// mostWithin returns the maximum number of instants in a time span of this length. The end of
+// the span is excluded.
 func mostWithin(instants []time.Time, span time.Duration) int {
 	sorted := slices.SortedFunc(slices.Values(instants), time.Time.Compare)
 	most, first := 0, 0
@@ -38,7 +40,7 @@ func mostWithin(instants []time.Time, span time.Duration) int {
 	return most
 }
 
-// distribution is the curve of the share of the values, in percent, that do not exceed x.
+// distribution returns the curve of the percentage of values that are at most x.
 func distribution(values []float64) []point {
 	sorted := slices.Sorted(slices.Values(values))
 	curve := make([]point, 0, len(sorted))
@@ -48,8 +50,8 @@ func distribution(values []float64) []point {
 	return curve
 }
 
-// countOver is the curve of how many of the instants have come x seconds after the start. Those before it, which has been noticed late
-// then, count from there.
+// countOver returns the curve of the number of instants up to x seconds after start. An instant
+// before start counts at x = 0, because start may have been detected late.
 func countOver(instants []time.Time, start time.Time) []point {
 	curve := []point{{0, 0}}
 	for i, at := range slices.SortedFunc(slices.Values(instants), time.Time.Compare) {

@@ -24,7 +24,8 @@ func TestAQuantileIsOneOfTheValues(t *testing.T) {
 
 func TestTheMostWithinASpan(t *testing.T) {
 	instants := []time.Time{at(0), at(59.9), at(60), at(61), at(130)}
-	if got := mostWithin(instants, time.Minute); got != 3 { // 59.9, 60 and 61: the one at 0 is a whole span before that at 60
+	// The result counts 59.9, 60 and 61. The instant 0 is a whole minute before 60.
+	if got := mostWithin(instants, time.Minute); got != 3 {
 		t.Errorf("got %d", got)
 	}
 	if got := mostWithin(nil, time.Minute); got != 0 {

@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// ticksPerSecond is the unit of CPU times in /proc: USER_HZ, which is 100 on every platform that Go runs on.
+// ticksPerSecond is the unit of CPU times in /proc: USER_HZ, which is 100 on all platforms that
+// Go supports.
 const ticksPerSecond = 100
 
-// cpuSeconds is what a process has used of the CPU so far, as user and in the kernel.
+// cpuSeconds returns the user and system CPU time of a process so far.
 func cpuSeconds(pid int) (float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -19,9 +20,10 @@ func cpuSeconds(pid int) (float64, error) {
 	return parseCPU(string(text))
 }
 
-// parseCPU reads the CPU times from /proc/PID/stat. The second field, the name in parentheses, may have anything in it.
+// parseCPU reads the CPU times from /proc/PID/stat. The second field is the name in parentheses,
+// which may contain any character.
 func parseCPU(stat string) (float64, error) {
-	const user, system = 11, 12 // counted from after the name
+	const user, system = 11, 12 // fields after the name
 	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
 	if len(fields) <= system {
 		return 0, fmt.Errorf("reading CPU times: %q is too short", stat)
@@ -37,7 +39,8 @@ func parseCPU(stat string) (float64, error) {
 	return float64(total) / ticksPerSecond, nil
 }
 
-// memory is what a process has in memory, and the most that it has had since its peak was reset, in bytes.
+// memory is the current and the peak resident memory of a process in bytes. resetPeak resets the
+// peak.
 type memory struct{ resident, peak float64 }
 
 func memoryOf(pid int) (memory, error) {
@@ -54,7 +57,7 @@ func memoryOf(pid int) (memory, error) {
 	return m, nil
 }
 
-// resetPeak makes the peak of a process start anew.
+// resetPeak sets the peak of a process to its current memory.
 func resetPeak(pid int) error {
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
 		return fmt.Errorf("resetting the peak of the memory, which takes Linux: %w", err)

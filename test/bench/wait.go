@@ -9,12 +9,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/hack/process"
 )
 
-// await looks until something is there, a program has ended that should not have, or time is up. look says what is missing; nothing
-// is, once it returns an empty text.
+// await calls look until it reports nothing missing. It returns an error if look fails, if a
+// program ends unexpectedly, or if limit has passed.
 func (b *bench) await(ctx context.Context, what string, limit time.Duration, look func(context.Context) (missing string, err error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, process.ErrTooLate)
 	defer cancel()
-	// Looks at many objects cost the operator something, and their figures need not be as fine.
+	// Polling costs the operator CPU time. With many objects, poll less often, because the
+	// results need less precision.
 	tick := time.NewTicker(50*time.Millisecond + time.Duration(b.Objects)*5*time.Microsecond)
 	defer tick.Stop()
 	for {

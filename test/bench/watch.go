@@ -18,24 +18,25 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// held is a token that a PipesToken said to have.
+// held is a token that the status of a PipesToken has shown.
 type held struct {
-	expires, renewal time.Time // by its status, in whole seconds
-	seen             time.Time // when it said so first
+	expires, renewal time.Time // from the status, in whole seconds
+	seen             time.Time // when the status first showed it
 }
 
-// history is what a PipesToken has said.
+// history is the observed history of a PipesToken.
 type history struct {
-	ready time.Time // when it was Ready first; zero: it never was
-	// unready counts how often it was Ready and then was no longer, and unreadyAt is when it was so last.
+	ready time.Time // when it first became Ready; zero: never
+	// unready counts the changes from Ready to not Ready. unreadyAt is the time of the latest
+	// change.
 	unready   int
 	unreadyAt time.Time
 	isReady   bool
-	tokens  []held
+	tokens    []held
 }
 
-// watcher keeps the history of every PipesToken. It watches once, from before what is measured until after, so that what it asks of
-// the API server is not among the requests that are counted.
+// watcher records the history of every PipesToken. It starts its watch before the measurement
+// and ends it afterwards, so that the watch is not in the request counts.
 type watcher struct {
 	root client.WithWatch
 	stop context.CancelFunc
@@ -43,13 +44,13 @@ type watcher struct {
 
 	mu        sync.Mutex
 	histories map[int]*history
-	ready     int         // how many are
-	held      map[int]int // how many have had at least so many tokens
+	ready     int         // number of PipesTokens that are Ready
+	held      map[int]int // number of PipesTokens that have had at least this many tokens
 	restarts  int
 	err       error
 }
 
-// watchTokens begins to watch.
+// watchTokens starts to watch.
 func watchTokens(ctx context.Context, root client.WithWatch) *watcher {
 	ctx, stop := context.WithCancel(ctx)
 	w := &watcher{root: root, stop: stop, done: make(chan struct{}), histories: map[int]*history{}, held: map[int]int{}}
@@ -68,7 +69,8 @@ func (w *watcher) close() {
 	<-w.done
 }
 
-// run watches until ctx ends. The API server ends the watch of one that is too slow; then it begins anew with what is there.
+// run watches until ctx ends. The API server ends the watch of a slow client. run then starts a
+// new watch from the current state.
 func (w *watcher) run(ctx context.Context) error {
 	for first := true; ctx.Err() == nil; first = false {
 		if !first {
@@ -90,7 +92,7 @@ func (w *watcher) run(ctx context.Context) error {
 	return nil
 }
 
-// see takes note of one event.
+// see records an event.
 func (w *watcher) see(event watch.Event, now time.Time) {
 	token, ok := event.Object.(*v1alpha1.PipesToken)
 	if !ok {
@@ -98,7 +100,7 @@ func (w *watcher) see(event watch.Event, now time.Time) {
 	}
 	object, err := strconv.Atoi(token.Name[strings.LastIndex(token.Name, "-")+1:])
 	if err != nil {
-		return // none of those that are measured
+		return // not a measured PipesToken
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -117,7 +119,7 @@ func (w *watcher) see(event watch.Event, now time.Time) {
 	w.count(h, 1)
 }
 
-// count adds a history to the counts, or takes it out of them.
+// count adds one, which is 1 or -1, to the counters of a history.
 func (w *watcher) count(h *history, one int) {
 	if h.isReady {
 		w.ready += one
@@ -146,7 +148,7 @@ func (h *history) add(token *v1alpha1.PipesToken, now time.Time) {
 	}
 }
 
-// readyTimes are when the PipesTokens were Ready first, of those that were.
+// readyTimes returns when each PipesToken first became Ready.
 func (w *watcher) readyTimes() []time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -159,7 +161,7 @@ func (w *watcher) readyTimes() []time.Time {
 	return times
 }
 
-// firstUnready is when the first PipesToken was no longer Ready, of those that have been so since.
+// firstUnready returns the earliest time after since at which a PipesToken stopped being Ready.
 func (w *watcher) firstUnready(since time.Time) (first time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,21 +173,21 @@ func (w *watcher) firstUnready(since time.Time) (first time.Time) {
 	return first
 }
 
-// allSeen says whether n PipesTokens are watched.
+// allSeen reports whether n PipesTokens are watched.
 func (w *watcher) allSeen(n int) (missing string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lacking(len(w.histories), n, "are watched")
 }
 
-// allReady says whether n PipesTokens are Ready now.
+// allReady reports whether n PipesTokens are Ready now.
 func (w *watcher) allReady(n int) (missing string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lacking(w.ready, n, "are Ready")
 }
 
-// noneReady says whether no PipesToken is Ready now.
+// noneReady reports whether no PipesToken is Ready now.
 func (w *watcher) noneReady() (missing string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -195,14 +197,15 @@ func (w *watcher) noneReady() (missing string, err error) {
 	return missing, w.err
 }
 
-// allHaveHeld says whether n PipesTokens have each had so many tokens.
+// allHaveHeld reports whether n PipesTokens have each had this many tokens.
 func (w *watcher) allHaveHeld(n, tokens int) (missing string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lacking(w.held[tokens], n, fmt.Sprintf("have had %d tokens", tokens))
 }
 
-// allReadyAmong says whether the PipesTokens of the numbers from first up to, and not including, end are Ready now.
+// allReadyAmong reports whether the PipesTokens with the numbers from first up to, but not
+// including, end are Ready now.
 func (w *watcher) allReadyAmong(first, end int) (missing string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -222,7 +225,7 @@ func (w *watcher) lacking(count, n int, what string) (missing string, err error)
 	return missing, w.err
 }
 
-// least is how many tokens the PipesToken has had that has had the fewest.
+// least returns the smallest number of tokens that any PipesToken has had.
 func (w *watcher) least() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -233,13 +236,13 @@ func (w *watcher) least() int {
 	return least
 }
 
-// snapshot is a copy of all histories.
+// snapshot returns a copy of all histories.
 func (w *watcher) snapshot() map[int]history {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	histories := make(map[int]history, len(w.histories))
 	for object, h := range w.histories {
-		histories[object] = *h // the lists are only ever added to
+		histories[object] = *h // a shallow copy is enough: tokens is append-only
 	}
 	return histories
 }

@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// wave is what the renewals of about one lifetime have come to, with something in their midst.
+// wave is the result of renewals during about a lifetime, with an action in the middle.
 type wave struct {
 	before, after mark
 	rotations
 	used memory
 }
 
-// throughWave waits until a tenth of the tokens have been renewed once more, does something, and waits until all have been. So it
-// happens where most is due: tokens that were obtained together are renewed together.
+// throughWave waits until 10% of the tokens have been renewed once more, runs act, and waits
+// until all tokens have been renewed. The action runs while most renewals are due, because
+// tokens that were obtained together are renewed together.
 func (s *stage) throughWave(ctx context.Context, act func(context.Context) error) (w wave, err error) {
 	rotated, limit := s.watch.least()+1, 2*s.Lifetime.Duration+s.patience()
 	s.sayf("waiting for renewals to be due")
@@ -51,7 +52,7 @@ func (s *stage) throughWave(ctx context.Context, act func(context.Context) error
 	return w, nil
 }
 
-// figures are those that every wave has.
+// figures returns the figures that every wave has.
 func (w wave) figures(lateness string) []figure {
 	return []figure{
 		seen("wall time, s", w.after.at.Sub(w.before.at).Seconds(), ""),
@@ -69,7 +70,7 @@ func (w wave) figures(lateness string) []figure {
 
 func (w wave) requests() requestCounts { return w.after.requests.minus(w.before.requests) }
 
-// result is the wave as that of a scenario.
+// result returns the wave as the result of a scenario.
 func (w wave) result(lateness, title string, more ...figure) result {
 	return result{
 		Per: "rotation", Title: title, Figures: append(more, w.figures(lateness)...),
@@ -77,7 +78,7 @@ func (w wave) result(lateness, title string, more ...figure) result {
 	}
 }
 
-// hold waits while something lasts.
+// hold waits for span, and returns an error if a program ended in the meantime.
 func (s *stage) hold(ctx context.Context, what string, span time.Duration) error {
 	s.sayf("%s for %s", what, span)
 	select {

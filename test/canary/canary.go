@@ -1,14 +1,14 @@
-// Package canary finds tokens and API keys where none belongs. In the tests all of them have the word "canary" in them, as has
-// whatever else is not the operator's to tell.
+// Package canary finds tokens and API keys in places where they must not be. In tests, every
+// value that the operator must not reveal contains the word "canary".
 package canary
 
 import "strings"
 
-// Forms are what to look for: the word as it is, in base64 at each of its three alignments, and in the two forms of hex dumps,
-// in which client-go logs bodies that are not text.
+// Forms are the texts to search for: the plain word, the word in base64 at its three alignments,
+// and the word in the two hex dump formats that client-go uses to log bodies that are not text.
 var Forms = []string{"canary", "Y2FuYXJ5", "NhbmFye", "jYW5hcn", "63 61 6e 61 72 79", "63616e617279"}
 
-// Find returns the surroundings of a canary in the text; empty when there is none.
+// Find returns the text around a canary, or an empty string.
 func Find(text string) string {
 	for _, form := range Forms {
 		if at := strings.Index(text, form); at >= 0 {
