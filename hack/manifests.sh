@@ -40,7 +40,7 @@ kustomization() {
   } >"$work/$folder-components/kustomization.yaml"
 }
 
-# render NAME FOLDER
+# render NAME FOLDER: renders a kustomization to $work/rendered/NAME.yaml.
 render() {
   "$kustomize" build "$2" >"$work/rendered/$1.yaml" || { echo "manifests: $2 does not build" >&2; result=1; }
 }

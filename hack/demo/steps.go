@@ -147,7 +147,7 @@ func (d *demo) restart() step {
 	}}}
 }
 
-// apply applies one of the samples.
+// apply applies a sample.
 func (d *demo) apply(name string) action {
 	return d.user("apply", "-f", d.space.path(name+".yaml"))
 }

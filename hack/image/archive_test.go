@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// readBack opens an archive as a container engine does: by a tag.
+// readBack opens an archive by a tag, as a container engine does.
 func readBack(t *testing.T, archive, tag string) v1.Image {
 	t.Helper()
 	parsed, err := name.NewTag(tag)
@@ -28,7 +28,7 @@ func readBack(t *testing.T, archive, tag string) v1.Image {
 	return image
 }
 
-// ok runs the program, and gives what it says.
+// ok runs the program, which must succeed, and returns its stdout.
 func ok(t *testing.T, m machine, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -54,8 +54,9 @@ var _ = Describe("The YAML that people copy", func() {
 	})
 })
 
-// builtFromTheReadme builds the overlay that the README shows for deploy/kustomization.yaml. The ServiceMonitor is left out: its
-// kind is the Prometheus operator's.
+// builtFromTheReadme builds the overlay that the README shows for deploy/kustomization.yaml. It
+// removes the ServiceMonitor, because the cluster does not have the CRD of the Prometheus
+// operator.
 func builtFromTheReadme(kustomization string) string {
 	GinkgoHelper()
 	root := GinkgoT().TempDir()
@@ -68,7 +69,7 @@ func builtFromTheReadme(kustomization string) string {
 	return strings.Join(kept, "\n---\n")
 }
 
-// objects are what texts say, whatever their comments and their style.
+// objects parses the texts, so that comments and style do not matter in a comparison.
 func objects(texts []string) []unstructured.Unstructured {
 	GinkgoHelper()
 	var parsed []unstructured.Unstructured

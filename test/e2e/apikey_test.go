@@ -69,7 +69,7 @@ var _ = Describe("The API key", func() {
 	})
 })
 
-// acceptKeys are the keys that WorkOS accepts from now on.
+// acceptKeys sets the keys that WorkOS accepts from now on.
 func acceptKeys(keys ...string) { control("create", "api-keys", map[string][]string{"apiKeys": keys}) }
 
 // writeKey changes the API key in its Secret.
@@ -78,7 +78,7 @@ func writeKey(namespace, key string) {
 	kubectl("patch", "secret", "workos-api-key", "--namespace="+namespace, "--type=merge", fmt.Sprintf(`--patch={"stringData": {"api-key": %q}}`, key))
 }
 
-// lastKey is the fingerprint of the API key of the last call for the connection.
+// lastKey returns the fingerprint of the API key in the last call for the connection.
 func (c connection) lastKey() string {
 	GinkgoHelper()
 	requests := c.requests()
@@ -86,7 +86,7 @@ func (c connection) lastKey() string {
 	return requests[len(requests)-1].Key
 }
 
-// operatorPods are the pods of the operator with how often each has been restarted.
+// operatorPods lists the pods of the operator with their restart counts.
 func operatorPods() string {
 	GinkgoHelper()
 	return kubectl("get", "pods", "--namespace="+operatorNamespace, "--selector="+operatorSelector, "--sort-by=.metadata.name",

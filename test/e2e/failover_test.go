@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// failovers are the ways in which a leader is lost.
+// failovers are the ways to lose the leader.
 var failovers = []struct {
 	how string
 	do  func(leader string)
@@ -25,18 +25,22 @@ var failovers = []struct {
 	}},
 }
 
-// Serial, because it takes the operator away again and again, and other specs measure what it does.
+// This spec is Serial because it repeatedly removes the operator, and other specs measure the
+// operator.
 var _ = Describe("Losing the leader", Serial, func() {
 	const (
-		// Tokens that are due soon, so that some are due at every failover.
+		// These tokens are due soon, so that some of them are due at every failover.
 		due      = 10
 		lifetime = 2 * time.Minute
-		// lead is how early they are renewed: half of their lifetime, less the jitter of up to a fifth of that.
+		// leadAtLeast is the minimum renewal lead: half of the lifetime, minus the jitter of up
+		// to a fifth of that half.
 		leadAtLeast = lifetime / 2 * 4 / 5
-		// failoverLimit is how late a renewal may be because of a failover. A Lease is taken 15 seconds after its last renewal was
-		// seen, and looked at every 2 to 4.4 seconds, both times; then comes the start.
+		// failoverLimit is how late a renewal may be because of a failover. A replica takes the
+		// Lease when it has seen no renewal of the Lease for 15 seconds. It checks every 2 to
+		// 4.4 seconds, so both the last renewal and the expiry are noticed late. Then it has to
+		// start.
 		failoverLimit = 30 * time.Second
-		// Tokens that are not due for a long time.
+		// These tokens are not due for a long time.
 		idle = 10
 	)
 
@@ -58,7 +62,7 @@ var _ = Describe("Losing the leader", Serial, func() {
 		for _, failover := range failovers {
 			By(failover.how)
 			pod, before := leader()
-			expectNoCanaries(operatorNamespace) // as long as its log is there
+			expectNoCanaries(operatorNamespace) // while its log exists
 			started := time.Now()
 			failover.do(pod)
 			Eventually(func() string {
@@ -70,7 +74,8 @@ var _ = Describe("Losing the leader", Serial, func() {
 			awaitWorkingLeader(namespace)
 		}
 
-		// Each of them has been renewed at least once meanwhile, and is seen to be renewed once more.
+		// Each token has been renewed at least once by now. This waits for another renewal of
+		// each.
 		Eventually(func(g Gomega) {
 			for _, c := range dueSoon {
 				g.Expect(len(c.tokens())).To(BeNumerically(">=", 3))
@@ -91,7 +96,8 @@ var _ = Describe("Losing the leader", Serial, func() {
 	})
 })
 
-// awaitWorkingLeader waits until the leader works, by having it look after a PipesToken that is not connected.
+// awaitWorkingLeader waits until the leader works: it creates a PipesToken whose user is not
+// connected, and waits for its status.
 func awaitWorkingLeader(namespace string) {
 	GinkgoHelper()
 	c := connect(func(c *connection) { c.State = "not_installed" })
@@ -100,14 +106,15 @@ func awaitWorkingLeader(namespace string) {
 	waitForReason(namespace, name, "NotInstalled", time.Minute)
 }
 
-// expectOneCallPerToken holds for an upstream that hands out a newer token at each call that is due.
+// expectOneCallPerToken expects a single call for each token. It requires an upstream that
+// returns a new token on every call that is due.
 func (c connection) expectOneCallPerToken() {
 	GinkgoHelper()
 	Expect(c.requests()).To(HaveLen(len(c.tokens())))
 }
 
-// lateness is how long after it was due the latest renewal came, or is by now: each token is to be followed by another when no
-// more than the lead is left of it.
+// lateness returns the longest delay of a renewal, including renewals that are overdue now. A
+// renewal is due when the remaining lifetime of a token equals lead.
 func lateness(tokens map[int]issued, lead time.Duration, now time.Time) time.Duration {
 	var latest time.Duration
 	for serial, token := range tokens {
@@ -120,7 +127,7 @@ func lateness(tokens map[int]issued, lead time.Duration, now time.Time) time.Dur
 	return latest
 }
 
-// evict does what kubectl drain does with a pod.
+// evict evicts a pod as kubectl drain does.
 func evict(pod string) {
 	GinkgoHelper()
 	eviction := fmt.Sprintf(`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q, "namespace": %q}}`, pod, operatorNamespace)
@@ -128,8 +135,9 @@ func evict(pod string) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// killProcess ends the operator in a pod with SIGKILL, so that it cannot say farewell. Its image has nothing to do that with, so
-// a pod does it that sees the processes of the node.
+// killProcess kills the operator process in a pod with SIGKILL, so that it cannot shut down
+// gracefully. The image of the operator has no shell, so another pod does it, which sees the
+// processes of the node.
 func killProcess(pod string) {
 	GinkgoHelper()
 	name, node := "killer-"+suffix(), kubectl("get", "pod", pod, "--namespace="+operatorNamespace, "--output=jsonpath={.spec.nodeName}")

@@ -22,25 +22,28 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// github is a server in the cluster that plays github.com and api.github.com for one connection; see probe serve.
+// github is a server in the cluster that simulates github.com and api.github.com for a
+// connection. See probe serve.
 type github struct {
 	namespace string
-	address   string // its IP
+	address   string // its IP address
 }
 
-// sent is a request as that server saw it.
+// sent is a request that the server received.
 type sent struct {
 	At        time.Time `json:"at"`
 	Host      string    `json:"host"`
 	Path      string    `json:"path"`
 	UserAgent string    `json:"userAgent"`
-	Scheme    string    `json:"scheme"` // of the Authorization header; empty: there was none
-	Serial    int       `json:"serial"` // of the token in it; 0: it had no token of the connection
-	Status    int       `json:"status"`
+	// The scheme of the Authorization header. Empty: no header.
+	Scheme string `json:"scheme"`
+	// The serial of the token. 0: not a token of the connection.
+	Serial int `json:"serial"`
+	Status int `json:"status"`
 }
 
-// githubManifest is the server. Port 443 is open to every user of the pod, by a sysctl that the Pod Security Standard restricted
-// allows. Clients find the ConfigMap ca.
+// githubManifest defines the server. A sysctl lets any user of the pod listen on port 443. The
+// Pod Security Standard restricted allows that sysctl. Clients get the CA from the ConfigMap ca.
 const githubManifest = `
 apiVersion: v1
 kind: ConfigMap
@@ -82,7 +85,7 @@ spec:
     emptyDir: {}
 `
 
-// startGitHub starts the server in a namespace. It takes tokens of one connection and no others.
+// startGitHub starts the server in a namespace. It accepts only tokens of the given connection.
 func startGitHub(namespace string, c connection) github {
 	GinkgoHelper()
 	identity, err := json.Marshal(c)
@@ -93,8 +96,8 @@ func startGitHub(namespace string, c connection) github {
 	return github{namespace, kubectl("get", "pod", "github", "--namespace="+namespace, "--output=jsonpath={.status.podIP}")}
 }
 
-// requests are all that the server has had so far, in the order in which it answered them. What its log has beside them is what
-// git and Go's HTTP server complain of.
+// requests returns all requests that the server has answered, in order. The other lines of its
+// log are messages of git and of Go's HTTP server.
 func (g github) requests() []sent {
 	GinkgoHelper()
 	var requests []sent
@@ -108,7 +111,8 @@ func (g github) requests() []sent {
 	return requests
 }
 
-// from are those of a client, with an Authorization header: git asks without one first.
+// from returns the requests of a client that have an Authorization header. git sends its first
+// request without one.
 func (g github) from(userAgent string) []sent {
 	GinkgoHelper()
 	var requests []sent
@@ -120,12 +124,12 @@ func (g github) from(userAgent string) []sent {
 	return requests
 }
 
-// value is the token of the connection that has that serial.
+// value returns the connection's token with this serial.
 func (c connection) value(serial int) string {
 	return workossim.TokenValue(workossim.Connection{ID: c.ID, TokenPrefix: c.TokenPrefix}, serial)
 }
 
-// certify makes a CA, and a certificate of it for a server that has some names; all in PEM.
+// certify creates a CA and a server certificate for the names. All results are PEM.
 func certify(names ...string) (ca, certificate, key string) {
 	GinkgoHelper()
 	root := &x509.Certificate{

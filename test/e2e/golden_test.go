@@ -13,8 +13,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// expectGolden compares what a user sees with a file in testdata. With UPDATE_GOLDEN=1 it writes the file instead, for somebody
-// to read before it is committed.
+// expectGolden compares the output for a user with a file in testdata. With UPDATE_GOLDEN=1 it
+// writes the file instead. Review the file before you commit it.
 func expectGolden(name, text string) {
 	GinkgoHelper()
 	path := filepath.Join(with.Repository, "test", "e2e", "testdata", name+".golden")
@@ -31,7 +31,8 @@ func expectGolden(name, text string) {
 	}
 }
 
-// skipForOtherServer leaves a cluster of another version of Kubernetes alone: its API server has other words for the same thing.
+// skipForOtherServer skips the spec on a cluster with another Kubernetes version, because its
+// API server may word messages differently.
 func skipForOtherServer() {
 	GinkgoHelper()
 	type version struct{ Major, Minor string }
@@ -42,7 +43,7 @@ func skipForOtherServer() {
 	}
 }
 
-// difference tells the first line that is not as it was.
+// difference describes the first line that has changed.
 func difference(path string, want, got []string) string {
 	want, got = append(want, "(the end)"), append(got, "(the end)")
 	line := 0
@@ -53,7 +54,8 @@ func difference(path string, want, got []string) string {
 		line+1, path, want[line], got[line], strings.Join(got, "\n"))
 }
 
-// transcript is what a user sees who types commands of kubectl, one after the other. Quotes are for the shell of the reader.
+// transcript runs kubectl commands and returns them with their output, as a user sees them. It
+// removes single quotes, which are only for a shell.
 func transcript(commands ...string) string {
 	GinkgoHelper()
 	var seen []string

@@ -13,8 +13,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// volumeLimit is how long a change of a Secret may take to reach a running pod, by what the README promises and with some
-// seconds for a busy machine.
+// volumeLimit is how long a change of a Secret may take to reach a running pod. It is the limit
+// in the README plus some seconds for a busy machine.
 const volumeLimit = 2 * time.Minute
 
 var _ = Describe("A connection that is lost", func() {
@@ -45,7 +45,8 @@ var _ = Describe("A connection that is lost", func() {
 		Expect(secretKeys(namespace, "clear")).To(BeEmpty())
 		Expect(kubectl("get", "secret", "delete", "--namespace="+namespace, "--ignore-not-found", "--output=name")).To(BeEmpty())
 		Expect(secretKeys(namespace, "retain")).To(ConsistOf("access_token", "expires_at", "scopes"))
-		// The kubelet has had the time that it took for the other pod: what has not gone by now stays.
+		// The kubelet needed at most this time for the other pod. Files that are still in the
+		// volume stay.
 		Eventually(time.Now, volumeLimit).Should(BeTemporally(">", lost.Add(volumeLimit)))
 		for _, policy := range []string{"delete", "retain"} {
 			Expect(sights(namespace, policy)).To(HaveLen(1), "the files of a running pod stay with %s", policy)
@@ -55,7 +56,8 @@ var _ = Describe("A connection that is lost", func() {
 		for _, policy := range policies {
 			connections[policy].setState(workossim.Connected)
 		}
-		// Nobody asks for a refresh: the operator looks by itself, every 30 seconds at first.
+		// No refresh is requested here. The operator asks WorkOS by itself, at first every 30
+		// seconds.
 		for _, policy := range policies {
 			waitForReason(namespace, strings.ToLower(policy), "TokenSynced", 2*time.Minute)
 		}
@@ -66,7 +68,7 @@ var _ = Describe("A connection that is lost", func() {
 	})
 })
 
-// lastSight is what a reader's volume has in it now.
+// lastSight returns the latest content of a reader's volume.
 func lastSight(namespace, reader string) sight {
 	GinkgoHelper()
 	found := sights(namespace, reader)
@@ -74,7 +76,7 @@ func lastSight(namespace, reader string) sight {
 	return found[len(found)-1]
 }
 
-// lastSerial is that of the newest token that WorkOS has handed out.
+// lastSerial returns the serial of the newest token that WorkOS has returned.
 func (c connection) lastSerial() int {
 	GinkgoHelper()
 	last := 0
@@ -84,7 +86,7 @@ func (c connection) lastSerial() int {
 	return last
 }
 
-// secretKeys are the keys of a Secret.
+// secretKeys returns the keys of a Secret.
 func secretKeys(namespace, name string) []string {
 	GinkgoHelper()
 	var keys []string
@@ -94,7 +96,8 @@ func secretKeys(namespace, name string) []string {
 	return keys
 }
 
-// requestRefresh asks the operator to ask WorkOS once, now, as the README says. It gives the value of the request.
+// requestRefresh makes the operator ask WorkOS immediately, as the README describes. It returns
+// the value of the annotation.
 func requestRefresh(namespace, token string) string {
 	GinkgoHelper()
 	value := strconv.FormatInt(time.Now().UnixNano(), 10)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// noon is when WorkOS hands out the first of three tokens that live for four minutes, each two minutes before the end of the one
-// before it.
+// noon is when WorkOS returns the first of three tokens. Each token lives for four minutes, and
+// the next token comes two minutes before it expires.
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 var handedOut = map[int]issued{
@@ -51,8 +51,8 @@ func TestWhatAReaderMayAndMustNotFind(t *testing.T) {
 
 func TestHowLateRenewalsAre(t *testing.T) {
 	for lead, late := range map[time.Duration]time.Duration{
-		2 * time.Minute:   0,                // each came just when it was due
-		150 * time.Second: 30 * time.Second, // and so was late
+		2 * time.Minute:   0,                // each token came exactly when it was due
+		150 * time.Second: 30 * time.Second, // each token came 30 s late
 	} {
 		if got := lateness(handedOut, lead, noon.Add(5*time.Minute)); got != late {
 			t.Errorf("with a lead of %s: got %s, want %s", lead, got, late)

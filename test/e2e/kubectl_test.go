@@ -15,10 +15,10 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// kubectlLimit is longer than any --timeout that a spec gives to kubectl.
+// kubectlLimit is longer than any --timeout that a spec passes to kubectl.
 const kubectlLimit = 6 * time.Minute
 
-// kubectl runs kubectl, which has to succeed, and gives what it prints.
+// kubectl runs kubectl, which must succeed, and returns its stdout.
 func kubectl(args ...string) string {
 	GinkgoHelper()
 	output, err := tryKubectl("", args...)
@@ -26,7 +26,7 @@ func kubectl(args ...string) string {
 	return output
 }
 
-// tryKubectl runs kubectl with an input, and gives what it prints. Its error has what kubectl complains of.
+// tryKubectl runs kubectl with an input and returns its stdout. Its error includes stderr.
 func tryKubectl(input string, args ...string) (string, error) {
 	stdout, stderr, err := runKubectl(input, args...)
 	if err != nil {
@@ -35,14 +35,16 @@ func tryKubectl(input string, args ...string) (string, error) {
 	return stdout, nil
 }
 
-// runKubectl runs kubectl with an input, and gives what it prints to either stream. Its error is that of the process.
+// runKubectl runs kubectl with an input and returns stdout and stderr. Its error is that of the
+// process.
 func runKubectl(input string, args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), kubectlLimit)
 	defer cancel()
 	var printed, complained bytes.Buffer
 	cmd := exec.CommandContext(ctx, with.Kubectl, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &printed, &complained
-	cmd.Env = append(cmd.Environ(), "KUBERC=off") // the preferences of the person at the keyboard have no say here
+	// Ignore the kubectl preferences of the user who runs the tests.
+	cmd.Env = append(cmd.Environ(), "KUBERC=off")
 	err = cmd.Run()
 	return printed.String(), complained.String(), err
 }
@@ -55,7 +57,7 @@ func apply(yaml string) string {
 	return output
 }
 
-// get reads an object into a Go value; args name it, as for kubectl get.
+// get reads an object into a Go value. args name the object, as in kubectl get.
 func get[T any](args ...string) T {
 	GinkgoHelper()
 	var object T
@@ -63,29 +65,30 @@ func get[T any](args ...string) T {
 	return object
 }
 
-// waitFor is kubectl wait; condition is what stands after --for=.
+// waitFor runs kubectl wait. condition is the value of --for.
 func waitFor(namespace, object, condition string, limit time.Duration) {
 	GinkgoHelper()
 	kubectl("wait", object, "--namespace="+namespace, "--for="+condition, "--timeout="+limit.String())
 }
 
-// waitForReason waits until Ready of a PipesToken has a reason.
+// waitForReason waits until the Ready condition of a PipesToken has this reason.
 func waitForReason(namespace, token, reason string, limit time.Duration) {
 	GinkgoHelper()
 	waitFor(namespace, "pipestoken/"+token, readyReason+reason, limit)
 }
 
-// waitForEnvironment waits until Ready of the PipesEnvironment default has a reason.
+// waitForEnvironment waits until the Ready condition of the PipesEnvironment default has this
+// reason.
 func waitForEnvironment(namespace, reason string, limit time.Duration) {
 	GinkgoHelper()
 	waitFor(namespace, "pipesenvironment/default", readyReason+reason, limit)
 }
 
-// readyReason is what stands before a reason after --for=.
+// readyReason is the value of --for up to the reason.
 const readyReason = `jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`
 
-// newNamespace makes a namespace that enforces the Pod Security Standard restricted and that may use the PipesEnvironment.
-// It is deleted after the spec.
+// newNamespace creates a namespace that enforces the Pod Security Standard restricted and that
+// may use the PipesEnvironment. The namespace is deleted after the spec.
 func newNamespace() string {
 	GinkgoHelper()
 	namespace := "e2e-" + suffix()

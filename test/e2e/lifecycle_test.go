@@ -13,7 +13,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// The whole install comes and goes here, CRDs included. What other specs need is put back at the end.
+// These specs install and uninstall everything, including the CRDs. At the end they restore the
+// install for other specs.
 var _ = Describe("The life of an install", Serial, Ordered, func() {
 	BeforeAll(func() {
 		expectNoCanaries(operatorNamespace)
@@ -21,7 +22,7 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 		DeferCleanup(installOperator)
 	})
 
-	// Each spec starts and ends with nothing.
+	// Each spec starts and ends without any installed object.
 	BeforeEach(expectNothingLeft)
 
 	It("is upgraded without a call to WorkOS and without a write of a Secret", func() {
@@ -106,7 +107,7 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 		}
 
 		By("installing it as the owner")
-		// As docs/security.md says.
+		// The commands are those of docs/security.md.
 		deploy := overlayOf(filepath.Join(with.Repository, "config", "namespaced"), "namespace: "+namespace)
 		kubectl("apply", "--kustomize="+deploy, "--as="+owner, "--warnings-as-errors")
 		rolledOut(namespace)
@@ -141,8 +142,9 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 
 func installer() string { return filepath.Join(with.Dist, "install.yaml") }
 
-// awaitGarbageCollector waits until Kubernetes' garbage collector watches PipesTokens. It looks for new kinds every 30 seconds, and
-// after a kind that comes back less often than that. What it has not seen when the CRD goes, it never collects.
+// awaitGarbageCollector waits until the garbage collector of Kubernetes watches PipesTokens. It
+// looks for new kinds every 30 seconds, but notices a recreated CRD later. It never deletes
+// dependents of an object that it has not seen before the CRD is deleted.
 func awaitGarbageCollector(namespace string) {
 	GinkgoHelper()
 	created := get[header]("customresourcedefinition", "pipestokens.pipes.workos.com").CreationTimestamp
@@ -155,7 +157,8 @@ func awaitGarbageCollector(namespace string) {
 	}).Should(BeEmpty())
 }
 
-// expectNothingLeft looks for what an install and its PipesTokens make. Garbage collection takes a moment.
+// expectNothingLeft expects that no object of an install and its PipesTokens exists. Garbage
+// collection takes a moment.
 func expectNothingLeft() {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -172,20 +175,22 @@ func expectNothingLeft() {
 	}).Should(Succeed())
 }
 
-// secretVersions are the resourceVersions of the Secrets of a namespace.
+// secretVersions lists the resourceVersions of the Secrets in a namespace.
 func secretVersions(namespace string) string {
 	GinkgoHelper()
 	return kubectl("get", "secrets", "--namespace="+namespace, "--sort-by=.metadata.name",
 		`--output=jsonpath={range .items[*]}{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}`)
 }
 
-// namespacedEnvironment is the PipesEnvironment of a namespaced install, which needs no grants.
+// namespacedEnvironment returns the PipesEnvironment for a namespaced install, which needs no
+// grants.
 func namespacedEnvironment(namespace string) string {
 	text, _, _ := strings.Cut(environment(namespace, apiKey), "  grants:")
 	return text
 }
 
-// expectNoClusterRights checks that the account of a namespaced install may do nothing outside of its namespace.
+// expectNoClusterRights expects that the ServiceAccount of a namespaced install has no rights
+// outside its namespace.
 func expectNoClusterRights(namespace string) {
 	GinkgoHelper()
 	account := "system:serviceaccount:" + namespace + ":pipes-operator-manager"

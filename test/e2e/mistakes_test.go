@@ -9,8 +9,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 )
 
-// mistake is YAML that somebody might write. What it is a mistake about is there already where it is an edit: the PipesToken
-// alice, of a user without an organization.
+// mistake is invalid YAML that a user might write. For a mistake in an edit, the original
+// exists: the PipesToken alice, without an organization.
 type mistake struct{ title, kind, name, spec string }
 
 var mistakes = []mistake{
@@ -42,7 +42,8 @@ var mistakes = []mistake{
 	{"A rate of zero", "PipesEnvironment", "default", `{apiKeySecretRef: {name: workos-api-key, key: api-key}, requestsPerMinute: 0}`},
 }
 
-// withGrant is a spec with one grant: the part that is given, and the lists that it lacks.
+// withGrant returns a spec with a single grant. It adds "*" for each list that part does not
+// have.
 func withGrant(part string) string {
 	for _, list := range []string{"slugs", "organizationIDs", "userIDs"} {
 		if !strings.Contains(part, list+":") {
@@ -52,7 +53,7 @@ func withGrant(part string) string {
 	return withOnly(part)
 }
 
-// withOnly is a spec with one grant as it is given.
+// withOnly returns a spec with exactly this grant.
 func withOnly(grant string) string {
 	return `{apiKeySecretRef: {name: workos-api-key, key: api-key}, grants: [{` + grant + `}]}`
 }

@@ -23,8 +23,9 @@ const (
 	leaseName          = "pipes-operator.pipes.workos.com"
 )
 
-// overlay is a user's own kustomization of an installer. It adds what only a test needs: the address of the simulator, which
-// speaks http, and the debug log, so that what must not be in a log has every chance to be.
+// overlay is a kustomization on top of an installer, as a user would write it. It adds the
+// settings that only the tests need: the address of the simulator, which uses http, and the
+// debug log. A debug log is the most likely place for a leaked secret.
 const overlay = `
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -37,7 +38,8 @@ patches:
     - {op: add, path: /spec/template/spec/containers/0/args/-, value: --zap-log-level=debug}
 `
 
-// environment is the YAML of a PipesEnvironment that every namespace of the suite may use, with its API key.
+// environment returns the YAML of a PipesEnvironment and its API key. All namespaces of the
+// suite may use it.
 func environment(namespace, key string) string {
 	return fmt.Sprintf(`
 apiVersion: v1
@@ -59,7 +61,8 @@ spec:
 `, namespace, key, with.Simulator)
 }
 
-// installOperator installs dist/install.yaml and a PipesEnvironment, and waits until both work.
+// installOperator installs dist/install.yaml and a PipesEnvironment, and waits until both are
+// ready.
 func installOperator() {
 	GinkgoHelper()
 	applyInstaller("install.yaml")
@@ -68,7 +71,8 @@ func installOperator() {
 	waitFor(operatorNamespace, "pipesenvironment/default", "condition=Ready", time.Minute)
 }
 
-// applyInstaller applies an installer in dist, by an overlay of its own. No warning may be printed.
+// applyInstaller applies an installer from dist through the overlay. kubectl must print no
+// warning.
 func applyInstaller(name string) {
 	GinkgoHelper()
 	yaml, err := os.ReadFile(filepath.Join(with.Dist, name))
@@ -81,7 +85,8 @@ func applyInstaller(name string) {
 	kubectl("apply", "--kustomize="+folder, "--warnings-as-errors")
 }
 
-// overlayOf is a user's own kustomization of a folder in config, with the flags of the suite, and more of its own.
+// overlayOf creates a kustomization of a folder in config, with the flags of the suite. more is
+// additional YAML.
 func overlayOf(base, more string) (folder string) {
 	GinkgoHelper()
 	folder, err := os.MkdirTemp(with.Dist, "deploy-")
@@ -95,13 +100,13 @@ func overlayOf(base, more string) (folder string) {
 	return folder
 }
 
-// rolledOut waits until all replicas in a namespace are of the newest kind, and ready.
+// rolledOut waits until the rollout of the operator in a namespace is complete.
 func rolledOut(namespace string) {
 	GinkgoHelper()
 	kubectl("rollout", "status", operatorDeployment, "--namespace="+namespace, "--timeout=3m")
 }
 
-// uninstallOperator does what the README says under Uninstall.
+// uninstallOperator runs the commands of the README under Uninstall.
 func uninstallOperator() {
 	GinkgoHelper()
 	kubectl("delete", "pipestokens", "--all", "--all-namespaces", "--timeout=1m")
@@ -109,7 +114,8 @@ func uninstallOperator() {
 	kubectl("delete", "--filename="+filepath.Join(with.Dist, "install.yaml"), "--timeout=3m")
 }
 
-// leader is the process that works: the name of its pod, and what tells it from other processes of that pod; empty: none does.
+// leader returns the pod of the leader and the ID of its process, from the holder of the Lease.
+// Both are empty without a holder.
 func leader() (pod, process string) {
 	GinkgoHelper()
 	holder := kubectl("get", "lease", leaseName, "--namespace="+operatorNamespace, "--output=jsonpath={.spec.holderIdentity}")
@@ -117,7 +123,9 @@ func leader() (pod, process string) {
 	return pod, process
 }
 
-// expectNoCanaries looks for tokens and keys in all that the operator of a namespace says, in the forms that they may have there.
+// expectNoCanaries expects no token and no API key in the output of the operator in a namespace:
+// logs, API objects, events and metadata of Secrets. It searches for all forms in package
+// canary.
 func expectNoCanaries(namespace string) {
 	GinkgoHelper()
 	for what, text := range map[string]string{

@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// messagesOf are the columns that show what a user reads of each PipesToken.
+// messagesOf selects the columns with the message of each object.
 const messagesOf = `-o custom-columns=NAME:.metadata.name,'MESSAGE:.status.conditions[?(@.type=="Ready")].message'`
 
 var _ = Describe("What kubectl prints", Ordered, ContinueOnFailure, func() {
@@ -20,7 +20,8 @@ var _ = Describe("What kubectl prints", Ordered, ContinueOnFailure, func() {
 		s.createEnvironments()
 	})
 
-	// expectPrinted compares what commands print with a golden, in which NS is the namespace.
+	// expectPrinted compares the output of commands with a golden file. In the commands, $NS is
+	// the namespace and $SCENE is the suffix.
 	expectPrinted := func(golden string, commands ...string) {
 		GinkgoHelper()
 		for i, command := range commands {
@@ -51,7 +52,8 @@ var _ = Describe("What kubectl prints", Ordered, ContinueOnFailure, func() {
 			renewal, err := time.Parse(time.RFC3339, row["RENEWAL"])
 			Expect(err).NotTo(HaveOccurred())
 			Expect(expires).To(And(BeTemporally(">", time.Now().Add(30*time.Minute)), BeTemporally("<", time.Now().Add(time.Hour))))
-			// A fifth of an hour before the expiry, and up to a fifth of that later.
+			// The lead is a fifth of the hour. Jitter postpones the renewal by up to a fifth of
+			// the lead.
 			Expect(renewal).To(And(BeTemporally(">=", expires.Add(-12*time.Minute)), BeTemporally("<", expires.Add(-9*time.Minute))))
 		}
 	})
@@ -103,8 +105,8 @@ var _ = Describe("What kubectl prints", Ordered, ContinueOnFailure, func() {
 	})
 })
 
-// expectNoHoles looks for what kubectl prints where it finds nothing, or nothing that it understands. What has no labels or
-// annotations may say so.
+// expectNoHoles expects no placeholder that kubectl prints for a missing or invalid value.
+// Labels and annotations may be <none>.
 func expectNoHoles(text string) {
 	GinkgoHelper()
 	for line := range strings.Lines(text) {

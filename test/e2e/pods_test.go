@@ -11,19 +11,21 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// toolsImage has a shell, git, curl and the probe in it.
+// toolsImage contains a shell, git, curl and the probe.
 const toolsImage = "pipes-operator-e2e-tools:dev"
 
 // mountPath is where pods of the suite mount a Secret.
 const mountPath = "/var/run/pipes"
 
-// What the Pod Security Standard restricted wants of a pod and of a container, and a read-only root beside it, as YAML.
+// Security contexts as YAML. They satisfy the Pod Security Standard restricted, and the root
+// file system is read-only.
 const (
 	restrictedPod       = "{runAsNonRoot: true, runAsUser: 65532, fsGroup: 65532, seccompProfile: {type: RuntimeDefault}}"
 	restrictedContainer = "{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}"
 )
 
-// podMounting is the YAML of a pod that mounts a Secret and runs a command, as restrictive as the README's.
+// podMounting returns the YAML of a pod that mounts a Secret and runs a command. The pod is as
+// restricted as the pod in the README.
 func podMounting(namespace, name, secret string, command ...string) string {
 	return fmt.Sprintf(`
 apiVersion: v1
@@ -48,7 +50,7 @@ spec:
 `, namespace, name, secret, toolsImage, strings.Join(command, `", "`), mountPath, restrictedPod, restrictedContainer)
 }
 
-// startReader starts a pod that reads a mounted Secret again and again.
+// startReader starts a pod that repeatedly reads a mounted Secret.
 func startReader(namespace, name, secret string) {
 	GinkgoHelper()
 	apply(podMounting(namespace, name, secret, "/usr/local/bin/probe", "read", mountPath))

@@ -15,14 +15,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What people copy from the README and from config/samples names one namespace, one user and one organization.
+// The examples in the README and in config/samples use a single namespace, user and
+// organization.
 const (
 	publishedNamespace    = "agents"
 	publishedUser         = "user_01EHZNVPK3SFK441A1RGBFSHRT"
 	publishedOrganization = "org_01EHZNVPK3SFK441A1RGBFSHRT"
 )
 
-// readme is the README.
+// readme returns the text of the README.
 func readme() string {
 	GinkgoHelper()
 	text, err := os.ReadFile(filepath.Join(with.Repository, "README.md"))
@@ -30,10 +31,10 @@ func readme() string {
 	return string(text)
 }
 
-// fence is a YAML block of the README. It stands in a list where it is indented.
+// fence matches a YAML block of the README. A block inside a list is indented.
 var fence = regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
 
-// readmeBlocks are the YAML blocks of the README.
+// readmeBlocks returns the YAML blocks of the README.
 func readmeBlocks() []string {
 	GinkgoHelper()
 	var blocks []string
@@ -44,7 +45,7 @@ func readmeBlocks() []string {
 	return blocks
 }
 
-// sampleFiles are the files in config/samples that match a pattern, by name.
+// sampleFiles returns the files in config/samples that match a pattern, by name.
 func sampleFiles(pattern string) map[string]string {
 	GinkgoHelper()
 	paths, err := filepath.Glob(filepath.Join(with.Repository, "config", "samples", pattern))
@@ -59,13 +60,13 @@ func sampleFiles(pattern string) map[string]string {
 	return files
 }
 
-// sampleFile is one of them.
+// sampleFile returns a single file in config/samples.
 func sampleFile(name string) string {
 	GinkgoHelper()
 	return sampleFiles(name)[name]
 }
 
-// header is what every object begins with.
+// header has the fields that every object starts with.
 type header struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
@@ -78,7 +79,7 @@ func headerOf(text string) header {
 	return h
 }
 
-// ofKind are the texts that are objects of a kind.
+// ofKind returns the texts that are objects of this kind.
 func ofKind(texts []string, kind string) []string {
 	GinkgoHelper()
 	var found []string
@@ -90,7 +91,8 @@ func ofKind(texts []string, kind string) []string {
 	return found
 }
 
-// publishedOverlay is what users change in what we publish: the namespace, the user and the organization.
+// publishedOverlay replaces the values that users change in the published YAML: the namespace,
+// the user and the organization.
 const publishedOverlay = `
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -103,7 +105,8 @@ patches:
     - {op: replace, path: /spec/organizationID, value: %[3]s}
 `
 
-// proxyPatch is what they add who reach GitHub through a proxy that reads along: its CA, and here its address as well.
+// proxyPatch is the patch for users who reach GitHub through a proxy that decrypts TLS. It adds
+// the CA of the proxy, and for this test also its address.
 const proxyPatch = `
 - target: {kind: Pod, name: agent-alice-(curl|git|gh)}
   patch: |
@@ -114,7 +117,7 @@ const proxyPatch = `
       value: {name: ca, mountPath: /etc/ssl/certs/ca-certificates.crt, subPath: ca.crt}
 `
 
-// applyPublished applies what we publish, with an overlay for a connection, and with more patches.
+// applyPublished applies published YAML with the overlay for a connection and with more patches.
 func applyPublished(texts []string, namespace string, c connection, patches ...string) {
 	GinkgoHelper()
 	folder := GinkgoT().TempDir()

@@ -12,14 +12,15 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// sight is what a reader found in the volume, from an instant until the next one that it tells of; see probe read.
+// sight is the content of the volume as a reader saw it. It is valid until the next sight. See
+// probe read.
 type sight struct {
 	At        time.Time `json:"at"`
-	Serial    int       `json:"serial"` // of the token; 0: there is none
+	Serial    int       `json:"serial"` // serial of the token; 0: no token
 	ExpiresAt string    `json:"expiresAt"`
 }
 
-// sights are all that a reader has found so far.
+// sights returns everything that a reader has seen so far.
 func sights(namespace, reader string) []sight {
 	GinkgoHelper()
 	phase := kubectl("get", "pod", reader, "--namespace="+namespace, "--output=jsonpath={.status.phase}")
@@ -33,10 +34,11 @@ func sights(namespace, reader string) []sight {
 	return found
 }
 
-// issued is a token that WorkOS has handed out.
+// issued is a token that WorkOS has returned.
 type issued struct{ at, expires time.Time }
 
-// tokens are those that WorkOS has handed out for the connection, by serial, with the instant of the first call that got them.
+// tokens returns the tokens that WorkOS has returned for the connection, by serial, with the
+// time of the first call that returned the token.
 func (c connection) tokens() map[int]issued {
 	GinkgoHelper()
 	tokens := map[int]issued{}
@@ -48,12 +50,12 @@ func (c connection) tokens() map[int]issued {
 	return tokens
 }
 
-// judge checks what a reader has found until now against what WorkOS has handed out, and gives how long each rotation took from
-// the answer of WorkOS to the file.
+// judge compares the sights of a reader with the tokens that WorkOS has returned. It returns how
+// long each rotation took, from the response of WorkOS until the reader saw the file.
 //
-//   - each token is beside its own expiry;
-//   - no token is skipped, and none comes back;
-//   - none is still in the file when it expires.
+//   - Each token has its own expiry next to it.
+//   - No token is skipped, and no earlier token comes back.
+//   - No token is still in the file when it expires.
 func judge(tokens map[int]issued, found []sight, now time.Time) ([]time.Duration, error) {
 	var delays []time.Duration
 	for i, s := range found {
@@ -79,7 +81,7 @@ func judge(tokens map[int]issued, found []sight, now time.Time) ([]time.Duration
 	return delays, nil
 }
 
-// summary of durations, for people.
+// summary formats durations for the report.
 func summary(delays []time.Duration) string {
 	return fmt.Sprintf("p50 %.1f s, max %.1f s over %d rotations", percentile(delays, 50).Seconds(), percentile(delays, 100).Seconds(), len(delays))
 }

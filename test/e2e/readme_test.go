@@ -37,7 +37,7 @@ var _ = Describe("The README", func() {
 	})
 })
 
-// readTogether runs the command of the README that reads both files, in its pod.
+// readTogether runs, in the pod of the README, the README's command that reads both files.
 func readTogether(namespace string) string {
 	GinkgoHelper()
 	command := regexp.MustCompile(`(?m)^ *(cd /var/run/pipes/github/\.\.data && .+)$`).FindStringSubmatch(readme())
@@ -47,7 +47,7 @@ func readTogether(namespace string) string {
 	return output
 }
 
-// expiry is that of a token, as it stands in the Secret.
+// expiry returns the expiry of a token in the format of the Secret.
 func (c connection) expiry(serial int) string {
 	GinkgoHelper()
 	token, known := c.tokens()[serial]
@@ -55,7 +55,7 @@ func (c connection) expiry(serial int) string {
 	return token.expires.UTC().Format(time.RFC3339)
 }
 
-// secretData are the entries of a Secret.
+// secretData returns the data of a Secret.
 func secretData(namespace, name string) map[string]string {
 	GinkgoHelper()
 	data := map[string]string{}

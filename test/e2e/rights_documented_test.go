@@ -11,7 +11,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// documentedRights are those that the section on rights in docs/security.md lists, for all namespaces and for pipes-system.
+// documentedRights returns the rights in the section "Rights of the operator" of
+// docs/security.md: for all namespaces, and for pipes-system only.
 func documentedRights() (everywhere, own []string) {
 	GinkgoHelper()
 	page, err := os.ReadFile(filepath.Join(with.Repository, "docs", "security.md"))
@@ -25,7 +26,8 @@ func documentedRights() (everywhere, own []string) {
 	return append(documentedTable(first), metrics...), documentedTable(second)
 }
 
-// documentedTable reads the rows of a Markdown table, whose last three columns are resources, verbs and a reason.
+// documentedTable reads the rows of a Markdown table. Its last three columns are resources,
+// verbs and a reason.
 func documentedTable(text string) []string {
 	GinkgoHelper()
 	groups := map[string]string{"pipestokens": "pipes.workos.com", "pipesenvironments": "pipes.workos.com", "leases": "coordination.k8s.io"}
@@ -48,8 +50,8 @@ func documentedTable(text string) []string {
 	return pairs
 }
 
-// inGroups are the full names of a resource. The page gives groups where they are needed to tell two of that name apart, and the name
-// of an object where the right is on that one alone.
+// inGroups returns the full names of a resource. The page names the API groups only if a
+// resource name is ambiguous. It names an object if the right is for that object only.
 func inGroups(resource, note string, groups map[string]string) []string {
 	base, subresource, _ := strings.Cut(resource, "/")
 	full := func(group string) string {

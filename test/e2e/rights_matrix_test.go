@@ -13,8 +13,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// matrix is a table of rights as people read it: a line with verbs, then lines with a subject, such as a resource, and one
-// answer for each verb. A dot is a verb that makes no sense there, or that nobody asks about.
+// matrix is a readable table of rights. The first line has the verbs. Each other line has a
+// subject, such as a resource, and an answer for each verb. A dot marks a verb that does not
+// apply or is not tested.
 type matrix struct {
 	verbs []string
 	rows  []matrixRow
@@ -27,7 +28,7 @@ type matrixRow struct {
 
 const notAsked = "."
 
-// parseMatrix reads what String prints.
+// parseMatrix parses the format of String.
 func parseMatrix(text string) matrix {
 	GinkgoHelper()
 	var m matrix
@@ -56,11 +57,11 @@ func (m matrix) String() string {
 	return text.String()
 }
 
-// answered is the matrix with the answers of ask, which is called from several goroutines.
+// answered returns the matrix with the answers of ask, which several goroutines call.
 func (m matrix) answered(ask func(verb, subject string) string) matrix {
 	answers := matrix{verbs: m.verbs}
 	var done sync.WaitGroup
-	places := make(chan struct{}, 4) // kubectl is a whole program each time
+	places := make(chan struct{}, 4) // each kubectl is a separate process
 	for _, row := range m.rows {
 		got := matrixRow{row.subject, make([]string, len(m.verbs))}
 		answers.rows = append(answers.rows, got)
@@ -80,8 +81,8 @@ func (m matrix) answered(ask func(verb, subject string) string) matrix {
 	return answers
 }
 
-// canI asks whether somebody may do something, as kubectl auth can-i does: what is a resource, resource/subresource or path, or a
-// resource and the name of one object, with a space between them.
+// canI runs kubectl auth can-i. what is a resource, resource/subresource or path, or a resource
+// and an object name separated by a space.
 func canI(who, verb, what string, where ...string) bool {
 	GinkgoHelper()
 	args := append([]string{"auth", "can-i", verb, strings.ReplaceAll(what, " ", "/"), "--as=" + who}, where...)

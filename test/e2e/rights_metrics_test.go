@@ -20,7 +20,8 @@ import (
 var _ = Describe("Metrics", func() {
 	It("are told to whom they are granted, by HTTPS, and are those that the README lists", func() {
 		namespace := newNamespace()
-		// Some metrics are there only while there is something to count: a token, and one that cannot be renewed.
+		// Some metrics exist only if they have something to count: a token, and a token that
+		// cannot be renewed.
 		c := connect()
 		apply(c.token(namespace, "token"))
 		waitForReason(namespace, "token", "TokenSynced", time.Minute)
@@ -32,7 +33,7 @@ var _ = Describe("Metrics", func() {
 		apply(podMounting(namespace, "curl", "token", "/bin/sleep", "600"))
 		waitFor(namespace, "pod/curl", "condition=Ready", 2*time.Minute)
 
-		// The leader may change, and a new one has to look at all PipesTokens first.
+		// The leader may change, and a new leader first has to reconcile all PipesTokens.
 		var metrics string
 		Eventually(func(g Gomega) {
 			address := leaderAddress(g)
@@ -53,8 +54,9 @@ var _ = Describe("Metrics", func() {
 	})
 })
 
-// leaderAddress is the address of the leader's metrics, as the Service for them has it. There is no more in a cluster without
-// DNS and without anything that serves the addresses of Services.
+// leaderAddress returns the metrics address of the leader, from the EndpointSlices of the
+// metrics Service. The test cluster has no DNS and no proxy for Services, so the Service itself
+// is not reachable.
 func leaderAddress(g Gomega) string {
 	GinkgoHelper()
 	addresses := map[string]string{}
@@ -69,7 +71,8 @@ func leaderAddress(g Gomega) string {
 	return addresses[pod]
 }
 
-// scrape reads metrics from the pod curl with a token of an account, or with none. The last line is the status of HTTP.
+// scrape reads the metrics from the pod curl, with a token of the ServiceAccount account, or
+// without a token if account is empty. The last line is the HTTP status.
 func scrape(namespace, address, account string) string {
 	GinkgoHelper()
 	const curl = `read -r token; curl --silent --show-error --insecure --max-time 10 --write-out '\n%{http_code}' ${token:+--header "Authorization: Bearer $token"} `
@@ -79,12 +82,13 @@ func scrape(namespace, address, account string) string {
 	}
 	output, err := tryKubectl(token+"\n", "exec", "curl", "--namespace="+namespace, "--stdin", "--", "sh", "-c", curl+"https://"+address+"/metrics")
 	if err != nil {
-		return err.Error() // such as a leader that is gone
+		return err.Error() // for example because the leader has ended
 	}
 	return output
 }
 
-// expectDocumentedMetrics looks for the metrics and outcomes that the README lists under Metrics, and for more of our own.
+// expectDocumentedMetrics expects exactly our metrics and outcomes that the README lists under
+// Metrics.
 func expectDocumentedMetrics(metrics string) {
 	GinkgoHelper()
 	_, section, _ := strings.Cut(readme(), "\n## Metrics\n")
@@ -107,7 +111,7 @@ func expectDocumentedMetrics(metrics string) {
 
 	_, outcomes, _ := strings.Cut(section, "\nOutcomes: ")
 	outcomes, _, _ = strings.Cut(outcomes, ".\n")
-	// What is held back is counted once there is some.
+	// The outcome held appears only after a call was held back, so it is added here.
 	Expect(append(all(`pipes_operator_upstream_calls_total{outcome="([a-z_]+)"`, metrics), "held")).
 		To(And(ContainElements(all("`([a-z_]+)`", outcomes)), HaveEach(BeElementOf(all("`([a-z_]+)`", outcomes)))))
 }

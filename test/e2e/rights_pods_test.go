@@ -12,8 +12,8 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 )
 
-// process is what the kernel says of the operator: its user, its capabilities (none), a filter of system calls (2), and its root
-// file system.
+// process is what the kernel reports about the operator: user, no capabilities, seccomp filter
+// (2), and a read-only root file system.
 const process = `
 Uid: 65532 65532 65532 65532
 Gid: 65532 65532 65532 65532
@@ -30,7 +30,7 @@ Seccomp: 2
 var _ = Describe("The operator's pods", func() {
 	It("are two, ready, restricted, and as large as the README says", func() {
 		var pods []corev1.Pod
-		Eventually(func() []corev1.Pod { // another spec may have restarted one
+		Eventually(func() []corev1.Pod { // another spec may have restarted a pod
 			pods = runningPods()
 			return pods
 		}, 2*time.Minute).Should(HaveLen(2))
@@ -48,10 +48,11 @@ var _ = Describe("The operator's pods", func() {
 	})
 
 	It("run without root, without capabilities and on a file system that cannot be written", func() {
-		// Seen from a second container, which is put beside it: its own image has nothing to look with.
+		// The check runs in an ephemeral container, because the image of the operator has no
+		// tools.
 		const look = `grep -E '^(Uid|Gid|Cap|NoNewPrivs|Seccomp:)' /proc/1/status; grep ' / ' /proc/1/mounts | cut -d' ' -f2,4 | cut -d, -f1`
 		var seen string
-		Eventually(func(g Gomega) { // the pod may go away meanwhile
+		Eventually(func(g Gomega) { // the pod may be deleted in the meantime
 			pods := runningPods()
 			g.Expect(pods).NotTo(BeEmpty())
 			pod, name := pods[0].Name, "look-"+suffix()
@@ -68,7 +69,7 @@ var _ = Describe("The operator's pods", func() {
 	})
 })
 
-// runningPods are the pods of the operator that are ready and not about to go.
+// runningPods returns the pods of the operator that are ready and not being deleted.
 func runningPods() []corev1.Pod {
 	GinkgoHelper()
 	var running []corev1.Pod
@@ -82,7 +83,7 @@ func runningPods() []corev1.Pod {
 	return running
 }
 
-// expectRestricted holds a pod against the README and docs/security.md.
+// expectRestricted checks a pod against the README and docs/security.md.
 func expectRestricted(pod corev1.Pod) {
 	GinkgoHelper()
 	spec := pod.Spec
@@ -97,7 +98,7 @@ func expectRestricted(pod corev1.Pod) {
 	Expect(*container.AllowPrivilegeEscalation).To(BeFalse())
 	Expect(container.Privileged).To(BeNil())
 	Expect(container.Capabilities).To(Equal(&corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}))
-	// The token of its account is all that it mounts, and it is no other account's.
+	// The pod mounts only the token of its own ServiceAccount.
 	Expect(spec.ServiceAccountName).To(Equal("pipes-operator-manager"))
 	Expect(spec.Volumes).To(HaveLen(1))
 	Expect(spec.Volumes[0].Projected).NotTo(BeNil())
@@ -106,8 +107,9 @@ func expectRestricted(pod corev1.Pod) {
 	Expect(spec.Containers[0].VolumeMounts[0].ReadOnly).To(BeTrue())
 }
 
-// intrude tries to create a pod with the operator's account in the operator's namespace; more are lines of the pod, and of its
-// container. The error has what kubectl complains of.
+// intrude tries to create a pod with the operator's ServiceAccount in the operator's namespace.
+// The arguments are additional lines for the pod and for its container. The error contains the
+// output of kubectl.
 func intrude(morePod, moreContainer string) error {
 	_, err := tryKubectl(`
 apiVersion: v1
@@ -127,7 +129,8 @@ spec:
 var _ = Describe("The operator's namespace", func() {
 	It("enforces the Pod Security Standard restricted", func() {
 		Expect(get[corev1.Namespace]("namespace", operatorNamespace).Labels).To(HaveKeyWithValue("pod-security.kubernetes.io/enforce", "restricted"))
-		// An API server without --allow-privileged has its own words for the first one.
+		// An API server without --allow-privileged rejects the first pod with a different
+		// message.
 		Expect(intrude("hostPID: true", "securityContext: {privileged: true}")).To(MatchError(ContainSubstring("privileged")))
 		standard := ContainSubstring(`pods "intruder" is forbidden: violates PodSecurity "restricted:latest"`)
 		Expect(intrude("hostPID: true", "")).To(MatchError(And(standard, ContainSubstring("host namespaces (hostPID=true)"))))

@@ -13,8 +13,9 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// operatorRights is what the operator's account may do: all is in all namespaces, own in pipes-system only. Whatever it may
-// and that is not here fails the spec as well.
+// operatorRights is the complete list of the operator's rights: all means in all namespaces, own
+// means in pipes-system only. The spec also fails if the operator has a right that is not in the
+// list.
 //
 //nolint:dupword // a table
 const operatorRights = `
@@ -61,7 +62,7 @@ subjectaccessreviews.authorization.k8s.io                     .    .     .      
 /logs                                                         no   .     .      .       .       .      .       .
 `
 
-// operatorPowers are verbs that lead to more rights.
+// operatorPowers are verbs that can lead to more rights.
 //
 //nolint:dupword // a table
 const operatorPowers = `
@@ -88,7 +89,8 @@ var _ = Describe("The operator's account", func() {
 			switch {
 			case slices.Contains(clusterScoped, resource) || resource == "":
 				return map[bool]string{true: "all", false: "no"}[may("--all-namespaces")]
-			case may("--namespace=" + elsewhere): // no binding is there, so one of the cluster gives it
+			// This namespace has no RoleBinding, so a ClusterRoleBinding grants the right.
+			case may("--namespace=" + elsewhere):
 				return map[bool]string{true: "all", false: "some"}[may("--all-namespaces")]
 			default:
 				return map[bool]string{true: "own", false: "no"}[may("--namespace="+operatorNamespace)]
@@ -124,7 +126,7 @@ var _ = Describe("The operator's account", func() {
 	})
 })
 
-// pairs are the rights with one of the answers, as "verb resource".
+// pairs returns the rights with any of the answers, as "verb resource".
 func (m matrix) pairs(answers ...string) []string {
 	var pairs []string
 	for _, row := range m.rows {
@@ -137,10 +139,12 @@ func (m matrix) pairs(answers ...string) []string {
 	return pairs
 }
 
-// listed is a line of kubectl auth can-i --list: a resource or else a path, names of objects, and verbs.
+// listed matches a line of kubectl auth can-i --list: a resource or a path, object names, and
+// verbs.
 var listed = regexp.MustCompile(`(?m)^(\S*) +\[(\S*)\] +\[(.*)\] +\[(.*)\]$`)
 
-// listedRights are what the operator may in a namespace and every other account of a service may not.
+// listedRights returns the operator's rights in a namespace that other ServiceAccounts do not
+// have.
 func listedRights(namespace, elsewhere string) []string {
 	GinkgoHelper()
 	list := func(account string) []string {
@@ -158,7 +162,8 @@ func listedRights(namespace, elsewhere string) []string {
 	return slices.DeleteFunc(list(operatorAccount), func(pair string) bool { return slices.Contains(everybodys, pair) })
 }
 
-// rolesOf are the roles that a subject is bound to, anywhere, as arguments of kubectl get. An account is one of pipes-system.
+// rolesOf returns the roles that are bound to a subject in any namespace, as arguments of
+// kubectl get. A ServiceAccount is always in pipes-system.
 func rolesOf(kind, name string) [][]string {
 	GinkgoHelper()
 	var roles [][]string
@@ -183,14 +188,15 @@ func rolesOf(kind, name string) [][]string {
 	return roles
 }
 
-// rulesOf are the rules of a role; none if it is gone, as roles of other specs may be.
+// rulesOf returns the rules of a role. It returns none if the role no longer exists: other specs
+// delete their roles.
 func rulesOf(role []string) []rbacv1.PolicyRule {
 	GinkgoHelper()
 	text := kubectl(append([]string{"get", "--ignore-not-found", "--output=json"}, role...)...)
 	if text == "" {
 		return nil
 	}
-	var found rbacv1.ClusterRole // a Role looks the same
+	var found rbacv1.ClusterRole // a Role has the same format
 	Expect(json.Unmarshal([]byte(text), &found)).To(Succeed())
 	return found.Rules
 }

@@ -11,8 +11,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// userRights is what somebody may do in a namespace who is bound to a built-in role there: the table of docs/security.md, and
-// what can be done with the Secret that a token is in.
+// userRights is what a user with a built-in role in a namespace may do: the table of
+// docs/security.md, and the rights for the Secret that contains the token.
 //
 //nolint:dupword // a table
 const userRights = `
@@ -42,7 +42,8 @@ var _ = Describe("Users", func() {
 		for _, role := range []string{"view", "edit", "admin"} {
 			kubectl("create", "rolebinding", role, "--namespace="+namespace, "--clusterrole="+role, "--user="+roleUser(role))
 		}
-		// The roles of the operator are merged into the built-in ones a moment after the install.
+		// Kubernetes adds the rules of the operator's roles to the built-in roles a moment after
+		// the install.
 		for _, right := range [][]string{{"view", "get", "pipestokens"}, {"edit", "create", "pipestokens"}, {"admin", "create", "pipesenvironments"}} {
 			Eventually(func() bool { return canI(roleUser(right[0]), right[1], right[2], "--namespace="+namespace) }).Should(BeTrue(), "%v", right)
 		}
@@ -90,5 +91,5 @@ var _ = Describe("Users", func() {
 	})
 })
 
-// roleUser is somebody who is bound to one role in one namespace.
+// roleUser returns a user who has only this role, in a single namespace.
 func roleUser(role string) string { return "alice-" + role }

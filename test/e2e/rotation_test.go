@@ -12,8 +12,9 @@ import (
 )
 
 var _ = Describe("A pod that mounts the Secret", func() {
-	// Six pods, two rotations each. A token lives for four minutes: it is renewed two minutes before its end, less the jitter,
-	// as every token is that lives for up to ten minutes, which leaves the kubelet the least time.
+	// Six pods with two rotations each. A token lives for four minutes and is renewed two
+	// minutes before it expires, delayed by the jitter. The same lead applies to tokens that
+	// live for up to ten minutes. It leaves the kubelet the least time.
 	const (
 		pods      = 6
 		rotations = 2
@@ -58,7 +59,8 @@ var _ = Describe("A pod that mounts the Secret", func() {
 
 func tokenName(i int) string { return fmt.Sprintf("token-%d", i) }
 
-// percentile is the smallest of the durations that at least so many percent do not exceed.
+// percentile returns the smallest duration d for which at least this percentage of the durations
+// is at most d.
 func percentile(durations []time.Duration, percent int) time.Duration {
 	sorted := slices.Sorted(slices.Values(durations))
 	return sorted[max(0, (len(sorted)*percent+99)/100-1)]

@@ -16,7 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// client is a sample pod that calls GitHub again and again.
+// client is a sample pod that repeatedly calls GitHub.
 type client struct{ pod, userAgent, host, scheme string }
 
 var clients = []client{
@@ -25,7 +25,7 @@ var clients = []client{
 	{"agent-alice-gh", "GitHub CLI", "api.github.com", "token"},
 }
 
-// showing is a request with a token, as the client sends it, that is let through.
+// showing matches an accepted request of the client with this token.
 func (c client) showing(serial int) types.GomegaMatcher {
 	return And(HaveField("Host", c.host), HaveField("Scheme", c.scheme), HaveField("Serial", serial), HaveField("Status", 200))
 }
@@ -120,8 +120,8 @@ var _ = Describe("The samples", func() {
 	})
 })
 
-// expectSteady expects that no pod was started again, and that each client has sent nothing but its token, and no older one after
-// a newer.
+// expectSteady expects that no pod was restarted, that each client has sent only its tokens, and
+// that no older token follows a newer token.
 func expectSteady(namespace string, server github) {
 	GinkgoHelper()
 	restarts := kubectl("get", "pods", "--namespace="+namespace, "--output=jsonpath={.items[*].status.containerStatuses[*].restartCount}")
@@ -133,13 +133,13 @@ func expectSteady(namespace string, server github) {
 	}
 }
 
-// dockerLogin is what `docker login` writes for a registry, as far as the kubelet needs it.
+// dockerLogin is the part of a `docker login` entry that the kubelet needs.
 type dockerLogin struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
 }
 
-// dockerLogins are those of a .dockerconfigjson, by registry.
+// dockerLogins returns the logins in a .dockerconfigjson, by registry.
 func dockerLogins(text []byte) map[string]dockerLogin {
 	GinkgoHelper()
 	var config struct {
@@ -159,7 +159,7 @@ func logOf(namespace, pod string) string {
 	return kubectl("logs", pod, "--namespace="+namespace)
 }
 
-// eventsOf are the events of a pod, one a line.
+// eventsOf returns the events of a pod, each on its own line.
 func eventsOf(namespace, pod string) string {
 	GinkgoHelper()
 	return kubectl("get", "events", "--namespace="+namespace, "--field-selector=involvedObject.name="+pod,

@@ -10,7 +10,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// Serial, because the shards take the place of the operator that other specs use. It is put back at the end.
+// This spec is Serial because the shards replace the operator that other specs use. It restores
+// the operator at the end.
 var _ = Describe("Three shards", Serial, func() {
 	shards := []string{"one", "two", "rest"}
 
@@ -26,7 +27,7 @@ var _ = Describe("Three shards", Serial, func() {
 		kubectl("label", "pipestoken", "two", "--namespace="+namespace, "pipes.workos.com/shard=two")
 		kubectl("wait", "pipestokens", "--all", "--namespace="+namespace, "--for=condition=Ready", "--timeout=1m")
 		before := secretVersions(namespace)
-		expectNoCanaries(operatorNamespace) // as long as its log is there
+		expectNoCanaries(operatorNamespace) // while its log exists
 
 		By("doing what docs/sharding.md says")
 		DeferCleanup(func() {
@@ -52,7 +53,8 @@ var _ = Describe("Three shards", Serial, func() {
 			waitFor(namespace, "pipestoken/"+name, "condition=Ready", time.Minute)
 			kubectl("delete", "pipestoken", name, "--namespace="+namespace)
 		}
-		Eventually(secretVersions).WithArguments(namespace).Should(Equal(before)) // those of the new ones have gone
+		// the Secrets of the new tokens are gone
+		Eventually(secretVersions).WithArguments(namespace).Should(Equal(before))
 		for _, shard := range shards {
 			Expect(connections[shard].requests()).To(HaveLen(1), "taking over %s cost a call", shard)
 		}

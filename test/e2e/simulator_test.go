@@ -17,11 +17,11 @@ import (
 const (
 	simulatorNamespace = "e2e-workos"
 	simulatorPort      = 8089
-	// apiKey is a canary, as all tokens are: it may show in Secrets and nowhere else.
+	// apiKey contains a canary, like all tokens. It must appear only in Secrets.
 	apiKey = "sk_test_canary_e2e"
 )
 
-// simulatorManifest is a WorkOS in the cluster, that answers nobody but pods.
+// simulatorManifest defines the simulated WorkOS in the cluster. Only pods can reach it.
 const simulatorManifest = `
 apiVersion: v1
 kind: Namespace
@@ -58,7 +58,7 @@ spec:
     secret: {secretName: seed}
 `
 
-// startSimulator starts WorkOS, and gives its address.
+// startSimulator starts the simulated WorkOS and returns its address.
 func startSimulator() string {
 	GinkgoHelper()
 	apply(simulatorManifest)
@@ -66,7 +66,7 @@ func startSimulator() string {
 	return simulatorAddress()
 }
 
-// simulatorAddress is that of the pod, within the cluster.
+// simulatorAddress returns the address of the pod inside the cluster.
 func simulatorAddress() string {
 	GinkgoHelper()
 	ip := kubectl("get", "pod", "simulator", "--namespace="+simulatorNamespace, "--output=jsonpath={.status.podIP}")
@@ -75,7 +75,8 @@ func simulatorAddress() string {
 
 func stopSimulator() { kubectl("delete", "namespace", simulatorNamespace, "--ignore-not-found") }
 
-// control asks the simulator's control API, through the API server. A method is one of kubectl's: get, create or delete.
+// control calls the simulator's control API through the API server. method is a kubectl command:
+// get, create or delete.
 func control(method, endpoint string, body any) []byte {
 	GinkgoHelper()
 	input, args := "", []string{method, "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/simulator:%d/proxy%s%s",
@@ -90,7 +91,7 @@ func control(method, endpoint string, body any) []byte {
 	return []byte(output)
 }
 
-// connection is a user's connection at WorkOS, as its control API takes it.
+// connection is a user's connection at WorkOS, in the format of the control API.
 type connection struct {
 	workossim.ID
 	State         workossim.State `json:"state,omitempty"`
@@ -102,7 +103,8 @@ type connection struct {
 	TokenPrefix   string          `json:"tokenPrefix,omitempty"`
 }
 
-// connect gives a user of its own to a spec, who has connected GitHub. Change it before it is told to WorkOS, if at all.
+// connect creates a new user who has connected GitHub. The change functions edit the connection
+// before it is created.
 func connect(change ...func(*connection)) connection {
 	GinkgoHelper()
 	c := connection{
@@ -124,7 +126,7 @@ func (c connection) setState(state workossim.State) {
 	}{c.ID, state})
 }
 
-// requests are all calls that WorkOS has had for the connection, oldest first.
+// requests returns all calls that WorkOS has received for the connection, oldest first.
 func (c connection) requests() []workossim.Request {
 	GinkgoHelper()
 	var answer struct {
@@ -140,7 +142,8 @@ func (c connection) requests() []workossim.Request {
 	return own
 }
 
-// token is the YAML of a PipesToken for the connection. more are lines of its spec.
+// token returns the YAML of a PipesToken for the connection. more has additional lines of its
+// spec.
 func (c connection) token(namespace, name string, more ...string) string {
 	yaml := fmt.Sprintf(`
 apiVersion: pipes.workos.com/v1alpha1
@@ -159,5 +162,5 @@ spec:
 	return yaml
 }
 
-// suffix is a part of a name that no other spec has.
+// suffix returns a random part of a name, so that specs do not share names.
 func suffix() string { return rand.String(6) }

@@ -13,16 +13,17 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// situation is a PipesToken of a user who has met with something, or with nothing at all.
+// situation is a PipesToken in a particular state.
 type situation struct {
 	name       string
 	connection func(*connection)
-	spec       []string // more lines of the spec of the PipesToken
-	reason     string   // of Ready, in the end
+	spec       []string // additional lines of the PipesToken's spec
+	reason     string   // expected final reason of Ready
 }
 
-// The first one is Suspended only once the operator knows the labels of the namespace, since a missing grant is told before
-// that. So none of the others is ever taken for not granted.
+// The order matters. The first PipesToken becomes Suspended only after the operator has seen the
+// labels of the namespace, because NotGranted takes precedence. Therefore none of the other
+// PipesTokens is NotGranted at first.
 var situations = []situation{
 	{name: "linear-suspended", connection: of("linear"), spec: []string{"suspend: true"}, reason: "Suspended"},
 	{name: "github", connection: of("github"), reason: "TokenSynced"},
@@ -43,13 +44,14 @@ func inState(slug string, state workossim.State) func(*connection) {
 	return func(c *connection) { c.Slug, c.State = slug, state }
 }
 
-// scene is all situations in one namespace, and a PipesToken without a grant in another.
+// scene is a namespace with all situations, and another namespace with a PipesToken without a
+// grant.
 type scene struct {
 	namespace, ungranted string
 	suffix               string // of all users and organizations
 }
 
-// steady is what a user of the scene sees, without what differs from run to run.
+// steady returns the text without the parts that change from run to run.
 func (s scene) steady(text string) string {
 	return steady(text, strings.TrimPrefix(s.namespace, "e2e-"), s.suffix)
 }
@@ -91,8 +93,9 @@ func (s scene) create(namespace string, wanted situation) connection {
 	return c
 }
 
-// failRenewal makes the renewal of a PipesToken for the connection fail. WorkOS fails for it as long as there are calls; nothing
-// is cleared up, because other specs have faults of their own.
+// failRenewal makes the renewal of the connection's PipesToken fail. WorkOS fails all further
+// calls for the connection. The fault is not removed, because that would remove the faults of
+// other specs too.
 func (c connection) failRenewal(namespace, token string) {
 	GinkgoHelper()
 	const always = 1_000_000
@@ -101,7 +104,7 @@ func (c connection) failRenewal(namespace, token string) {
 	waitFor(namespace, "pipestoken/"+token, "condition=RenewalFailed", time.Minute)
 }
 
-// expectEvents waits for the events of PipesTokens: they come a moment after the status.
+// expectEvents waits for the events of PipesTokens, which come a moment after the status.
 func (s scene) expectEvents(counts map[string]int) {
 	GinkgoHelper()
 	for token, count := range counts {
@@ -112,7 +115,8 @@ func (s scene) expectEvents(counts map[string]int) {
 	}
 }
 
-// environments are PipesEnvironments in a namespace that the operator may read one Secret in.
+// environments is the format of a PipesEnvironment. The operator may read a single Secret in its
+// namespace.
 const environments = `
 apiVersion: pipes.workos.com/v1alpha1
 kind: PipesEnvironment
@@ -124,7 +128,7 @@ spec:
 
 func (s scene) createEnvironments() {
 	GinkgoHelper()
-	// Both commands are those of docs/security.md.
+	// Both commands are from docs/security.md.
 	kubectl("create", "role", "workos-api-key-reader", "-n", s.namespace,
 		"--verb=get", "--resource=secrets", "--resource-name=workos-api-key")
 	kubectl("create", "rolebinding", "workos-api-key-reader", "-n", s.namespace,

@@ -9,8 +9,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// What differs from run to run, and what stands for it. Where it is in a column, the width stays, so that a golden shows the
-// layout as it is.
+// variable lists the text that changes from run to run, and its replacement. A replacement has
+// the same width inside a column, so that a golden file shows the real layout.
 var variable = []struct {
 	what  *regexp.Regexp
 	stead string
@@ -19,10 +19,11 @@ var variable = []struct {
 	{regexp.MustCompile(`req_sim_\d{8}`), "req_sim_00000000"},
 	{regexp.MustCompile(`(Resource Version: +)\d+`), "${1}0"},
 	{regexp.MustCompile(`(UID: +)[-0-9a-f]{36}`), "${1}00000000-0000-0000-0000-000000000000"},
-	{regexp.MustCompile(`(?m) +$`), ""}, // which nobody sees, and editors take away
+	{regexp.MustCompile(`(?m) +$`), ""}, // invisible, and editors remove it
 }
 
-// steady is a transcript without what differs from run to run. names are the random parts of names, all of one width.
+// steady returns a transcript without the parts that change from run to run. names are random
+// parts of names.
 func steady(text string, names ...string) string {
 	for _, name := range names {
 		text = strings.ReplaceAll(text, name, strings.Repeat("x", len(name)))
@@ -37,7 +38,7 @@ func steady(text string, names ...string) string {
 	return text
 }
 
-// sameWidth replaces a text within a column, and keeps the width of the column as far as there is room.
+// sameWidth replaces a text within a column and keeps the width of the column if possible.
 func sameWidth(text, old, stead string) string {
 	return regexp.MustCompile(regexp.QuoteMeta(old)+" *").ReplaceAllStringFunc(text, func(found string) string {
 		if padded := strings.TrimRight(found, " "); padded == found {
@@ -47,10 +48,11 @@ func sameWidth(text, old, stead string) string {
 	})
 }
 
-// heading finds the headings of a table: words, with one space between them at most.
+// heading matches a heading of a table: words with single spaces between them.
 var heading = regexp.MustCompile(`[^ ]+( [^ ]+)*`)
 
-// bounds are where a column begins and where the next one does (-1: it is the last); from is -1 if the line has no such heading.
+// bounds returns where a column starts and where the next column starts. to is -1 for the last
+// column. from is -1 if the line does not have this heading.
 func bounds(line, column string) (from, to int) {
 	found := heading.FindAllStringIndex(line, -1)
 	for i, at := range found {
@@ -65,7 +67,8 @@ func bounds(line, column string) (from, to int) {
 	return -1, -1
 }
 
-// steadyColumn gives the cells of a column one value, and the column the width that this takes, in every table of a text.
+// steadyColumn replaces all cells of a column by the same value, in every table of a text. It
+// adjusts the width of the column.
 func steadyColumn(text, column, value string) string {
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {
@@ -117,7 +120,7 @@ func cell(line string, from, to int) string {
 	return strings.TrimSpace(line[from:to])
 }
 
-// rows are the rows of the table that a text begins with, its cells by their headings.
+// rows parses the table at the start of a text. It returns the cells of each row by heading.
 func rows(table string) []map[string]string {
 	lines := strings.Split(strings.TrimSpace(table), "\n")
 	headings := heading.FindAllString(lines[0], -1)

@@ -1,10 +1,12 @@
 //go:build e2e
 
-// Package e2e runs pipes-operator as its users do: installed from dist/install.yaml on a real node, worked with by kubectl and by
-// YAML from the README and config/samples, its Secrets mounted in pods. `make test-e2e` builds all that it takes and runs it.
+// Package e2e tests pipes-operator as users run it. It installs dist/install.yaml on a real
+// node, uses kubectl and the YAML of the README and config/samples, and mounts the Secrets in
+// pods. `make test-e2e` builds all dependencies and runs the suite.
 //
-// Every spec has a namespace of its own, and users of its own at the simulated WorkOS, so that specs run side by side. Those
-// that take the operator away, or the CRDs, are Serial, and put back what they have found.
+// Every spec has its own namespace, and its own users at the simulated WorkOS, so that specs can
+// run in parallel. Specs that remove the operator or the CRDs are Serial and restore them at the
+// end.
 package e2e
 
 import (
@@ -27,16 +29,17 @@ func TestEndToEnd(t *testing.T) {
 	RunSpecs(t, "End to end", suite, reporter)
 }
 
-// settings are what `make test-e2e` says.
+// settings are the settings that `make test-e2e` passes.
 type settings struct {
-	// Kubectl is the program.
+	// Kubectl is the path of kubectl.
 	Kubectl string
 	// Dist is the directory with the installers.
 	Dist string
 	// Repository is the root of the repository.
 	Repository string
-	// Ours says that what is installed is to be taken away at the end. With E2E_REUSE, for work on one spec, simulator and
-	// operator are those that an earlier run has left, and stay.
+	// Ours means that the suite removes its install at the end. With E2E_REUSE, for work on a
+	// single spec, the suite uses the simulator and the operator of an earlier run and leaves
+	// them.
 	Ours bool
 	// Simulator is the address (IP:port) of the simulated WorkOS in the cluster.
 	Simulator string
@@ -62,7 +65,7 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 	Expect(json.Unmarshal(facts, &with)).To(Succeed())
 })
 
-// Each step is taken whatever becomes of the others.
+// The deferred steps run even if another step fails.
 var _ = SynchronizedAfterSuite(func() {}, func() {
 	if with.Ours && os.Getenv("KEEP") == "" {
 		defer stopSimulator()
@@ -71,7 +74,7 @@ var _ = SynchronizedAfterSuite(func() {}, func() {
 	expectNoCanaries(operatorNamespace)
 })
 
-// What the operator went through is gone with the cluster.
+// The state of the operator is lost with the cluster, so a failed spec records it.
 var _ = AfterEach(func() {
 	if !CurrentSpecReport().Failed() {
 		return
@@ -79,7 +82,8 @@ var _ = AfterEach(func() {
 	AddReportEntry("the operator's pods", operatorState(), ReportEntryVisibilityFailureOrVerbose)
 })
 
-// operatorState is how often each container of the operator was started, why it ended, and the last that it said then.
+// operatorState returns, for each pod of the operator, the restart count, the reason of the last
+// end, and the last lines of the log before it.
 func operatorState() string {
 	const ended = `{range .items[*]}{.metadata.name} {.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].lastState}{"\n"}{end}`
 	state := kubectl("get", "pods", "--namespace="+operatorNamespace, "--selector="+operatorSelector, "--output=jsonpath="+ended)
@@ -91,7 +95,8 @@ func operatorState() string {
 	return state
 }
 
-// refuseForeignCluster keeps the suite away from a cluster where somebody uses pipes-operator: it would take that away.
+// refuseForeignCluster fails the suite on a cluster where pipes-operator is already in use,
+// because the suite would delete it.
 func refuseForeignCluster() {
 	GinkgoHelper()
 	found := kubectl("get", "customresourcedefinitions", "--ignore-not-found", "--output=name",

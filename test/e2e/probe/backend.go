@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// repository is what config/samples/pod_git.yaml clones.
+	// repository is the repository that config/samples/pod_git.yaml clones.
 	repository = "example/private.git"
-	// firstCommit is all that is in it, for git fast-import.
+	// firstCommit is the only commit in it, as input for git fast-import.
 	firstCommit = `commit refs/heads/main
 committer probe <probe@example.com> 0 +0000
 data <<END
@@ -29,7 +29,8 @@ END
 `
 )
 
-// newBackend serves one bare repository over HTTP as git itself does. It knows nothing of tokens.
+// newBackend creates a bare repository and serves it over HTTP with git itself. It does not
+// check tokens.
 func newBackend(ctx context.Context, root string) (http.Handler, error) {
 	git, err := exec.LookPath("git")
 	if err != nil {
@@ -44,7 +45,7 @@ func newBackend(ctx context.Context, root string) (http.Handler, error) {
 		{firstCommit, []string{"-C", directory, "fast-import", "--quiet"}},
 	} {
 		cmd := exec.CommandContext(ctx, git, step.args...)
-		cmd.Env = append(os.Environ(), "HOME="+root) // the user may have none
+		cmd.Env = append(os.Environ(), "HOME="+root) // the user may have no home directory
 		cmd.Stdin = strings.NewReader(step.input)
 		if output, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("git %s: %w: %s", strings.Join(step.args, " "), err, bytes.TrimSpace(output))

@@ -13,11 +13,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// ghArguments are those that config/samples/pod_gh.yaml gives to gh.
+// ghArguments are the arguments of gh in config/samples/pod_gh.yaml.
 var ghArguments = []string{"api", "user", "--jq", ".login"}
 
-// gh stands in for the GitHub CLI, which machines that the suite runs on do not have: it finds the token in the configuration
-// where gh finds it, sends it as gh does, and prints the login name.
+// gh replaces the GitHub CLI, which is not installed on the machines of the suite. It reads the
+// token from the same configuration as gh, sends it in the same way, and prints the login name.
 func gh(ctx context.Context, client *http.Client, configuration string, out io.Writer) error {
 	token, err := ghToken(configuration)
 	if err != nil {
@@ -47,8 +47,9 @@ func gh(ctx context.Context, client *http.Client, configuration string, out io.W
 	return err
 }
 
-// ghToken is the token for github.com in a configuration of gh. One without a version is of the time before gh knew several
-// accounts: gh then wants to write the directory, which it cannot when that is a Secret.
+// ghToken returns the token for github.com from a configuration of gh. A configuration without a
+// version is from before gh supported several accounts. gh then tries to migrate it, which fails
+// because the directory is a read-only Secret.
 func ghToken(configuration string) (string, error) {
 	var config struct {
 		Version string `json:"version"`
@@ -77,7 +78,8 @@ func readYAML(file string, into any) error {
 		return err
 	}
 	if err := yaml.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("%s is no YAML of the form that gh has", filepath.Base(file)) // the parser's words may have the token in them
+		// Do not include the error of the parser: it may contain the token.
+		return fmt.Errorf("%s is no YAML of the form that gh has", filepath.Base(file))
 	}
 	return nil
 }

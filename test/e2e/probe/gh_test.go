@@ -12,7 +12,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// transport gives requests to a handler, whoever they are for.
+// transport passes all requests to a handler, for any host.
 type transport struct{ http.Handler }
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {

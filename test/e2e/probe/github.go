@@ -12,25 +12,28 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// Request is a request as the server saw it. It has no token.
+// Request is a request that the server received, without the token.
 type Request struct {
 	At time.Time `json:"at"`
-	// Host is whom the client meant to reach. Path has no query.
+	// Host is the host name in the request. Path has no query.
 	Host      string `json:"host"`
 	Path      string `json:"path"`
 	UserAgent string `json:"userAgent"`
-	// Scheme of the Authorization header: Basic, Bearer or token, as it was sent; other; or nothing, when there is no header.
+	// Scheme is the scheme of the Authorization header: Basic, Bearer or token, exactly as sent.
+	// It is other for any other scheme, and empty without the header.
 	Scheme string `json:"scheme,omitempty"`
-	// Serial counts the tokens of the connection, as the simulated WorkOS does; 0: the request has none of them.
+	// Serial counts the tokens of the connection, as the simulated WorkOS does. 0: the request
+	// has no token of the connection.
 	Serial int `json:"serial,omitempty"`
-	// Status of the answer: 401 for whoever has no right token, or sends it in a way that is not the server's.
+	// Status is the status of the response. It is 401 if the token is wrong or missing, or if
+	// the scheme is wrong.
 	Status int `json:"status"`
 }
 
-// server plays those whom the samples call.
+// server simulates the servers that the samples call.
 type server struct {
 	connection workossim.Connection
-	backend    http.Handler // of the repositories
+	backend    http.Handler // serves the repositories
 
 	mu      sync.Mutex
 	journal *json.Encoder
@@ -40,7 +43,8 @@ func newServer(connection workossim.Connection, backend http.Handler, out io.Wri
 	return &server{connection: connection, backend: backend, journal: json.NewEncoder(out)}
 }
 
-// handler demands a token of everybody, but for the question whether it is there. GitHub's API takes both schemes.
+// handler requires a token for all requests except the health check. GitHub's API accepts both
+// schemes.
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
@@ -51,14 +55,16 @@ func (s *server) handler() http.Handler {
 	return mux
 }
 
-// guarded lets a request through that has a token of the connection, sent in one of the schemes, and journals each.
+// guarded passes on requests with a token of the connection in an accepted scheme, and records
+// each request in the journal.
 func (s *server) guarded(next http.Handler, schemes ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen := Request{At: time.Now().UTC(), Host: r.Host, Path: r.URL.Path, UserAgent: r.UserAgent()}
 		seen.Scheme, seen.Serial = judge(r.Header.Get("Authorization"), s.connection)
 		answer := &answer{ResponseWriter: w, status: http.StatusOK}
 		if seen.Serial > 0 && slices.Contains(schemes, seen.Scheme) {
-			r.Header.Del("Authorization") // it has done its work, and would become part of the environment of git
+			// The token has been checked. git would get the header in its environment otherwise.
+			r.Header.Del("Authorization")
 			next.ServeHTTP(answer, r)
 		} else {
 			w.Header().Set("WWW-Authenticate", schemes[0]+` realm="GitHub"`)
@@ -69,7 +75,7 @@ func (s *server) guarded(next http.Handler, schemes ...string) http.Handler {
 	})
 }
 
-// tell writes a request into the journal.
+// tell writes a request to the journal.
 func (s *server) tell(seen Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,13 +84,13 @@ func (s *server) tell(seen Request) {
 	}
 }
 
-// user is whom the token is for.
+// user returns the user of the token.
 func user(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	_, _ = io.WriteString(w, `{"login":"alice"}`)
 }
 
-// answer remembers the status.
+// answer records the status.
 type answer struct {
 	http.ResponseWriter
 	status int

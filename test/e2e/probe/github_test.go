@@ -12,7 +12,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// github is a server for alice, and its journal.
+// github returns a server for alice and its journal.
 func github(t *testing.T) (http.Handler, *bytes.Buffer) {
 	t.Helper()
 	backend, err := newBackend(t.Context(), t.TempDir())
@@ -30,7 +30,7 @@ func TestTheServerAnswersAndJournalsWhatItGets(t *testing.T) {
 	for name, test := range map[string]struct {
 		url, header string
 		want        Request
-		body        string // what it has in it
+		body        string // expected part of the body
 	}{
 		"git":                     {refs, basic("x-access-token", right), Request{Scheme: "Basic", Serial: 2, Status: 200}, "refs/heads/main"},
 		"git, no token yet":       {refs, "", Request{Status: 401}, "no token"},

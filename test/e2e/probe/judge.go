@@ -7,14 +7,16 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// gitUser is the user beside whom GitHub takes a token as the password.
+// gitUser is the user name with which GitHub accepts a token as the password.
 const gitUser = "x-access-token"
 
-// judge gives the scheme of an Authorization header, and the serial of the token in it; 0: it is no token of the connection.
+// judge returns the scheme of an Authorization header and the serial of its token. The serial is
+// 0 if the token is not a token of the connection.
 //
-// Nobody has shown the server a token: it makes the one that has the serial which the token claims, as WorkOS does, and
-// compares all of it. A server that read the Secret as well would find right whatever the operator has put there. Whether the
-// token is the newest is for those to say who know what WorkOS has handed out: they read the serial in the journal.
+// The server does not know any tokens in advance. From the serial in the token it derives the
+// token as WorkOS does, and compares the whole value. If the server read the Secret instead, it
+// would accept any value that the operator writes. judge does not check whether the token is the
+// newest. The test compares the serial in the journal with the tokens that WorkOS has returned.
 func judge(header string, connection workossim.Connection) (scheme string, serial int) {
 	scheme, credentials, _ := strings.Cut(header, " ")
 	token := credentials
@@ -23,7 +25,8 @@ func judge(header string, connection workossim.Connection) (scheme string, seria
 	case "Basic":
 		token = basicPassword(credentials)
 	default:
-		return "other", 0 // not as it was sent: that may be a token without a scheme
+		// The scheme is not returned as sent, because it may be a token without a scheme.
+		return "other", 0
 	}
 	serial, err := serialOf(token)
 	if err != nil || serial < 1 || token != workossim.TokenValue(connection, serial) {
@@ -32,7 +35,7 @@ func judge(header string, connection workossim.Connection) (scheme string, seria
 	return scheme, serial
 }
 
-// basicPassword is the password of gitUser, or nothing.
+// basicPassword returns the password of gitUser, or an empty string.
 func basicPassword(credentials string) string {
 	text, err := base64.StdEncoding.DecodeString(credentials)
 	user, password, _ := strings.Cut(string(text), ":")

@@ -1,5 +1,6 @@
-// Command probe is what runs in the pods of the end-to-end tests: a reader of a mounted Secret, the server that checks what the
-// samples send, and, by the name gh, a stand-in for the GitHub CLI.
+// Command probe runs in the pods of the end-to-end tests. It has three functions: it reads a
+// mounted Secret, it is the server that checks the requests of the samples, and under the name
+// gh it replaces the GitHub CLI.
 package main
 
 import (

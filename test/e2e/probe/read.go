@@ -15,21 +15,22 @@ import (
 	"time"
 )
 
-// Sight is what a reader found in the volume, from an instant until the next one that it tells of.
+// Sight is the content of the volume. It is valid until the next Sight.
 type Sight struct {
-	// At is when it was first found.
+	// At is when this content was first seen.
 	At time.Time `json:"at"`
-	// Serial counts the tokens of the connection, as the simulated WorkOS does; 0: there is no token.
+	// Serial counts the tokens of the connection, as the simulated WorkOS does. 0: the volume
+	// has no token.
 	Serial int `json:"serial"`
-	// ExpiresAt is what the file beside the token says.
+	// ExpiresAt is the content of the file next to the token.
 	ExpiresAt string `json:"expiresAt,omitempty"`
 }
 
-// interval is how often the files are read.
+// interval is the time between two reads.
 const interval = 50 * time.Millisecond
 
-// read reads the files of a mounted Secret again and again, and writes a Sight as JSON whenever they have changed. It never
-// writes a token.
+// read repeatedly reads the files of a mounted Secret, and writes a Sight as JSON after each
+// change. It never writes a token.
 func read(ctx context.Context, directory string, out io.Writer) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -54,8 +55,9 @@ func read(ctx context.Context, directory string, out io.Writer) error {
 	}
 }
 
-// look reads both files as of one moment. The kubelet puts a changed Secret into a new directory and then lets the link ..data
-// point there; whoever goes through the link once for each file may get one file of the old Secret and one of the new.
+// look reads both files of the same version of the Secret. The kubelet writes a changed Secret
+// to a new directory and then changes the link ..data to that directory. A program that follows
+// the link separately for each file may read files of two different versions.
 func look(directory string) (Sight, error) {
 	for {
 		now, err := filepath.EvalSymlinks(filepath.Join(directory, "..data"))
@@ -65,7 +67,7 @@ func look(directory string) (Sight, error) {
 		token, tokenErr := os.ReadFile(filepath.Join(now, "access_token"))
 		expiry, expiryErr := os.ReadFile(filepath.Join(now, "expires_at"))
 		if _, err := os.Stat(now); errors.Is(err, fs.ErrNotExist) {
-			continue // the Secret has changed meanwhile
+			continue // the Secret has changed in the meantime
 		}
 		switch {
 		case errors.Is(tokenErr, fs.ErrNotExist) && errors.Is(expiryErr, fs.ErrNotExist):
@@ -78,7 +80,8 @@ func look(directory string) (Sight, error) {
 	}
 }
 
-// serialOf is the serial of a token of the simulator: what stands between its last two underscores.
+// serialOf returns the serial in a token of the simulator: the part between the last two
+// underscores.
 func serialOf(token string) (int, error) {
 	parts := strings.Split(token, "_")
 	if len(parts) < 3 {

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// volume is a directory as the kubelet makes it of a Secret: the files are links that go through the link ..data.
+// volume is a directory like a Secret volume of the kubelet: the files are links through the
+// link ..data.
 type volume struct {
 	t    *testing.T
 	path string
@@ -27,7 +28,7 @@ func newVolume(t *testing.T) volume {
 	return v
 }
 
-// put replaces both files at once, in the order in which the kubelet does it.
+// put replaces both files atomically, in the same order of steps as the kubelet.
 func (v volume) put(token, expiry string) {
 	v.t.Helper()
 	directory, err := os.MkdirTemp(v.path, "..")
@@ -49,8 +50,9 @@ func (v volume) must(err error) {
 	}
 }
 
-// changingAfterTheFirstFile runs a shell command that sets token and expires_at, and lets the Secret change when the command has
-// read one file. It gives what the command has set.
+// changingAfterTheFirstFile runs a shell command that sets token and expires_at, and changes the
+// Secret after the command has read the first file. It returns the values that the command has
+// set.
 func (v volume) changingAfterTheFirstFile(command string) (output string, err error) {
 	v.t.Helper()
 	const pausing = `cat() { command cat "$@" || return; echo >&3; read -r _; }; `
@@ -73,7 +75,7 @@ func (v volume) changingAfterTheFirstFile(command string) (output string, err er
 	return strings.TrimSpace(out.String()), err
 }
 
-// fromTheREADME is its command that reads both files.
+// fromTheREADME returns the command of the README that reads both files.
 func fromTheREADME(t *testing.T, directory string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../../README.md")
@@ -98,7 +100,7 @@ func TestTheCommandInTheREADMENeverMixesTwoTokens(t *testing.T) {
 	if got, want := string(again), "gho_canary_github_2_0000 second\n"; err != nil || got != want {
 		t.Errorf("the second time it got %q (%v), want %q", got, err, want)
 	}
-	// This is what it is there against; and it shows that this test can tell.
+	// The command protects against this problem. This part also proves that the test detects it.
 	v = newVolume(t)
 	output, err = v.changingAfterTheFirstFile("token=$(cat " + v.path + "/access_token) && expires_at=$(cat " + v.path + "/expires_at)")
 	if want := "gho_canary_github_1_0000 second"; err != nil || output != want {

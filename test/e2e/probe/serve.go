@@ -15,9 +15,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// serve plays github.com and api.github.com, for one connection, at the port of https. In the directory are tls.crt, tls.key and
-// connection.json, which is a connection as the simulator's control API takes it. What the server sees it writes as JSON, one
-// Request a line.
+// serve simulates github.com and api.github.com for a connection, on port 443. The directory
+// contains tls.crt, tls.key and connection.json, which has the format of the simulator's control
+// API. serve writes each request as a line of JSON, in the format of Request.
 func serve(ctx context.Context, directory string, out io.Writer) error {
 	text, err := os.ReadFile(filepath.Join(directory, "connection.json"))
 	if err != nil {
@@ -50,7 +50,7 @@ func serve(ctx context.Context, directory string, out io.Writer) error {
 	return err
 }
 
-// parseConnection reads what makes the tokens of a connection what they are.
+// parseConnection reads the fields of a connection that determine its tokens.
 func parseConnection(text []byte) (workossim.Connection, error) {
 	var parsed struct {
 		workossim.ID
