@@ -35,7 +35,7 @@ func runNode(ctx context.Context, o options) error {
 	if err := os.WriteFile(n.place.ready(), nil, 0o600); err != nil {
 		return fmt.Errorf("noting that the node is ready: %w", err)
 	}
-	// If `cluster up` was killed in the meantime, this write fails. Nobody knows about the
+	// If `cluster up` was killed in the meantime, this write fails. No user knows about the
 	// cluster then, so it ends.
 	if _, err := fmt.Fprintln(report, readyWord); err != nil {
 		return fmt.Errorf("telling that the node is ready: %w", err)

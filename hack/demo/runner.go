@@ -160,7 +160,8 @@ func (r *runner) wait(ctx context.Context, p phase, before *snapshot) ([]finding
 	}
 }
 
-// examine runs all checks and returns all findings and the failed ones.
+// examine runs all checks. It returns all findings, and separately the findings of failed
+// checks.
 func (r *runner) examine(ctx context.Context, checks []check, before *snapshot) (findings, unmet []finding) {
 	now, err := r.look(ctx)
 	if err != nil {
