@@ -18,7 +18,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// actions are all that can happen. What happens often in life stands here more than once.
+// actions returns everything that can happen in a sequence. The weight of an action is the number
+// of times that it is in the map: frequent events have a higher weight.
 func (w *world) actions() map[string]func(*rapid.T) {
 	actions := map[string]func(*rapid.T){"": func(*rapid.T) { w.steps++; w.buryTheDead(); w.check() }}
 	for _, action := range []struct {
@@ -55,7 +56,8 @@ func (w *world) actions() map[string]func(*rapid.T) {
 	return actions
 }
 
-// changeAdmission installs a webhook or a policy for Secrets, or takes it away.
+// changeAdmission sets how admission treats writes of Secrets: it admits them, is down, refuses
+// them, or strips an annotation.
 func (w *world) changeAdmission(t *rapid.T) {
 	w.server.admission = draw(t, "admission", admits, admits, down, refuses, strips)
 	w.logf("administrator: admission %s", w.server.admission)
@@ -73,7 +75,9 @@ func (w *world) drawTokenKey(t *rapid.T) types.NamespacedName {
 	return types.NamespacedName{Namespace: draw(t, "namespace", tenants...), Name: draw(t, "name", tokenNames...)}
 }
 
-// templates are those of PipesTokens: literal metadata, other keys, one that cannot be used, and another type.
+// templates are the secretTemplates of PipesTokens: none, literal metadata, other data keys, a
+// template that cannot be used, and another Secret type. editToken uses the first five only,
+// because the Secret type of a PipesToken cannot change.
 var templates = []*v1alpha1.SecretTemplate{
 	nil,
 	{Labels: map[string]v1alpha1.LabelValue{"team": "a"}, Annotations: map[string]v1alpha1.AnnotationValue{"note": "one"}},
@@ -83,7 +87,7 @@ var templates = []*v1alpha1.SecretTemplate{
 	{Type: "kubernetes.io/basic-auth", Data: map[string]v1alpha1.DataTemplate{"username": "x", "password": "{{ .AccessToken }}"}},
 }
 
-// createToken creates a PipesToken, or deletes it and creates another of the same name.
+// createToken creates a PipesToken. If a PipesToken of that name exists, it is deleted first.
 func (w *world) createToken(t *rapid.T) {
 	key := w.drawTokenKey(t)
 	token := &v1alpha1.PipesToken{
@@ -94,7 +98,7 @@ func (w *world) createToken(t *rapid.T) {
 			InactivePolicy:  draw(t, "policy", v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyDelete, v1alpha1.InactivePolicyRetain),
 			RefreshInterval: &metav1.Duration{Duration: time.Hour},
 		},
-		// The default of the CRD.
+		// The CRD sets this default.
 		Status: v1alpha1.PipesTokenStatus{Conditions: []metav1.Condition{{
 			Type: v1alpha1.ReadyCondition, Status: metav1.ConditionUnknown, Reason: v1alpha1.PendingReason, Message: "Waiting for the operator",
 		}}},
@@ -118,7 +122,7 @@ func (w *world) drawToken(t *rapid.T) types.NamespacedName {
 	return keys[rapid.IntRange(0, len(keys)-1).Draw(t, "token")]
 }
 
-// editToken changes one field that can be changed.
+// editToken changes one field of the PipesToken that the CRD allows to change.
 func (w *world) editToken(t *rapid.T) {
 	key := w.drawToken(t)
 	field := draw(t, "field", "suspend", "policy", "renewBefore", "refreshInterval", "template", "refresh", "label")
@@ -155,7 +159,9 @@ func secretType(token *v1alpha1.PipesToken) string {
 	return string(token.Spec.SecretTemplate.Type)
 }
 
-// forgeStatus is what somebody does who may write statuses: it says that the user has disconnected, or that all is well.
+// forgeStatus writes a status that is not true, as somebody with the right to write statuses can.
+// The status says that the user has disconnected, that the Secret is in conflict or the grant is
+// missing, or that the token is synced.
 func (w *world) forgeStatus(t *rapid.T) {
 	key := w.drawToken(t)
 	ready := metav1.Condition{Type: v1alpha1.ReadyCondition, LastTransitionTime: metav1.NewTime(w.clock.Now().Add(draw(t, "transition", -time.Hour, 0, time.Hour)).Truncate(time.Second))}
@@ -171,7 +177,8 @@ func (w *world) forgeStatus(t *rapid.T) {
 	})
 }
 
-// deleteToken deletes a PipesToken; kubectl delete --cascade=orphan takes its references off the Secret.
+// deleteToken deletes a PipesToken. With orphan, it also removes the owner references from the
+// Secret, as kubectl delete --cascade=orphan does.
 func (w *world) deleteToken(t *rapid.T) {
 	key := w.drawToken(t)
 	orphan := rapid.Bool().Draw(t, "orphan")
@@ -195,7 +202,8 @@ func anythingFor(namespaces v1alpha1.GrantNamespaces) v1alpha1.Grant {
 	return v1alpha1.Grant{Namespaces: namespaces, Slugs: anything, OrganizationIDs: anything, UserIDs: anything}
 }
 
-// editEnvironment withdraws or gives grants, changes the budget, or deletes the environment, or creates it anew.
+// editEnvironment changes grants or the budget of an environment, or deletes the environment, or
+// creates it again.
 func (w *world) editEnvironment(t *rapid.T) {
 	key := draw(t, "environment", defaultEnvironment, defaultEnvironment, ownEnvironment)
 	names := v1alpha1.GrantNamespaces{Names: tenants}
@@ -210,7 +218,8 @@ func (w *world) editEnvironment(t *rapid.T) {
 			{Namespaces: names, Slugs: anything, OrganizationIDs: []string{"org1"}, UserIDs: anything},
 			{Namespaces: names, Slugs: anything, OrganizationIDs: []string{v1alpha1.NoOrganization}, UserIDs: []string{"u2"}},
 		},
-		[]v1alpha1.Grant{{Namespaces: names, Slugs: anything, OrganizationIDs: anything}}, // stored without userIDs: denies
+		// Stored without userIDs, so this grant denies.
+		[]v1alpha1.Grant{{Namespaces: names, Slugs: anything, OrganizationIDs: anything}},
 		[]v1alpha1.Grant{anythingFor(v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}})},
 	)
 	what := draw(t, "what", "grants", "grants", "grants", "delete", "budget")
@@ -251,7 +260,7 @@ func (w *world) putConnection(t *rapid.T, id workossim.ID) {
 	w.connections[id] = connection
 }
 
-// connect connects, disconnects, breaks or expires a connection.
+// connect makes a user connect, disconnect or lose a connection, or makes a token expire.
 func (w *world) connect(t *rapid.T) {
 	id := workossim.ID{Slug: draw(t, "slug", "github", "slack"), UserID: draw(t, "user", "u1", "u2"), OrganizationID: draw(t, "organization", "", "org1")}
 	if keys := w.server.keys(tokens); len(keys) > 0 {
@@ -274,7 +283,8 @@ func (w *world) connect(t *rapid.T) {
 	w.logf("WorkOS: %v: %s", id, what)
 }
 
-// failUpstream injects one fault, of any kind but latency, which is what freezing is for.
+// failUpstream injects one fault of WorkOS, of any kind except latency: frozen reconciles stand
+// for latency.
 func (w *world) failUpstream(t *rapid.T) {
 	kinds := slices.DeleteFunc(workossim.FaultKinds(), func(k workossim.FaultKind) bool { return k == workossim.FaultLatency })
 	fault := workossim.Fault{Kind: draw(t, "kind", kinds...), Times: draw(t, "times", 1, 2, 3, 0)}
@@ -299,7 +309,8 @@ func (w *world) failUpstream(t *rapid.T) {
 	w.workos.Inject(fault)
 }
 
-// changeKey rotates the API key, at WorkOS and in the cluster or at WorkOS only, or takes it away.
+// changeKey rotates the API key at WorkOS and in the cluster, or revokes it at WorkOS only, or
+// deletes it from the cluster.
 func (w *world) changeKey(t *rapid.T) {
 	what := draw(t, "what", "rotate", "revoke", "delete")
 	w.logf("administrator: API key: %s", what)
@@ -319,7 +330,7 @@ func (w *world) advance(t *rapid.T) {
 	w.logf("%s pass", d)
 }
 
-// setClock sets the clock of one node wrong, or right.
+// setClock sets the clock of one node to a wrong time, or to the right time.
 func (w *world) setClock(t *rapid.T) {
 	o := w.drawOperator(t)
 	o.skew = draw(t, "by", 0, 0, time.Minute, -time.Minute, 3*time.Hour, -3*time.Hour, 72*time.Hour, -72*time.Hour)
@@ -327,7 +338,7 @@ func (w *world) setClock(t *rapid.T) {
 	w.logf("%d: clock is off by %s", o.id, o.skew)
 }
 
-// suspend lets time pass by one node: its timers stand still.
+// suspend makes one node stand still while time passes: its timers do not run.
 func (w *world) suspend(t *rapid.T) {
 	o := w.drawOperator(t)
 	d := draw(t, "for", 20*time.Second, 10*time.Minute, 5*time.Hour)
@@ -337,7 +348,7 @@ func (w *world) suspend(t *rapid.T) {
 	w.logf("%d: stands still for %s", o.id, d)
 }
 
-// watch lets one watch of one operator see some of what has happened, or all of it at once.
+// watch lets one watch of one operator deliver some changes, or makes it list everything again.
 func (w *world) watch(t *rapid.T) {
 	o := w.drawOperator(t)
 	kind := draw(t, "kind", kinds...)
@@ -350,13 +361,13 @@ func (w *world) watch(t *rapid.T) {
 	o.view.deliver(kind, count)
 }
 
-// chance is one pass that could be made now.
+// chance is one reconcile that could start now.
 type chance struct {
 	controller string
 	request    reconcile.Request
 }
 
-// chances are all passes that o could make now.
+// chances returns all reconciles that o could start now.
 func (o *operator) chances() []chance {
 	o.view.deliverOwn(tokens, o.wrote[tokens])
 	var found []chance
@@ -371,8 +382,9 @@ func (o *operator) chances() []chance {
 	return found
 }
 
-// wouldShareCall says whether a frozen pass may be waiting for what this one would wait for, too, and the model with it: WorkOS's answer
-// for the same connection, or an API key.
+// wouldShareCall reports whether a reconcile of request could block on the same thing as a frozen
+// reconcile: the answer of WorkOS for the same connection, or a read of an API key. Then the
+// model would block too.
 func (o *operator) wouldShareCall(request reconcile.Request) bool {
 	if len(o.frozen) == 0 {
 		return false
@@ -381,7 +393,7 @@ func (o *operator) wouldShareCall(request reconcile.Request) bool {
 	return token != nil && slices.ContainsFunc(o.frozen, func(p *pass) bool { return p.reading || p.asking == idOf(token) })
 }
 
-// passWithPlan makes one pass, to one of whose requests something may happen.
+// passWithPlan starts one reconcile. An effect may happen to one of its requests.
 func (w *world) passWithPlan(t *rapid.T) {
 	o := w.drawOperator(t)
 	chances := o.chances()
@@ -405,7 +417,7 @@ func (w *world) passWithPlan(t *rapid.T) {
 	o.turn(chosen.controller, chosen.request, planned)
 }
 
-// secretOf is the Secret that an object writes.
+// secretOf is the name of the Secret that a PipesToken writes.
 func (w *world) secretOf(request reconcile.Request) types.NamespacedName {
 	if token := w.server.token(request.NamespacedName); token != nil {
 		return types.NamespacedName{Namespace: token.Namespace, Name: token.TargetSecretName()}
@@ -413,7 +425,7 @@ func (w *world) secretOf(request reconcile.Request) types.NamespacedName {
 	return request.NamespacedName
 }
 
-// workOff lets one operator see everything, and do everything that it has to do now.
+// workOff lets one operator see all changes and run all reconciles that are ready.
 func (w *world) workOff(t *rapid.T) {
 	o := w.drawOperator(t)
 	o.drain()
@@ -439,7 +451,7 @@ func (w *world) thawOne(t *rapid.T) {
 	o.thaw(index)
 }
 
-// replica starts a second process, with a cache that may be old, or kills one.
+// replica starts a second process, with a cache that may be stale, or kills one of two processes.
 func (w *world) replica(t *rapid.T) {
 	const most = 2
 	if len(w.operators) == most {

@@ -20,13 +20,14 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// apiClient is the manager's client: it reads from the cache, and writes statuses.
+// apiClient is the client of the manager: it reads from the cache and writes statuses.
 type apiClient struct {
-	client.Client // nil: what it does not implement, nobody may use
+	client.Client // nil: a call of a method that apiClient does not implement panics
 	operator      *operator
 }
 
-// Get waits, as the real one does, until the cache shows what this process has written.
+// Get first lets the cache catch up with the writes of this process, as the real client does
+// (read your writes).
 func (c *apiClient) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
 	o := c.operator
 	kind := kindOf(object)
@@ -45,7 +46,8 @@ type statusWriter struct {
 	operator                 *operator
 }
 
-// Apply applies a status. It is all that one manager says of an object, so it replaces what there was.
+// Apply applies a status. The operator is the only field manager of the status, so the applied
+// status replaces the old one.
 func (w statusWriter) Apply(_ context.Context, configuration runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption) error {
 	o := w.operator
 	text, err := json.Marshal(configuration)
@@ -101,7 +103,7 @@ func copyStatus(into, from client.Object) {
 	}
 }
 
-// liveReader reads API keys.
+// liveReader reads API keys from the stand-in, without a cache.
 type liveReader struct {
 	client.Reader // nil
 	operator      *operator
@@ -147,7 +149,7 @@ func (o *operator) secretTransport() http.RoundTripper {
 	})
 }
 
-// learn notes which versions of a Secret an answer tells of.
+// learn notes the versions of a Secret that an answer contains.
 func (o *operator) learn(answer any) {
 	switch typed := answer.(type) {
 	case *metav1.PartialObjectMetadata:
@@ -161,7 +163,8 @@ func (o *operator) learn(answer any) {
 	}
 }
 
-// serve lets the stand-in answer, and looks at what that has done to the Secret.
+// serve lets the stand-in answer the request, and checks the changes that the request made to
+// Secrets.
 func (o *operator) serve(request *http.Request, body []byte) (any, error) {
 	server := o.world.server
 	before := len(server.history)

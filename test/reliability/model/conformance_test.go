@@ -28,11 +28,12 @@ import (
 
 const (
 	conformanceNamespace = "default"
-	// anotherVersion is one that no Secret has.
+	// anotherVersion is a resourceVersion that no Secret has.
 	anotherVersion = "987654321"
 )
 
-// standIn and realServer keep Secrets: ask makes a request and returns the HTTP status, now is the Secret as it is, nil when there is none.
+// standIn and realServer store Secrets. The method ask makes a request and returns the HTTP
+// status; now returns the Secret as it is stored, or nil if it does not exist.
 type standIn struct{ *apiServer }
 
 func (s standIn) ask(method, name string, query url.Values, body []byte) int {
@@ -81,7 +82,8 @@ func (r realServer) do(method, path string, query url.Values, body []byte) (int,
 func (r realServer) ask(method, name string, query url.Values, body []byte) int {
 	code, _ := r.do(method, secretPath(method, name), query, body)
 	if code == http.StatusCreated {
-		return http.StatusOK // which of the two it is does not matter to anybody
+		// The operator does not distinguish 200 from 201.
+		return http.StatusOK
 	}
 	return code
 }
@@ -106,15 +108,16 @@ func secretPath(method, name string) string {
 	return path + "/" + name
 }
 
-// step is one request, made of what the server that gets it holds at that time.
+// step is one request. Its body depends on the Secret that the server holds at that time.
 type step struct {
 	method  string
 	manager string
 	body    func(now *corev1.Secret) []byte
 }
 
-// What the operator relies on, the stand-in does as a real API server does it: the same requests get the same statuses and leave the
-// same Secrets, and the same managers of the same fields.
+// The stand-in must behave as a real API server does, in everything that the operator relies on:
+// the same requests get the same statuses, and leave the same Secrets with the same
+// managedFields.
 func TestTheStandInDoesWhatARealAPIServerDoes(t *testing.T) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("no control plane to compare with: run make test-reliability")
@@ -158,7 +161,7 @@ func TestTheStandInDoesWhatARealAPIServerDoes(t *testing.T) {
 	})
 }
 
-// drawStep draws a request as the operator makes them, or as a stranger does.
+// drawStep draws a request of the kind that the operator, or a stranger, makes.
 func drawStep(t *rapid.T, name string) step {
 	manager := draw(t, "manager", tokensecret.FieldManager, "kubectl")
 	stale := draw(t, "stale", false, false, true)
@@ -217,8 +220,9 @@ func drawStep(t *rapid.T, name string) step {
 	}
 }
 
-// patchStep is a JSON patch that is refused unless the Secret is as it was, as the operator's are. A stale one is made from an older
-// version.
+// patchStep is a JSON patch that the server refuses unless the Secret has the given
+// resourceVersion, as the patches of the operator are. A stale patch carries a resourceVersion
+// that no Secret has.
 func patchStep(manager string, stale bool, operations ...map[string]any) step {
 	return step{http.MethodPatch, manager, func(now *corev1.Secret) []byte {
 		version := anotherVersion
@@ -237,7 +241,7 @@ func asJSON(value any) []byte {
 	return text
 }
 
-// essence is a Secret without what differs between any two servers.
+// essence is a Secret without the fields that differ between any two servers.
 func essence(secret *corev1.Secret) string {
 	if secret == nil {
 		return "nothing"

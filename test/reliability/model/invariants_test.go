@@ -20,7 +20,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// look notes what the operator could know at the beginning of the pass.
+// look notes the facts that the operator could know when the reconcile began.
 func (p *pass) look(o *operator) {
 	for _, kind := range []kind{tokens, environments} {
 		o.view.deliverOwn(kind, o.wrote[kind])
@@ -32,14 +32,14 @@ func (p *pass) look(o *operator) {
 	p.uid, p.policy, p.id = token.UID, string(token.Spec.InactivePolicy), idOf(token)
 	environment, _ := o.view.objects[environments][environmentOf(token)].(*v1alpha1.PipesEnvironment)
 	var labels map[string]string
-	// An old cache may not have it.
+	// A stale cache may not contain the namespace.
 	if namespace := o.view.objects[namespaces][types.NamespacedName{Name: token.Namespace}]; namespace != nil {
 		labels = namespace.GetLabels()
 	}
 	p.granted = environment == nil || grants(environment, token, labels)
 }
 
-// lookAfterCall notes what the operator could know when the answer of WorkOS arrived.
+// lookAfterCall notes the facts that the operator could know when the answer of WorkOS arrived.
 func (p *pass) lookAfterCall(o *operator) {
 	p.judged = o.lookAtClock()
 	uid := p.uid
@@ -67,7 +67,8 @@ func environmentOf(token *v1alpha1.PipesToken) types.NamespacedName {
 	return defaultEnvironment
 }
 
-// grants says in other words than internal/grants whether an environment lets token use it.
+// grants reports whether an environment lets token use it. It is written independently of
+// internal/grants, so that the two are compared.
 func grants(environment *v1alpha1.PipesEnvironment, token *v1alpha1.PipesToken, labels map[string]string) bool {
 	if environment.Namespace == token.Namespace {
 		return true
@@ -101,7 +102,8 @@ func idOf(token *v1alpha1.PipesToken) workossim.ID {
 	return workossim.ID{Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID}
 }
 
-// checkWrite looks at what a write of the operator has made of a Secret. Either may be nil.
+// checkWrite checks how a write of the operator has changed a Secret. before and after may be
+// nil.
 func (w *world) checkWrite(o *operator, key types.NamespacedName, before, after *corev1.Secret) {
 	p := o.pass
 	token := w.ownerOf(p, key, before, after)
@@ -124,8 +126,9 @@ func (w *world) checkWrite(o *operator, key types.NamespacedName, before, after 
 	}
 }
 
-// ownerOf is the PipesToken of the pass, as it was when the pass began, if the Secret is its own: controlled by it, or orphaned with
-// its labels, or new.
+// ownerOf returns the PipesToken of the reconcile, in its latest version, if the Secret belongs
+// to this PipesToken: the PipesToken controls the Secret, or the Secret is new, or it is orphaned
+// and has the labels of this PipesToken. Otherwise it returns nil.
 func (w *world) ownerOf(p *pass, key types.NamespacedName, before, after *corev1.Secret) *v1alpha1.PipesToken {
 	orphaned := false
 	if before != nil {
@@ -140,7 +143,8 @@ func (w *world) ownerOf(p *pass, key types.NamespacedName, before, after *corev1
 		}
 	}
 	if after != nil {
-		cleared := orphaned && len(tokensIn(after)) == 0 // that of a withdrawn grant has to go, whoever took the owner away
+		// A token whose grant is withdrawn is also removed from an orphaned Secret.
+		cleared := orphaned && len(tokensIn(after)) == 0
 		if controller := metav1.GetControllerOf(after); !cleared && (controller == nil || controller.UID != p.uid) {
 			return nil
 		}
@@ -166,7 +170,8 @@ func ownersOf(secret *corev1.Secret) any {
 	return secret.OwnerReferences
 }
 
-// checkForeignMetadata: what a stranger has added to our Secret stays.
+// checkForeignMetadata checks that the operator keeps everything that a stranger has added to a
+// Secret.
 func (w *world) checkForeignMetadata(key types.NamespacedName, before, after *corev1.Secret) {
 	if before == nil || after == nil {
 		return
@@ -191,7 +196,8 @@ func (w *world) checkForeignMetadata(key types.NamespacedName, before, after *co
 	}
 }
 
-// checkToken: it is one that WorkOS has issued for this very object, it has not expired, and no later one is replaced by it.
+// checkToken checks the token that was written: WorkOS has issued it for exactly this object, it
+// has not expired, and it does not replace a later token.
 func (w *world) checkToken(o *operator, token *v1alpha1.PipesToken, before, after *corev1.Secret, value string) {
 	key := client.ObjectKeyFromObject(after)
 	fact, known := w.issued[value]
@@ -204,7 +210,7 @@ func (w *world) checkToken(o *operator, token *v1alpha1.PipesToken, before, afte
 		w.violatedf("invariant 1: Secret %s says that its token expires %s, and WorkOS says %v", key, expires, fact.told)
 	}
 	if before != nil && maps.EqualFunc(before.Data, after.Data, slices.Equal) && factsText(before) == factsText(after) {
-		return // labels alone
+		return // only labels or annotations of others have changed
 	}
 	until, err := time.Parse(time.RFC3339, expires)
 	if expires != never && (err != nil || !until.After(o.pass.lastLook())) {
@@ -221,10 +227,10 @@ func (w *world) checkToken(o *operator, token *v1alpha1.PipesToken, before, afte
 	})
 }
 
-// never is how a Secret says that its token has no expiry.
+// never is the value of the expiry annotation of a Secret whose token has no expiry.
 const never = "never"
 
-// expiryText is how the expiry of a token stands on its Secret.
+// expiryText is the format of the expiry annotation of a Secret.
 func expiryText(t time.Time) string {
 	if t.IsZero() {
 		return never
@@ -232,7 +238,7 @@ func expiryText(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.999Z07:00")
 }
 
-// inSeconds is how instants stand in a status, and the time at which a token was obtained on its Secret.
+// inSeconds is the format of times in a status, and of the obtained-at annotation of a Secret.
 func inSeconds(t time.Time) string {
 	if t.IsZero() {
 		return never
@@ -240,7 +246,8 @@ func inSeconds(t time.Time) string {
 	return t.UTC().Truncate(time.Second).Format(time.RFC3339)
 }
 
-// lastWritten is the token that stands in the Secret as the operator has written it; nil when there is none.
+// lastWritten is the operator's latest write of the token that is in the Secret; nil if the
+// Secret holds no token or several, or a token that the operator did not write.
 func (w *world) lastWritten(uid types.UID, secret *corev1.Secret) *written {
 	held := tokensIn(secret)
 	if len(held) != 1 {
@@ -255,7 +262,8 @@ func (w *world) lastWritten(uid types.UID, secret *corev1.Secret) *written {
 	return nil
 }
 
-// checkRemoval: a valid token goes only because WorkOS says that the connection is not active, or because no grant is left.
+// checkRemoval checks that a valid token is removed only because WorkOS says that the connection
+// is not active, or because no grant is left.
 func (w *world) checkRemoval(o *operator, token *v1alpha1.PipesToken, before *corev1.Secret, value string) {
 	p := o.pass
 	last := w.lastWritten(token.UID, before)
@@ -263,8 +271,9 @@ func (w *world) checkRemoval(o *operator, token *v1alpha1.PipesToken, before *co
 		return
 	}
 	if w.server.admission == strips || before.Type != typeOf(token) {
-		// Of a token that admission has mutilated, nobody would know when it expires. And a type that a
-		// stranger has chosen cannot be changed: the Secret is made anew.
+		// Without the annotation that admission strips, the operator cannot know the expiry of
+		// the token. And the type of a Secret cannot be changed: if a stranger has chosen another
+		// type, the operator must delete the Secret and create it again.
 		return
 	}
 	if p.policy == string(v1alpha1.InactivePolicyRetain) {
@@ -286,7 +295,8 @@ func (w *world) validAt(token string, at time.Time) bool {
 	return known && (fact.expires.IsZero() || fact.expires.After(at))
 }
 
-// checkStatus: it never claims what has not been written, and its conditions fit together.
+// checkStatus checks that the conditions of a status do not contradict each other, and that a
+// status with Ready=True claims only a token that was written.
 func (w *world) checkStatus(o *operator, object client.Object) {
 	token, ok := object.(*v1alpha1.PipesToken)
 	if !ok {
@@ -313,13 +323,14 @@ func (w *world) checkStatus(o *operator, object client.Object) {
 	}
 }
 
-// checkClaim: what Ready=True stands for has been written.
+// checkClaim checks that the token that Ready=True stands for was written, and has not expired.
 func (w *world) checkClaim(o *operator, token *v1alpha1.PipesToken) {
 	status := token.Status
 	expires := never
 	if status.ExpirationTime != nil {
 		expires = inSeconds(status.ExpirationTime.Time)
-		if !status.ExpirationTime.Add(time.Second).After(o.pass.lastLook()) { // it is cut to the second
+		// The status stores the time in whole seconds.
+		if !status.ExpirationTime.Add(time.Second).After(o.pass.lastLook()) {
 			w.violatedf("invariant 4: the status of %s is ready, and its token had expired", o.pass.request)
 		}
 	}
@@ -335,8 +346,9 @@ func (w *world) checkClaim(o *operator, token *v1alpha1.PipesToken) {
 	w.violatedf("invariant 4: the status of %s claims a token (obtained %s, expires %s) that has not been written", o.pass.request, obtained, expires)
 }
 
-// checkDeparture: no minute sees more calls with one key than the requestsPerMinute of its environments allows, none leaves while
-// WorkOS wants to be left alone, and none for what nobody has granted.
+// checkDeparture checks a call before it is sent: no minute has more calls with one API key than
+// requestsPerMinute allows, no call is sent before the Retry-After of WorkOS is over, and the
+// reconcile asks for the connection of its own object, with a grant.
 func (w *world) checkDeparture(o *operator, key string) {
 	now := monotonic{o}.Now()
 	sent := append(o.sent[key], now)
@@ -355,7 +367,7 @@ func (w *world) checkDeparture(o *operator, key string) {
 	}
 }
 
-// factsText is what the annotations of a Secret say of its token.
+// factsText joins the annotations that describe the token of a Secret.
 func factsText(secret *corev1.Secret) string {
 	var text strings.Builder
 	for _, key := range []string{

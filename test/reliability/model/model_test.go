@@ -1,8 +1,8 @@
 //go:build reliability
 
-// Package model_test runs the operator's real controllers through random sequences of everything that can happen to them, on a
-// stand-in for the API server and the simulator of WorkOS, and looks at each write, and after each step, whether the invariants of
-// docs/reliability.md hold.
+// Package model_test runs the operator's real controllers through random sequences of events, on
+// a stand-in for the API server and the simulator of WorkOS. It checks the invariants of
+// docs/reliability.md at each write and after each step.
 package model_test
 
 import (
@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What an API key may be used for in a minute: less than some objects need, or enough for all.
+// Requests per minute that an API key may make: fewer than some objects need, or enough for all.
 const (
 	scarce int32 = 6
 	plenty int32 = 600
@@ -42,7 +42,7 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// totals sum up what all sequences have seen.
+// totals sums up all sequences.
 type totals struct {
 	sequences, steps, passes, calls, tokens, processes int
 	effects                                            map[effect]int
@@ -50,7 +50,8 @@ type totals struct {
 
 func (s *totals) add(w *world) {
 	s.sequences++
-	s.steps += w.steps - 1 // the first look comes before the first step
+	// rapid runs the check action once before the first step.
+	s.steps += w.steps - 1
 	s.passes += w.passes
 	s.calls += len(w.calls)
 	s.processes += w.started

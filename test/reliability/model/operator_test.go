@@ -41,38 +41,43 @@ var kubeScheme = func() *runtime.Scheme {
 	return scheme
 }()
 
-// operator is one process of the operator: its real controllers with their real watches, a cache of its own, and a memory of its
-// own. It stands still but for the one pass that has the turn.
+// operator is one process of the operator: its real controllers with their real watches, its own
+// cache and its own memory. Only the reconcile that has the turn runs; everything else waits.
 type operator struct {
 	world *world
 	id    int
 	view  *view
-	mu    sync.Mutex // while it starts
-	// queues by controller: pipestoken, pipesenvironment.
+	mu    sync.Mutex // guards queues while the controllers start
+	// queues has one queue for each controller: pipestoken and pipesenvironment.
 	queues   map[string]*gatedQueue
 	watchdog *controllers.Watchdog
 	metrics  *prometheus.Registry
-	// paused gives the turn back to the model; manned tells it that the workers of a controller are there.
+	// paused gives the turn back to the model. manned signals that the workers of a controller
+	// run.
 	paused, manned chan struct{}
-	// pass has the turn, or had it last; frozen are passes that have been stopped on their way.
+	// pass is the reconcile that has the turn, or had it last. frozen are the reconciles that
+	// have been stopped between two requests.
 	pass   *pass
 	frozen []*pass
 
-	// skew is how far the clock of its node is ahead, and suspended for how long its node has stood still.
+	// skew is how far the clock of the node is ahead. suspended is for how long the node has
+	// stood still.
 	skew, suspended time.Duration
-	// dead: the process has been killed. What it still tries reaches nobody.
+	// dead: the process has been killed. Its requests reach nobody any more.
 	dead bool
-	// wrote is how much of the history its own writes of each kind reach to.
+	// wrote is, for each kind, the length of the history after the process's own last write.
 	wrote map[kind]int
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
-	// sent are its calls of WorkOS, and held until when none may be made, by API key.
+	// sent are the times of its calls to WorkOS, by API key. held is the time before which it may
+	// make no call, by API key.
 	sent map[string][]time.Time
 	held map[string]time.Time
 }
 
-// newOperator starts a process whose caches are filled with how things stood when the history was as long as at.
+// newOperator starts a process. Its caches contain the state of the API server after the first at
+// changes of the history.
 func newOperator(w *world, at int) *operator {
 	w.started++
 	o := &operator{
@@ -115,7 +120,8 @@ func (o *operator) setUp(manager manager.Manager) {
 	o.watchdog = controllers.NewWatchdog(monotonic{o}, maxFrozen+1)
 	reconciler := &controllers.PipesTokenReconciler{
 		Client: api, Secrets: secrets, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics, Watchdog: o.watchdog,
-		SlowWrite:          -1, // that is told in real time, of which the model has none
+		// A slow write is reported after real time, and the model has no real time.
+		SlowWrite:          -1,
 		DefaultEnvironment: defaultEnvironment,
 	}
 	o.world.must(reconciler.SetupWithManager(context.Background(), manager, o.options()))
@@ -136,7 +142,7 @@ func (o *operator) options() controller.Options {
 	}
 }
 
-// kill ends the process. What it has written stays.
+// kill ends the process. Its writes stay, and its metrics are searched for secrets.
 func (o *operator) kill() {
 	o.dead = true
 	for len(o.frozen) > 0 {
@@ -151,14 +157,14 @@ func (o *operator) kill() {
 	}
 }
 
-// monotonic is the clock that timers run on. It stands still while the node does, and nobody can set it.
+// monotonic is the clock for timers. It stands still while the node does, and nobody can set it.
 type monotonic struct{ operator *operator }
 
 func (m monotonic) Now() time.Time                  { return m.operator.world.clock.Now().Add(-m.operator.suspended) }
 func (m monotonic) Since(t time.Time) time.Duration { return m.Now().Sub(t) }
 
-// wall is the clock of the node, which may be wrong. As the real one, it has a monotonic reading beside
-// the time: differences go by that.
+// wall is the clock of the node, which may be wrong. Like time.Now, it returns a time with a
+// monotonic reading, and differences between two times use that reading.
 type wall struct{ operator *operator }
 
 func (c wall) Now() time.Time {
@@ -168,8 +174,10 @@ func (c wall) Now() time.Time {
 }
 func (c wall) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
-// lookAtClock is the time by which a pass judges: that of WorkOS once an answer has shown it, which is the
-// world's, and before that the node's own. An answer whose date was wrong makes it any time.
+// lookAtClock returns the earliest time that a reconcile may judge by: the time of WorkOS, which
+// is the time of the world, or the time of the node before an answer has shown WorkOS's time. If
+// WorkOS has sent a wrong date, the operator may judge by any time, so lookAtClock returns the
+// zero time.
 func (o *operator) lookAtClock() time.Time {
 	if o.world.datesWereWrong {
 		return time.Time{}
@@ -177,8 +185,9 @@ func (o *operator) lookAtClock() time.Time {
 	return earliest(o.world.clock.Now(), wall{o}.Now().Round(0))
 }
 
-// withWall is an instant with the monotonic reading of t that shows the time of wall: what time.Now
-// returns after the clock has been set. Only the package time can make one, so this reaches into it.
+// withWall returns an instant with the monotonic reading of t and the wall time of wall, as
+// time.Now does after the clock has been set. Only package time can make such a value, so this
+// writes into its fields.
 func withWall(t, wall time.Time) time.Time {
 	const monotonicBit, nanosecondBits, secondsTo1970 = 1 << 63, 30, 2682288000 // since 1885
 	seconds := uint64(wall.Unix()+secondsTo1970)<<nanosecondBits | uint64(wall.Nanosecond())
@@ -186,7 +195,7 @@ func withWall(t, wall time.Time) time.Time {
 	return t
 }
 
-// starter is as much of a manager as setting controllers up takes.
+// starter implements the part of a manager that the setup of the controllers needs.
 type starter struct {
 	manager.Manager
 	operator *operator
@@ -204,7 +213,7 @@ func (s *starter) GetFieldIndexer() client.FieldIndexer    { return s.operator.v
 func (s *starter) GetControllerOptions() config.Controller { return config.Controller{} }
 func (s *starter) GetLogger() logr.Logger                  { return s.operator.logger() }
 
-// logger listens for what must not be said.
+// logger checks that no log line contains a secret or a panic.
 func (o *operator) logger() logr.Logger {
 	return funcr.New(func(_, line string) {
 		o.world.expectNoCanary("the log", line)
@@ -214,7 +223,7 @@ func (o *operator) logger() logr.Logger {
 	}, funcr.Options{Verbosity: 10})
 }
 
-// recorder takes the events.
+// recorder checks the events.
 type recorder struct{ operator *operator }
 
 func (r recorder) Eventf(_, _ runtime.Object, _, reason, action, note string, args ...any) {

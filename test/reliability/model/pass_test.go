@@ -15,32 +15,35 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// pass is one call of Reconcile. Whatever it asks of anybody else is a point at which something can happen to it.
+// pass is one call of Reconcile. An effect can happen to each request that it makes.
 type pass struct {
 	controller string
 	request    reconcile.Request
 	plan       plan
-	// requests counts what it has asked so far.
+	// requests counts its requests.
 	requests int
-	// began is the time of its node's clock at its beginning, granted whether the cache then showed a grant for its object. After a
-	// call to WorkOS, judged is the time and granted what the cache shows; barred is then why no token may be written any more.
+	// began is the time on its node's clock when it began. granted says whether the cache showed
+	// a grant for its object at that time. After a call to WorkOS, judged is the time after the
+	// call, granted is what the cache shows then, and barred says why no token may be written any
+	// more.
 	began, judged time.Time
 	granted       bool
 	barred        string
-	// policy, uid and id are those of its object, as the cache showed it at its beginning.
+	// policy, uid and id are those of its object, as the cache showed it at the beginning.
 	policy string
 	uid    types.UID
 	id     workossim.ID
-	// asked is the number of the call of WorkOS that it made; zero: none.
+	// asked is the number of the call that it made to WorkOS; zero if it made none.
 	asked int
-	// asking is the connection that it is asking WorkOS for, or has asked for last.
+	// asking is the connection of its current or last call to WorkOS.
 	asking workossim.ID
 	// reading: it is reading an API key.
 	reading bool
 	thaw    chan struct{}
 }
 
-// lastLook is when the pass last looked at the clock: after its call, if it has made one.
+// lastLook is the time when the reconcile last read the clock: after its call, if it has made a
+// call.
 func (p *pass) lastLook() time.Time {
 	if p.judged.IsZero() {
 		return p.began
@@ -48,28 +51,29 @@ func (p *pass) lastLook() time.Time {
 	return p.judged
 }
 
-// effect is what happens to one request of a pass.
+// effect is what happens to one request of a reconcile.
 type effect string
 
 const (
 	nothing effect = ""
-	// refused: it is answered with an error, and has no effect.
+	// refused: the API server answers with an error, and the request has no effect.
 	refused effect = "refused"
 	// throttled: the API server answers 429.
 	throttled effect = "throttled"
-	// lost: it takes effect, but the answer gets lost.
+	// lost: the request takes effect, but the answer is lost.
 	lost effect = "lost"
-	// crashBefore and crashAfter: the process is killed before the request gets there, or after it has taken effect.
+	// crashBefore and crashAfter: the process is killed before the request arrives, or after it
+	// has taken effect.
 	crashBefore effect = "crash before"
 	crashAfter  effect = "crash after"
-	// freezeBefore and freezeAfter: the process stands still, and goes on later.
+	// freezeBefore and freezeAfter: the process stands still, and continues later.
 	freezeBefore effect = "freeze before"
 	freezeAfter  effect = "freeze after"
-	// intruded: somebody else does something just before.
+	// intruded: somebody else acts just before the request.
 	intruded effect = "intruded"
 )
 
-// plan says what happens to which request of a pass.
+// plan says which effect happens to which request of a reconcile.
 type plan struct {
 	at      int
 	effect  effect
@@ -81,10 +85,11 @@ var (
 	errLost = errors.New("the connection has been lost")
 )
 
-// maxFrozen is how many passes of one controller can stand still at once.
+// maxFrozen is the largest number of reconciles of one controller that are frozen at the same
+// time.
 const maxFrozen = 2
 
-// turn lets one pass run until it ends or freezes.
+// turn lets one reconcile run until it ends or freezes.
 func (o *operator) turn(controller string, request reconcile.Request, p plan) {
 	o.pass = &pass{controller: controller, request: request, plan: p, began: o.lookAtClock(), thaw: make(chan struct{})}
 	if controller == "pipestoken" {
@@ -95,16 +100,16 @@ func (o *operator) turn(controller string, request reconcile.Request, p plan) {
 	o.awaitPause()
 }
 
-// awaitPause waits until the pass that has the turn gives it back.
+// awaitPause waits until the reconcile that has the turn gives it back.
 func (o *operator) awaitPause() {
 	select {
 	case <-o.paused:
-	case <-time.After(time.Minute): // of real time, in which nothing takes more than a millisecond
+	case <-time.After(time.Minute): // real time; no step takes more than a millisecond
 		panic(fmt.Sprintf("the pass over %s is stuck", o.pass.request))
 	}
 }
 
-// thaw lets a frozen pass go on until it ends.
+// thaw lets a frozen reconcile continue until it ends.
 func (o *operator) thaw(index int) {
 	o.pass = o.frozen[index]
 	o.frozen = slices.Delete(o.frozen, index, index+1)
@@ -112,7 +117,7 @@ func (o *operator) thaw(index int) {
 	o.awaitPause()
 }
 
-// ask makes a request of the pass that has the turn, with what is planned for it.
+// ask makes a request of the reconcile that has the turn, with the effect that is planned for it.
 func (o *operator) ask(what string, do func() error) error {
 	if o.dead {
 		return errDown
@@ -159,7 +164,7 @@ func (o *operator) ask(what string, do func() error) error {
 	return err
 }
 
-// freeze gives the turn back, until the model lets the pass go on.
+// freeze gives the turn back until the model calls thaw.
 func (o *operator) freeze() {
 	p := o.pass
 	o.frozen = append(o.frozen, p)

@@ -11,21 +11,22 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// gatedQueue is the queue of one controller. It holds one entry for each object, like controller-runtime's priority queue:
-// what is added moves the entry ahead, and never back, and so an event uses a pending timer up. It differs in that its timers
-// run on the model's clock, and that it hands an object out only when the model says so.
+// gatedQueue is the queue of one controller. Like the priority queue of controller-runtime, it
+// has one entry for each object; an added entry can only move the object to an earlier time, so
+// an event consumes a pending timer. Two things differ: timers run on the clock of the model, and
+// the queue returns an object only when the model says so.
 type gatedQueue struct {
-	// monotonic is the time of timers.
+	// monotonic is the clock for timers.
 	monotonic func() time.Time
 	limiter   workqueue.TypedRateLimiter[reconcile.Request]
 
-	entries map[reconcile.Request]time.Time // when each is ready
-	locked  map[reconcile.Request]bool      // being worked on
+	entries map[reconcile.Request]time.Time // when each object is ready
+	locked  map[reconcile.Request]bool      // objects with a running reconcile
 
 	turns chan reconcile.Request
-	// paused tells the model that it has the turn again.
+	// paused signals to the model that it has the turn again.
 	paused chan<- struct{}
-	// manned is told once that a worker waits for a turn: by then, the watches have been started.
+	// manned signals once that a worker waits for a turn. By then, the watches have been started.
 	manned chan<- struct{}
 	once   sync.Once
 	shut   chan struct{}
@@ -41,13 +42,14 @@ func newGatedQueue(monotonic func() time.Time, limiter workqueue.TypedRateLimite
 
 var _ priorityqueue.PriorityQueue[reconcile.Request] = &gatedQueue{}
 
-// ready says whether an object can be worked on now.
+// ready reports whether a reconcile of the object can start now.
 func (q *gatedQueue) ready(request reconcile.Request) bool {
 	at, waiting := q.entries[request]
 	return waiting && !q.locked[request] && !at.After(q.monotonic())
 }
 
-// next is when the first timer fires of an object that is not being worked on; zero when there is none.
+// next is when the first timer fires, of all objects without a running reconcile; zero if there
+// is no timer.
 func (q *gatedQueue) next() time.Time {
 	var first time.Time
 	for request, at := range q.entries {

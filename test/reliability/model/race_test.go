@@ -2,7 +2,7 @@
 
 package model_test
 
-// Where the figures go.
+// The file and the title of the recorded figures.
 const (
 	figuresFile  = "11-model-race"
 	figuresTitle = "The model, with the race detector"

@@ -18,9 +18,10 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// What the model has found, by its shortest story.
+// These tests are the shortest sequences that reproduce the defects that the model has found.
 
-// user creates a PipesToken for a connection whose tokens live for half a minute, unless it is changed.
+// user creates a PipesToken, and a connection for it whose tokens live for 30 seconds. change can
+// alter the connection.
 func (w *world) user(key types.NamespacedName, change ...func(*workossim.Connection)) {
 	w.server.put(tokens, &v1alpha1.PipesToken{
 		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name},
@@ -38,15 +39,16 @@ func workingDay(c *workossim.Connection) { c.Lifetime = 8 * time.Hour }
 
 func alwaysFresh(c *workossim.Connection) { c.AlwaysFresh = true }
 
-// requestRefresh asks for a refresh of a PipesToken, as a person does.
+// requestRefresh sets the annotation that requests a refresh, as a person does.
 func (w *world) requestRefresh(key types.NamespacedName, value string) {
 	w.server.edit(tokens, key, func(object client.Object) {
 		object.SetAnnotations(map[string]string{v1alpha1.RefreshRequestedAtAnnotation: value})
 	})
 }
 
-// With its clock hours ahead, a node took a good token for an expired one, and noted when to try again by that clock. Set right,
-// it waited for hours.
+// Defect: the clock of a node was hours ahead. The operator took a valid token for an expired
+// token, and noted the time of the next attempt by that clock. After the clock was right again,
+// the operator waited for hours.
 func TestAWaitThatAClockNotedWhichWasAheadEndsWithIt(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -57,7 +59,8 @@ func TestAWaitThatAClockNotedWhichWasAheadEndsWithIt(t *testing.T) {
 	w.settle()
 }
 
-// The node's clock was off by hours, and the operator went by it: each token stood expired in the Secret for hours.
+// Defect: the clock of the node was off by hours, and the operator used it. Each token stayed in
+// the Secret for hours after it had expired.
 func TestAClockThatIsBehindCostsNoToken(t *testing.T) {
 	for _, off := range []time.Duration{-3 * time.Hour, 3 * time.Hour} {
 		w := newWorld(t, plenty)
@@ -73,8 +76,9 @@ func TestAClockThatIsBehindCostsNoToken(t *testing.T) {
 	}
 }
 
-// While nothing could be written, a stranger created the Secret in the operator's name, with another type. Each rehearsal found that
-// the type was not the one that was asked for, and blamed admission, for good.
+// Defect: while nothing could be written, a stranger created the Secret with the operator's
+// labels and owner, but with another type. Each rehearsal found that the type was not the
+// requested type, and blamed admission, forever.
 func TestASecretOfAnotherTypeInOurNameIsMadeAnew(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -98,7 +102,8 @@ func TestASecretOfAnotherTypeInOurNameIsMadeAnew(t *testing.T) {
 	w.settle()
 }
 
-// An answer whose date is hours behind would keep the token from being renewed for as long.
+// Attack or defect of WorkOS: an answer whose date is hours in the past would delay the renewal
+// of the token by as many hours.
 func TestADateThatIsWrongForAMomentCostsNoToken(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -111,8 +116,8 @@ func TestADateThatIsWrongForAMomentCostsNoToken(t *testing.T) {
 	w.check()
 }
 
-// The Secret said that its token had been obtained days from then. Having no expiry, it was not looked at again until those days had
-// passed.
+// Defect: the Secret said that its token was obtained days in the future. The token has no
+// expiry, so the operator did not check it again until those days had passed.
 func TestATokenThatAClockNotedWhichWasAheadIsLookedAt(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -131,7 +136,8 @@ func TestATokenThatAClockNotedWhichWasAheadIsLookedAt(t *testing.T) {
 	}
 }
 
-// A token that expired within five seconds of its arrival was due at once, and might not be asked for yet: a pass every millisecond.
+// Defect: a token that expired within five seconds of its arrival was due at once, but the
+// operator could not ask for it yet. It reconciled the object every millisecond.
 func TestATokenThatExpiresRightAfterItsArrivalIsNoHotLoop(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -144,8 +150,8 @@ func TestATokenThatExpiresRightAfterItsArrivalIsNoHotLoop(t *testing.T) {
 	}
 }
 
-// A replica that had read in a status, forged by somebody, that there was no connection took away the token that the other replica had
-// obtained since.
+// Defect: a forged status said that the user had not connected. A replica that had read this
+// status removed the token that the other replica had obtained in the meantime.
 func TestAStatusTakesNoTokenAway(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -169,7 +175,8 @@ func TestAStatusTakesNoTokenAway(t *testing.T) {
 	}
 }
 
-// After a crash, a template that had changed waited until something else brought the object back: half an hour.
+// Defect: after a crash, a changed template was not applied until another event requeued the
+// object, half an hour later.
 func TestATemplateThatChangedBeforeACrashIsAppliedSoon(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -185,8 +192,9 @@ func TestATemplateThatChangedBeforeACrashIsAppliedSoon(t *testing.T) {
 	}
 }
 
-// A leader that had been stopped past its lease worked on for a while, and wrote over the new leader's status what it had found before:
-// that renewal failed, and an older refresh request. Nothing woke the new leader, for whom nothing had changed.
+// Defect: a leader that was stopped past its Lease continued for a while. It overwrote the status
+// of the new leader with its own older findings: a failed renewal and an older refresh request.
+// Nothing notified the new leader, because for it nothing had changed.
 func TestAFormerLeaderLeavesTheStatusOfALaterTokenAlone(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -216,8 +224,9 @@ func TestAFormerLeaderLeavesTheStatusOfALaterTokenAlone(t *testing.T) {
 	}
 }
 
-// With inactivePolicy Retain, a process that died between the token of a user who had connected again and its status left behind a
-// status that its successor completed to a contradiction: Ready, and not connected.
+// Defect, with inactivePolicy Retain: the user had connected again, and a process died after it
+// wrote the token and before it wrote the status. Its successor completed the status to a
+// contradiction: Ready, but not Connected.
 func TestAfterACrashTheLaterTokenSaysThatTheUserIsConnected(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -245,8 +254,9 @@ func TestAfterACrashTheLaterTokenSaysThatTheUserIsConnected(t *testing.T) {
 	}
 }
 
-// Somebody had added a key to the Secret, and a status had been forged or restored that said NotInstalled: a process that had just
-// started took the token away, because a Secret that is altered counted as one without a token.
+// Defect: somebody had added a key to the Secret, and a forged or restored status said
+// NotInstalled. A process that had just started removed the token, because it treated an altered
+// Secret as a Secret without a token.
 func TestAStatusTakesNoAlteredTokenAway(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -269,9 +279,10 @@ func TestAStatusTakesNoAlteredTokenAway(t *testing.T) {
 	}
 }
 
-// What random sequences seldom come across is told here too, so that a broken guard is noticed each time.
+// The following tests cover events that random sequences seldom produce, so that a broken guard
+// is noticed in every run.
 
-// More PipesTokens than the key may make requests a minute.
+// There are more PipesTokens than the API key may make requests in a minute.
 func TestABudgetIsKept(t *testing.T) {
 	w := newWorld(t, 3)
 	defer w.end()
@@ -287,7 +298,7 @@ func TestABudgetIsKept(t *testing.T) {
 	}
 }
 
-// Somebody edits the Secret between the pass that saw it and its deletion.
+// Somebody edits the Secret after the reconcile has read it and before the reconcile deletes it.
 func TestASecretThatHasChangedIsNotDeleted(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -301,7 +312,7 @@ func TestASecretThatHasChangedIsNotDeleted(t *testing.T) {
 	w.workos.SetState(workossim.ID{Slug: "github", UserID: "u1"}, workossim.NotInstalled)
 	w.requestRefresh(key, "now")
 	o.view.catchUp()
-	const deletion = 1 // the request after the call of WorkOS
+	const deletion = 1 // the request after the call to WorkOS
 	o.turn("pipestoken", reconcile.Request{NamespacedName: key}, plan{at: deletion, effect: intruded, intrude: func() {
 		w.editSecret(key, "kubectl", strangerEdits["label"])
 	}})
@@ -316,8 +327,9 @@ func TestASecretThatHasChangedIsNotDeleted(t *testing.T) {
 	}
 }
 
-// Somebody took our label off the Secret just before its token was withdrawn. The status said all the same that there was no grant, and
-// so nobody looked for the Secret any more, which had left the cache: the token stayed.
+// Defect: somebody removed our label from the Secret just before its token was withdrawn, so the
+// Secret left the cache. The status already said that there was no grant, so the operator did not
+// look for the Secret any more, and the token stayed.
 func TestATokenThatCouldNotBeWithdrawnIsLookedFor(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -337,8 +349,9 @@ func TestATokenThatCouldNotBeWithdrawnIsLookedFor(t *testing.T) {
 	}
 }
 
-// WorkOS said that the user had not connected the integration, the token was retained, and then the PipesToken was suspended: what was
-// said stands, for as long as nobody asks again, and the token stays.
+// WorkOS says that the user has not connected the integration, the token is retained, and then
+// the PipesToken is suspended. The condition must stay, because the operator does not ask WorkOS
+// again, and the token must stay.
 func TestASuspendedPipesTokenKeepsWhatWorkOSSaidLast(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
@@ -367,7 +380,8 @@ func TestASuspendedPipesTokenKeepsWhatWorkOSSaidLast(t *testing.T) {
 	}
 }
 
-// A node stood still between WorkOS's answer and what was made of it, until the token had expired.
+// A node stands still after WorkOS has answered and before the operator handles the answer, until
+// the token has expired.
 func TestAnAnswerThatHasWaitedForTooLongIsNotWritten(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()

@@ -28,7 +28,7 @@ import (
 
 var secretResource = schema.GroupResource{Resource: "secrets"}
 
-// fieldManager keeps managedFields of Secrets as kube-apiserver does, with its own code.
+// fieldManager maintains the managedFields of Secrets, with the code of kube-apiserver.
 var fieldManager = func() *managedfields.FieldManager {
 	kind := corev1.SchemeGroupVersion.WithKind("Secret")
 	manager, err := managedfields.NewDefaultFieldManager(applyconfigurations.NewTypeConverter(scheme.Scheme),
@@ -39,21 +39,21 @@ var fieldManager = func() *managedfields.FieldManager {
 	return manager
 }()
 
-// admission is what stands between a write of a Secret and etcd.
+// admission is how admission control treats the writes of Secrets.
 type admission string
 
 const (
-	// admits: it lets everything pass.
+	// admits: it admits every write.
 	admits admission = "admits"
-	// down: a webhook does not answer, and its policy is to fail.
+	// down: a webhook does not answer, and its failurePolicy is Fail.
 	down admission = "down"
-	// refuses: a webhook refuses, with a status that means something else to those who do not read on.
+	// refuses: a webhook refuses with a status code that has another meaning: 409 Conflict.
 	refuses admission = "refuses"
-	// strips: a policy removes an annotation that stands beside a token.
+	// strips: a policy removes the token-hash annotation.
 	strips admission = "strips"
 )
 
-// admit is what admission says to a write of a Secret.
+// admit returns the error of admission for a write of a Secret.
 func (s *apiServer) admit(request *http.Request) error {
 	if request.Method != http.MethodPost && request.Method != http.MethodPatch {
 		return nil
@@ -70,14 +70,14 @@ func (s *apiServer) admit(request *http.Request) error {
 	return nil
 }
 
-// mutate is what admission makes of a Secret.
+// mutate changes a Secret as admission does.
 func (s *apiServer) mutate(secret *corev1.Secret) {
 	if s.admission == strips {
 		delete(secret.Annotations, tokensecret.TokenHashAnnotation)
 	}
 }
 
-// createSecret is POST.
+// createSecret implements POST.
 func (s *apiServer) createSecret(secret *corev1.Secret, manager string, dryRun bool) (*corev1.Secret, error) {
 	key := client.ObjectKeyFromObject(secret)
 	if secret.Type == "" {
@@ -99,7 +99,7 @@ func (s *apiServer) createSecret(secret *corev1.Secret, manager string, dryRun b
 	return s.secret(key), nil
 }
 
-// patchSecret is PATCH with a JSON patch.
+// patchSecret implements PATCH with a JSON patch.
 func (s *apiServer) patchSecret(key types.NamespacedName, patch []byte, manager string, dryRun bool) (*corev1.Secret, error) {
 	live := s.secret(key)
 	if live == nil {
@@ -123,7 +123,8 @@ func (s *apiServer) patchSecret(key types.NamespacedName, patch []byte, manager 
 	return s.updateSecret(changed, manager, dryRun)
 }
 
-// updateSecret stores a changed Secret, if it was made from the newest one. A dry run does all but store it.
+// updateSecret stores a changed Secret if it was made from the latest version. A dry run does
+// everything except store it.
 func (s *apiServer) updateSecret(changed *corev1.Secret, manager string, dryRun bool) (*corev1.Secret, error) {
 	key := client.ObjectKeyFromObject(changed)
 	live := s.secret(key)
@@ -148,7 +149,8 @@ func (s *apiServer) updateSecret(changed *corev1.Secret, manager string, dryRun 
 	return after, nil
 }
 
-// sameButForManagers: a write that changes nothing but the times of its managers is none.
+// sameButForManagers reports whether two Secrets differ at most in the times of managedFields.
+// The API server does not store a write that changes nothing else.
 func sameButForManagers(a, b *corev1.Secret) bool {
 	withoutTimes := func(secret *corev1.Secret) *corev1.Secret {
 		secret = secret.DeepCopy()
@@ -160,7 +162,7 @@ func sameButForManagers(a, b *corev1.Secret) bool {
 	return equality.Semantic.DeepEqual(withoutTimes(a), withoutTimes(b))
 }
 
-// deleteSecret is DELETE with preconditions.
+// deleteSecret implements DELETE with preconditions.
 func (s *apiServer) deleteSecret(key types.NamespacedName, options metav1.DeleteOptions) error {
 	live := s.secret(key)
 	if live == nil {
@@ -175,7 +177,7 @@ func (s *apiServer) deleteSecret(key types.NamespacedName, options metav1.Delete
 	return nil
 }
 
-// managed fills in managedFields for a write of manager.
+// managed returns changed with the managedFields that a write by manager produces.
 func managed(live, changed *corev1.Secret, manager string) *corev1.Secret {
 	after, err := fieldManager.Update(live.DeepCopy(), changed.DeepCopy(), manager)
 	if err != nil {
@@ -184,7 +186,8 @@ func managed(live, changed *corev1.Secret, manager string) *corev1.Secret {
 	return after.(*corev1.Secret)
 }
 
-// invalidSecret is the validation of kube-apiserver, as far as anybody in the model could fail it.
+// invalidSecret implements the part of kube-apiserver's validation that a write in the model can
+// fail.
 func invalidSecret(secret, live *corev1.Secret) error {
 	refuse := func(why string) error {
 		return &apierrors.StatusError{ErrStatus: metav1.Status{
@@ -224,7 +227,8 @@ func invalidSecret(secret, live *corev1.Secret) error {
 	return nil
 }
 
-// serveSecrets answers what the operator's SecretClient asks, and returns metadata only where that is asked for.
+// serveSecrets answers the requests of the operator's SecretClient. It returns metadata only if
+// the request asks for that.
 func (s *apiServer) serveSecrets(request *http.Request, body []byte) (any, error) {
 	parts := strings.Split(strings.TrimPrefix(request.URL.Path, "/api/v1/namespaces/"), "/")
 	key := types.NamespacedName{Namespace: parts[0]}
@@ -290,7 +294,7 @@ func metadataOf(secret *corev1.Secret) *metav1.PartialObjectMetadata {
 	return metadata
 }
 
-// respond makes an HTTP response of an answer or an API error.
+// respond converts an answer or an API error to an HTTP response.
 func respond(request *http.Request, answer any, err error) (*http.Response, error) {
 	code := http.StatusOK
 	if err != nil {

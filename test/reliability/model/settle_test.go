@@ -20,16 +20,18 @@ import (
 )
 
 const (
-	// patience is the longest that it takes, by docs/renewal.md, until everything is as it should be once all is well again: a slow
-	// poll comes after ten minutes at most, and a retry after five.
+	// patience is the longest time, by docs/renewal.md, until everything is correct after all
+	// faults have ended: a slow poll comes after at most ten minutes, and a retry after at most
+	// five.
 	patience = 10*time.Minute + 30*time.Second
-	// quietTime is how long all is watched that is well.
+	// quietTime is for how long the healthy state is watched.
 	quietTime = 10 * time.Minute
-	// ceiling is the longest that an object is left alone.
+	// ceiling is the longest time between two reconciles of an object.
 	ceiling = 30 * time.Minute
 )
 
-// settle ends all faults, lets the time pass that convergence is promised within, and looks whether all is as it should be.
+// settle ends all faults, waits for the promised time of convergence, and checks that everything
+// is correct.
 func (w *world) settle() {
 	w.heal()
 	w.buryTheDead()
@@ -41,7 +43,8 @@ func (w *world) settle() {
 	w.logf("all is well again, and %d goes on", survivor.id)
 	hold := survivor.longestHold()
 	if w.takesTheCeiling {
-		// The ceiling is what brings such objects back. What a clock had noted that was ahead counts from there.
+		// Only the ceiling requeues objects whose timers are wrong. The waits that a fast clock
+		// has noted are counted from then on.
 		survivor.run(ceiling)
 	}
 	survivor.run(hold)
@@ -57,7 +60,8 @@ func (w *world) settle() {
 	w.check()
 }
 
-// expectFresh: when nobody has interfered for a while, no Secret ever holds an expired token for which WorkOS would give a valid one.
+// expectFresh checks that no Secret holds an expired token although WorkOS would return a valid
+// token. It is called only when nobody has interfered for a while.
 func (w *world) expectFresh() {
 	for _, key := range w.server.keys(tokens) {
 		token := w.server.token(key)
@@ -76,7 +80,8 @@ func (w *world) expectFresh() {
 	}
 }
 
-// longestHold is for how long WorkOS, or what a wrong Date made of its Retry-After, wants to be left alone still: an hour at most.
+// longestHold is the longest remaining time, at most an hour, for which a Retry-After forbids
+// calls. A wrong Date of WorkOS can make a Retry-After longer than WorkOS asked for.
 func (o *operator) longestHold() time.Duration {
 	var longest time.Duration
 	for _, until := range o.held {
@@ -85,12 +90,13 @@ func (o *operator) longestHold() time.Duration {
 	return longest
 }
 
-// heal ends faults. What people have done stays done, but for what keeps a Secret from ever being written.
+// heal ends all faults. It keeps the changes that people have made, except those that prevent a
+// Secret from ever being written.
 func (w *world) heal() {
 	w.workos.ClearFaults()
 	w.server.admission = admits
 	w.rotateKey()
-	// A budget that is too small for what is due is no fault that ends.
+	// Too small a budget is not a fault that ends by itself.
 	w.perMinute, w.mostPerMinute = plenty, plenty
 	for _, key := range []types.NamespacedName{defaultEnvironment, ownEnvironment} {
 		if w.server.get(environments, key) == nil {
@@ -116,7 +122,7 @@ func (w *world) heal() {
 	w.server.collectGarbage()
 }
 
-// run lets o work for a while, as it does when nobody interferes.
+// run lets o work for a while without interference.
 func (o *operator) run(d time.Duration) {
 	w := o.world
 	until := w.clock.Now().Add(d)
@@ -146,7 +152,7 @@ func (o *operator) run(d time.Duration) {
 	}
 }
 
-// expectTimers: every PipesToken comes back by itself.
+// expectTimers checks that every PipesToken has a timer, which comes within the ceiling.
 func (o *operator) expectTimers() {
 	queue := o.queues["pipestoken"]
 	for key := range o.view.objects[tokens] {
@@ -167,7 +173,8 @@ func earliest(a, b time.Time) time.Time {
 	return b
 }
 
-// wrong says what is not as it should be with one PipesToken and its Secret, when all is well; empty: nothing.
+// wrong describes what is wrong with a PipesToken or its Secret after all faults have ended;
+// empty if nothing is wrong.
 func (w *world) wrong(token *v1alpha1.PipesToken) string {
 	ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition)
 	secret := w.server.secret(types.NamespacedName{Namespace: token.Namespace, Name: token.TargetSecretName()})
@@ -190,7 +197,7 @@ func (w *world) wrong(token *v1alpha1.PipesToken) string {
 	return strings.Join(problems, "; or: ")
 }
 
-// expected are the reasons of Ready that would be right.
+// expected returns the reasons of Ready that are correct.
 func (w *world) expected(token *v1alpha1.PipesToken, secret *corev1.Secret) []string {
 	environment := w.server.get(environments, environmentOf(token)).(*v1alpha1.PipesEnvironment)
 	labels := w.server.get(namespaces, types.NamespacedName{Name: token.Namespace}).GetLabels()
@@ -200,7 +207,8 @@ func (w *world) expected(token *v1alpha1.PipesToken, secret *corev1.Secret) []st
 	case token.Spec.Suspend && broken(token):
 		return []string{v1alpha1.SuspendedReason, v1alpha1.SecretConflictReason, v1alpha1.InvalidTemplateReason}
 	case token.Spec.Suspend && token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain:
-		// What WorkOS said last stands beside a token that stays: nobody asks again.
+		// The last answer of WorkOS stays in the status, beside a token that is retained: the
+		// operator does not ask again.
 		return []string{v1alpha1.SuspendedReason, v1alpha1.SecretConflictReason, v1alpha1.TokenSyncedReason,
 			v1alpha1.NotInstalledReason, v1alpha1.NeedsReauthorizationReason, v1alpha1.InactiveReason}
 	case token.Spec.Suspend:
@@ -214,7 +222,7 @@ func (w *world) expected(token *v1alpha1.PipesToken, secret *corev1.Secret) []st
 	reasons := []string{v1alpha1.TokenSyncedReason}
 	switch {
 	case foreign(token, secret):
-		// It is found when there is a token to write.
+		// The conflict is found when the operator has a token to write.
 		reasons = []string{v1alpha1.SecretConflictReason}
 	case orphaned(token, secret) && typeOf(token) != secret.Type:
 		reasons = []string{v1alpha1.SecretRejectedReason}
@@ -226,7 +234,8 @@ func (w *world) expected(token *v1alpha1.PipesToken, secret *corev1.Secret) []st
 		return append(reasons, v1alpha1.NeedsReauthorizationReason)
 	case known && connection.State == strangeState:
 		return append(reasons, v1alpha1.InactiveReason)
-	default: // WorkOS may not have been asked since, while the token is still good
+	// WorkOS may not have been asked since then, because the token is still valid.
+	default:
 		return append(reasons, v1alpha1.NotInstalledReason)
 	}
 }
@@ -256,7 +265,8 @@ func orphaned(token *v1alpha1.PipesToken, secret *corev1.Secret) bool {
 		secret.Labels[v1alpha1.ManagedByLabel] == v1alpha1.ManagedByValue && secret.Labels[v1alpha1.TokenLabel] == token.Name
 }
 
-// wrongSecret says what is wrong with the Secret beside that reason; empty: nothing.
+// wrongSecret describes what is wrong with the Secret, if Ready has that reason; empty if nothing
+// is wrong.
 func (w *world) wrongSecret(token *v1alpha1.PipesToken, secret *corev1.Secret, reason string) string {
 	held := tokensIn(secret)
 	switch reason {
@@ -276,7 +286,7 @@ func (w *world) wrongSecret(token *v1alpha1.PipesToken, secret *corev1.Secret, r
 	return ""
 }
 
-// wrongToken says what is wrong with a Secret that should hold a valid token.
+// wrongToken describes what is wrong with a Secret that should hold a valid token.
 func (w *world) wrongToken(token *v1alpha1.PipesToken, secret *corev1.Secret) string {
 	if secret == nil || !ours(token, secret) {
 		return "there is no Secret of its own"
@@ -291,7 +301,8 @@ func (w *world) wrongToken(token *v1alpha1.PipesToken, secret *corev1.Secret) st
 	want := dataFor(token, held[0], w.issued[held[0]].expires)
 	if failed := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.RenewalFailedCondition); token.Spec.Suspend ||
 		failed != nil && failed.Reason == v1alpha1.InactiveReason {
-		return "" // it stays as it was, in the second case for an hour
+		// The Secret stays as it was. In the second case it stays for an hour.
+		return ""
 	}
 	for key, value := range want {
 		if string(secret.Data[key]) != value {
@@ -309,7 +320,8 @@ func (w *world) wrongToken(token *v1alpha1.PipesToken, secret *corev1.Secret) st
 	return ""
 }
 
-// dataFor says in other words than internal/tokensecret what the Secret should hold.
+// dataFor returns the data that the Secret should hold. It is written independently of
+// internal/tokensecret, so that the two are compared.
 func dataFor(token *v1alpha1.PipesToken, value string, expires time.Time) map[string]string {
 	expiresAt := ""
 	if !expires.IsZero() {

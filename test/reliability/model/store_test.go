@@ -33,22 +33,23 @@ const (
 
 var kinds = []kind{tokens, environments, secrets, namespaces}
 
-// change is one version of one object. What it points to is never changed.
+// change is one version of one object. The objects that it points to are never modified.
 type change struct {
 	kind          kind
 	key           types.NamespacedName
-	before, after client.Object // nil: there is none
+	before, after client.Object // nil if the object does not exist
 }
 
-// apiServer stands in for kube-apiserver and etcd: it keeps objects and the history that watches are fed from. It does what the
-// operator relies on, as the real one does it, and conformance_test.go holds the two against each other. Nothing is ever done
-// to it by two goroutines at once: the model hands the turn over.
+// apiServer is a stand-in for kube-apiserver and etcd. It stores objects and the history that
+// feeds the watches. It behaves as the real API server does in everything that the operator
+// relies on; conformance_test.go compares the two. Two goroutines never use it at the same time,
+// because the model passes the turn from one to the next.
 type apiServer struct {
 	clock   clock.PassiveClock
 	objects map[kind]map[types.NamespacedName]client.Object
 	history []change
 	uids    int
-	// admission is what writes of Secrets have to pass.
+	// admission is how admission control treats writes of Secrets.
 	admission admission
 }
 
@@ -60,7 +61,7 @@ func newAPIServer(clock clock.PassiveClock) *apiServer {
 	return s
 }
 
-// get returns the object as it is stored; nil when there is none. It must not be changed.
+// get returns the stored object, or nil if it does not exist. The caller must not modify it.
 func (s *apiServer) get(kind kind, key types.NamespacedName) client.Object {
 	return s.objects[kind][key]
 }
@@ -75,7 +76,7 @@ func (s *apiServer) secret(key types.NamespacedName) *corev1.Secret {
 	return secret
 }
 
-// keys are those of all objects of a kind, sorted.
+// keys returns the names of all objects of a kind, sorted.
 func (s *apiServer) keys(kind kind) []types.NamespacedName { return sortedKeys(s.objects[kind]) }
 
 func sortedKeys[T any](m map[types.NamespacedName]T) []types.NamespacedName {
@@ -87,7 +88,7 @@ func sortedKeys[T any](m map[types.NamespacedName]T) []types.NamespacedName {
 	return keys
 }
 
-// put stores an object, which it takes over, as the newest version.
+// put stores an object as the newest version. The caller must not modify the object afterwards.
 func (s *apiServer) put(kind kind, object client.Object) {
 	key := client.ObjectKeyFromObject(object)
 	before := s.objects[kind][key]
@@ -104,7 +105,7 @@ func (s *apiServer) put(kind kind, object client.Object) {
 	s.history = append(s.history, change{kind, key, before, object})
 }
 
-// remove takes an object away, or, while it has finalizers, marks it as being deleted.
+// remove deletes an object. An object with finalizers is only marked as being deleted.
 func (s *apiServer) remove(kind kind, key types.NamespacedName) {
 	before := s.objects[kind][key]
 	if before == nil {
@@ -122,7 +123,8 @@ func (s *apiServer) remove(kind kind, key types.NamespacedName) {
 	s.history = append(s.history, change{kind, key, before, nil})
 }
 
-// edit changes an object as its owner or a stranger does. The generation moves with the spec.
+// edit changes an object as its owner or a stranger does. If the spec changes, the generation
+// increases.
 func (s *apiServer) edit(kind kind, key types.NamespacedName, edit func(client.Object)) {
 	before := s.objects[kind][key]
 	after := before.DeepCopyObject().(client.Object)
@@ -150,7 +152,8 @@ func specOf(object client.Object) any {
 	}
 }
 
-// collectGarbage deletes Secrets whose owners are gone, as Kubernetes' garbage collector does in its own time.
+// collectGarbage deletes Secrets whose owners are gone, as the garbage collector of Kubernetes
+// does at some later time.
 func (s *apiServer) collectGarbage() {
 	alive := map[types.UID]bool{}
 	for _, object := range s.objects[tokens] {
@@ -165,7 +168,7 @@ func (s *apiServer) collectGarbage() {
 	}
 }
 
-// statusConflict is what server-side apply of a status fails with; nil when it may go ahead.
+// statusConflict is the error of server-side apply of a status; nil if the apply can go ahead.
 func (s *apiServer) statusConflict(kind kind, key types.NamespacedName, uid types.UID, version string) error {
 	resource := schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: string(kind)}
 	stored := s.get(kind, key)

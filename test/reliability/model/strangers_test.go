@@ -13,10 +13,10 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// secretEdit is a Secret as a stranger edits it.
+// secretEdit is a Secret that a stranger edits.
 type secretEdit struct{ *corev1.Secret }
 
-// editSecret changes a Secret as kubectl edit does. What the API server refuses is refused.
+// editSecret changes a Secret as kubectl edit does. The stand-in refuses invalid changes.
 func (w *world) editSecret(key types.NamespacedName, manager string, edit func(*secretEdit)) {
 	live := w.server.secret(key)
 	if live == nil || key.Name == apiKeySecret {
@@ -30,7 +30,7 @@ func (w *world) editSecret(key types.NamespacedName, manager string, edit func(*
 	}
 }
 
-// drawIntrusion draws what a stranger does to a Secret that is, or could be, one of ours.
+// drawIntrusion draws an action of a stranger on a Secret that is, or could be, one of ours.
 func (w *world) drawIntrusion(t *rapid.T) func() {
 	return w.drawIntrusionOn(t, types.NamespacedName{Namespace: draw(t, "namespace", tenants...), Name: draw(t, "secret", secretNames...)})
 }
@@ -53,7 +53,8 @@ func (w *world) drawIntrusionOn(t *rapid.T, key types.NamespacedName) func() {
 	}
 }
 
-// createForeign creates a Secret that is not ours, and may pretend to be.
+// createForeign creates a Secret that is not ours. It may have our labels, or a PipesToken as
+// owner.
 func (w *world) createForeign(key types.NamespacedName, how string) {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name},
@@ -71,10 +72,10 @@ func (w *world) createForeign(key types.NamespacedName, how string) {
 			}
 		}
 	}
-	_, _ = w.server.createSecret(secret, "kubectl", false) // that the name is taken is no news
+	_, _ = w.server.createSecret(secret, "kubectl", false) // the name may be taken
 }
 
-// strangerEdits are edits of a Secret by somebody who is not the operator.
+// strangerEdits are edits of a Secret by somebody other than the operator.
 var strangerEdits = map[string]func(*secretEdit){
 	"data": func(s *secretEdit) {
 		s.Data = map[string][]byte{"access_token": []byte("canary_stranger"), "config": []byte("canary_stranger"), "password": []byte("x")}

@@ -23,20 +23,22 @@ import (
 	"github.com/pipes-operator/pipes-operator/controllers"
 )
 
-// view is the cache of one operator: what its watches have told it so far. It lags behind as long as the model wants.
+// view is the cache of one operator: the state that its watches have delivered so far. The model
+// decides how stale it is.
 type view struct {
-	cache.Cache // nil: what it does not implement, nobody may use
+	cache.Cache // nil: a call of a method that view does not implement panics
 	server      *apiServer
 	objects     map[kind]map[types.NamespacedName]client.Object
-	// cursor is how much of the history each watch has seen.
+	// cursor is how much of the history each watch has delivered.
 	cursor    map[kind]int
 	informers map[kind]*informer
 	indexes   map[string]client.IndexerFunc
-	// seen are the resourceVersions of Secrets that this process has come to know.
+	// seen are the resourceVersions of Secrets that this process has seen.
 	seen map[string]bool
 }
 
-// newView is a cache that has been filled by a list of how things stood when the history was as long as at.
+// newView returns a cache that was filled by a list of the state after the first at changes of
+// the history.
 func newView(server *apiServer, at int) *view {
 	v := &view{
 		server: server, objects: map[kind]map[types.NamespacedName]client.Object{}, cursor: map[kind]int{},
@@ -57,7 +59,7 @@ func newView(server *apiServer, at int) *view {
 	return v
 }
 
-// cached is what a cache keeps of an object; nil when it keeps nothing of it.
+// cached returns what a cache keeps of an object; nil if it does not keep the object.
 func cached(object client.Object) client.Object {
 	switch typed := object.(type) {
 	case nil:
@@ -75,7 +77,7 @@ func cached(object client.Object) client.Object {
 	return kept.(client.Object)
 }
 
-// transforms are what the caches of the real operator make of an object before they keep it.
+// transforms are the functions that trim objects in the caches of the real operator.
 var transforms = func() map[kind]toolscache.TransformFunc {
 	all := map[kind]toolscache.TransformFunc{}
 	for object, options := range controllers.CacheByObject(controllers.Shard{}) {
@@ -84,7 +86,7 @@ var transforms = func() map[kind]toolscache.TransformFunc {
 	return all
 }()
 
-// started tells the handlers of what the cache was filled with.
+// started notifies the handlers of the objects that the cache was filled with.
 func (v *view) started() {
 	for _, kind := range kinds {
 		for _, key := range sortedKeys(v.objects[kind]) {
@@ -95,7 +97,7 @@ func (v *view) started() {
 	}
 }
 
-// deliver lets the watch see so many changes more.
+// deliver lets the watch of kind deliver up to count more changes.
 func (v *view) deliver(kind kind, count int) {
 	for count > 0 && v.cursor[kind] < len(v.server.history) {
 		change := v.server.history[v.cursor[kind]]
@@ -108,14 +110,15 @@ func (v *view) deliver(kind kind, count int) {
 	}
 }
 
-// deliverOwn lets the watch see what this process has written itself: as much of the history as wrote says.
+// deliverOwn lets the watch deliver the writes of this process: the history up to wrote.
 func (v *view) deliverOwn(kind kind, wrote int) {
 	for v.cursor[kind] < wrote {
 		v.deliver(kind, 1)
 	}
 }
 
-// relist is what happens when a watch has been down: changes are merged, and of what has gone, the last state is not known.
+// relist does what happens after a watch was down: several changes are merged into one, and the
+// last state of a deleted object is not known.
 func (v *view) relist(kind kind) {
 	v.cursor[kind] = len(v.server.history)
 	now := maps.Clone(v.server.objects[kind])
@@ -131,7 +134,8 @@ func (v *view) relist(kind kind) {
 	}
 }
 
-// show updates the cache and tells the handlers. last is how an object was when it was deleted, if that is known.
+// show updates the cache and notifies the handlers. last is the state of a deleted object before
+// its deletion; nil if it is not known.
 func (v *view) show(kind kind, key types.NamespacedName, after, last client.Object) {
 	before := v.objects[kind][key]
 	handlers := v.informers[kind].handlers
@@ -162,17 +166,17 @@ func (v *view) show(kind kind, key types.NamespacedName, after, last client.Obje
 	}
 }
 
-// catchUp lets every watch see everything.
+// catchUp lets every watch deliver all changes.
 func (v *view) catchUp() {
 	for _, kind := range kinds {
 		v.deliver(kind, len(v.server.history))
 	}
 }
 
-// informer hands out its handlers.
+// informer keeps its handlers, so that the view can call them.
 type informer struct {
 	*controllertest.FakeInformer
-	mu       sync.Mutex // controllers start their watches at once
+	mu       sync.Mutex // the controllers start their watches at the same time
 	handlers []toolscache.ResourceEventHandler
 }
 

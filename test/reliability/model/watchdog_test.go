@@ -13,8 +13,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// A queue that loses a timer, which is what trap 1 of controller-runtime amounts to, makes the liveness check fail; an outage of
-// WorkOS of a day does not.
+// The liveness check fails after the queue has lost a timer. With the queue of controller-runtime
+// this can happen: an event consumes a pending timer, and the reconcile for that event must set a
+// new timer. The liveness check does not fail during an outage of WorkOS of a day.
 func TestTheLivenessCheckNoticesALostTimerAndBearsAnOutage(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()

@@ -21,11 +21,11 @@ const (
 	baseURL      = "https://" + upstreamHost
 )
 
-// call is one call of WorkOS, and what it answered.
+// call is one call to WorkOS and its answer.
 type call struct {
 	number int
 	workossim.Request
-	// inactive: it has said that there is no connection.
+	// inactive: the answer says that there is no active connection.
 	inactive bool
 }
 
@@ -34,7 +34,7 @@ type issued struct {
 	id      workossim.ID
 	serial  int
 	expires time.Time
-	// told is what WorkOS has said of its expiry, which may be a lie.
+	// told are the expiry times in the answers of WorkOS. They may be false.
 	told []time.Time
 }
 
@@ -69,12 +69,12 @@ func askedFor(w *world, request *http.Request) workossim.ID {
 	return workossim.ID{Slug: path.Base(path.Dir(request.URL.Path)), UserID: fields.UserID, OrganizationID: fields.OrganizationID}
 }
 
-// heard notes until when a 429 that has arrived holds back everybody with that key.
+// heard notes until when a 429 answer forbids calls with its API key.
 func (o *operator) heard(request *http.Request, response *http.Response) {
 	if response.StatusCode != http.StatusTooManyRequests {
 		return
 	}
-	wait := time.Second // what WorkOS leaves open
+	wait := time.Second // the operator's value for a 429 without Retry-After
 	text := response.Header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil {
 		wait = time.Duration(seconds) * time.Second
@@ -83,11 +83,12 @@ func (o *operator) heard(request *http.Request, response *http.Response) {
 		o.world.must(err)
 		wait = date.Sub(said)
 	}
-	// More than an hour is not believed.
+	// The operator does not believe more than an hour.
 	o.held[request.Header.Get("Authorization")] = monotonic{o}.Now().Add(min(wait, time.Hour))
 }
 
-// call lets the simulator answer, at once: what would take time, such as an answer that never comes, fails at once too.
+// call lets the simulator answer at once. An answer that would take time, or that would never
+// come, fails at once too.
 func (w *world) call(o *operator, p *pass, request *http.Request) (*http.Response, error) {
 	impatient, cancel := context.WithCancel(request.Context())
 	cancel()
@@ -116,12 +117,12 @@ func (w *world) call(o *operator, p *pass, request *http.Request) (*http.Respons
 	}, nil
 }
 
-// cutOff is the end of a connection that has been cut.
+// cutOff is the end of a connection that was cut: it returns io.ErrUnexpectedEOF.
 type cutOff struct{}
 
 func (cutOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// answerRecorder is the caller's end of the connection.
+// answerRecorder is the client side of the connection.
 type answerRecorder struct {
 	header http.Header
 	status int
@@ -132,7 +133,7 @@ func (r *answerRecorder) Header() http.Header         { return r.header }
 func (r *answerRecorder) WriteHeader(status int)      { r.status = status }
 func (r *answerRecorder) Write(p []byte) (int, error) { return r.body.Write(p) }
 
-// inactive says whether it is an answer that there is no connection.
+// inactive reports whether the answer says that there is no active connection.
 func (r *answerRecorder) inactive() bool {
 	var answer struct {
 		Active *bool `json:"active"`
@@ -140,18 +141,19 @@ func (r *answerRecorder) inactive() bool {
 	return r.status == http.StatusOK && json.Unmarshal(r.body.Bytes(), &answer) == nil && answer.Active != nil && !*answer.Active
 }
 
-// expiry is what the answer says of the token's expiry; zero: none.
+// expiry is the expiry of the token in the answer; zero if the answer has none.
 func (r *answerRecorder) expiry() time.Time {
 	var answer struct {
 		AccessToken struct {
 			ExpiresAt time.Time `json:"expires_at"`
 		} `json:"access_token"`
 	}
-	_ = json.Unmarshal(r.body.Bytes(), &answer) // of one that cannot be read, nobody takes the expiry
+	// The operator takes no expiry from an answer that it cannot parse.
+	_ = json.Unmarshal(r.body.Bytes(), &answer)
 	return answer.AccessToken.ExpiresAt
 }
 
-// serve says whether the simulator has cut the connection.
+// serve reports whether the simulator has cut the connection.
 func (r *answerRecorder) serve(handler http.Handler, request *http.Request) (aborted bool) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -34,39 +34,42 @@ var (
 const (
 	apiKeySecret = "workos-api-key"
 	apiKeyEntry  = "api-key"
-	// strangeState is an error of WorkOS that nobody has heard of.
+	// strangeState is an error of WorkOS that the operator does not know.
 	strangeState = "under_review"
 )
 
-// world is everything that a sequence of actions happens to.
+// world is the state that a sequence of actions changes.
 type world struct {
 	t      rapid.TB
 	clock  *clocktesting.FakePassiveClock // the true time
 	server *apiServer
 	workos *workossim.Simulator
-	// operators are the processes that are running; the first is the one that goes on in the end.
+	// operators are the running processes. The first process is the one that survives in settle.
 	operators []*operator
 	started   int
 
 	connections map[workossim.ID]workossim.Connection
 	keys        int
-	// perMinute is the requestsPerMinute of environments, and mostPerMinute the most that there has been.
+	// perMinute is the requestsPerMinute of the environments. mostPerMinute is the highest value
+	// so far.
 	perMinute, mostPerMinute int32
 	calls                    []call
 	issued                   map[string]issued
 	// writes are the tokens that the operator has written, by the UID of the PipesToken.
 	writes map[types.UID][]written
 
-	// takesTheCeiling: a node has stood still, or had its clock wrong, or a status has been forged, which nothing tells the operator.
+	// takesTheCeiling: a node has stood still, or its clock was wrong, or a status was forged.
+	// Nothing notifies the operator of that, so convergence can take the ceiling.
 	takesTheCeiling bool
-	// datesWereWrong: WorkOS has given a date that is not that of the clock by which its tokens expire.
+	// datesWereWrong: WorkOS has sent a date that differs from the clock by which its tokens
+	// expire.
 	datesWereWrong bool
-	// booted is an instant with a monotonic reading, which the clocks of nodes begin from.
+	// booted is an instant with a monotonic reading. The clocks of nodes start from it.
 	booted time.Time
 	// quiet: nobody interferes any more.
 	quiet bool
 
-	// turns counts the passes over one object within the second from turnsAt.
+	// turns counts the reconciles of each object within the second that starts at turnsAt.
 	turns     map[reconcile.Request]int
 	turnsAt   time.Time
 	passes    int
@@ -82,7 +85,7 @@ type written struct {
 	token    string
 	expires  string
 	obtained string
-	// basis is the number of the call that it came from.
+	// basis is the number of the call that returned the token.
 	basis int
 }
 
@@ -108,7 +111,7 @@ func newWorld(t rapid.TB, perMinute int32) *world {
 	return w
 }
 
-// rotateKey gives every environment a new API key, and lets WorkOS accept no other.
+// rotateKey gives every environment a new API key. WorkOS then accepts no other key.
 func (w *world) rotateKey() {
 	w.keys++
 	key := fmt.Sprintf("sk_canary_%d", w.keys)
@@ -141,7 +144,8 @@ func (w *world) end() {
 	w.operators = nil
 }
 
-// buryTheDead takes away the processes that have been killed. There is always one that runs.
+// buryTheDead stops the processes that have been killed. If no process is left, it starts a new
+// one.
 func (w *world) buryTheDead() {
 	for _, o := range slices.Clone(w.operators) {
 		if o.dead {
@@ -154,19 +158,19 @@ func (w *world) buryTheDead() {
 	}
 }
 
-// logf notes what happens, for the story of a violation.
+// logf adds a line to the log that is printed with a violation.
 func (w *world) logf(format string, args ...any) {
 	w.log = append(w.log, w.clock.Now().Format("02 15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
-// violatedf notes that an invariant does not hold. The first violation counts.
+// violatedf notes that an invariant does not hold. Only the first violation is kept.
 func (w *world) violatedf(format string, args ...any) {
 	if w.violation == "" {
 		w.violation = fmt.Sprintf(format, args...)
 	}
 }
 
-// check fails the sequence once an invariant does not hold.
+// check fails the test if an invariant does not hold.
 func (w *world) check() {
 	if w.violation == "" {
 		return
@@ -181,7 +185,8 @@ func (w *world) must(err error) {
 	}
 }
 
-// noteTurn counts passes: one object that gets turn after turn within a second is a hot loop.
+// noteTurn counts reconciles. More than 100 reconciles of one object within a second are a hot
+// loop.
 func (w *world) noteTurn(o *operator, controller string, request reconcile.Request) {
 	const many = 100
 	if now := w.clock.Now(); now.Sub(w.turnsAt) >= time.Second {
@@ -197,17 +202,18 @@ func (w *world) noteTurn(o *operator, controller string, request reconcile.Reque
 	}
 }
 
-// tokenPattern fits the tokens of the simulator, and what strangers write.
+// tokenPattern matches the tokens of the simulator and the values that strangers write.
 var tokenPattern = regexp.MustCompile(`canary_\w+`)
 
-// expectNoCanary: every token and every API key has "canary" in it.
+// expectNoCanary reports a violation if text contains a token or an API key: all of them contain
+// "canary".
 func (w *world) expectNoCanary(where, text string) {
 	if found := canary.Find(text); found != "" {
 		w.violatedf("%s tells a secret: %s", where, found)
 	}
 }
 
-// tokensIn are the tokens of WorkOS that stand in the data of a Secret.
+// tokensIn returns the tokens of WorkOS that are in the data of a Secret.
 func tokensIn(secret *corev1.Secret) []string {
 	var found []string
 	if secret == nil {
