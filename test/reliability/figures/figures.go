@@ -1,4 +1,4 @@
-// Package figures keeps what the reliability suites have measured, so that docs/reliability.md can tell it.
+// Package figures records the measurements of the reliability suites for docs/reliability.md.
 package figures
 
 import (
@@ -8,34 +8,37 @@ import (
 	"testing"
 )
 
-// Environment is the variable that names the directory that Record writes to. Not set: figures are only logged.
+// Environment is the variable with the directory that Record writes to. If it is not set, Record
+// only logs.
 const Environment = "RELIABILITY_FIGURES"
 
-// FullEnvironment is the variable that, set to 1, asks the suites for the long run that is for the record, rather than the slice for CI.
+// FullEnvironment is the variable that selects the long run for the record if it is 1. Otherwise
+// the suites run the short selection for CI.
 const FullEnvironment = "RELIABILITY_FULL"
 
 // Figure is one row of a suite's table.
 type Figure struct {
 	// Name says what was measured or counted, and its unit.
 	Name string `json:"name"`
-	// Value is what was seen.
+	// Value is the measured value.
 	Value string `json:"value"`
-	// Promise is what it has to be; empty where nothing is promised.
+	// Promise is the promised value; empty if nothing is promised.
 	Promise string `json:"promise,omitempty"`
 }
 
-// Suite is what one suite has seen.
+// Suite is the measurements of one suite.
 type Suite struct {
-	// Name is the title of the table. Files are in the order of their names' first word, which is a number.
+	// Name is the title of the table.
 	Name    string   `json:"name"`
 	Figures []Figure `json:"figures"`
 }
 
-// Full says whether the long run is wanted.
+// Full reports whether the long run is selected.
 func Full() bool { return os.Getenv(FullEnvironment) == "1" }
 
-// Record logs the figures of one suite, and writes them to a file of its own where Environment says so. file is a name such as
-// "10-model".
+// Record logs the figures of one suite. If Environment is set, it also writes them to the file
+// with this name and the extension .json. file begins with a number, which orders the files, such
+// as "10-model".
 func Record(tb testing.TB, file string, suite Suite) {
 	tb.Helper()
 	for _, figure := range suite.Figures {

@@ -1,8 +1,8 @@
 //go:build reliability
 
-// Package mutants_test breaks what each promise of docs/reliability.md rests on, one thing at a time,
-// and expects tests to notice: those of the model, or those of a package where the model has no such
-// thing.
+// Package mutants_test breaks the guards of the promises in docs/reliability.md, one at a time,
+// and expects tests to fail: the tests of the model or, if the model does not contain the guard,
+// the tests of a package.
 package mutants_test
 
 import (
@@ -19,12 +19,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
 )
 
-// mutant is one thing broken.
+// mutant is one broken guard.
 type mutant struct {
 	name string
-	// file, from the root of the repository, in which old becomes broken. old occurs there once.
+	// file is the path from the root of the repository. old is replaced by broken in it, and must
+	// occur once.
 	file, old, broken string
-	// noticed is what the tests say of it, as a regular expression.
+	// noticed is a regular expression that the output of the failing tests must match.
 	noticed string
 }
 
@@ -89,8 +90,9 @@ var mutants = []mutant{
 		"return max(s.settled.least, s.claim.least) + s.setBack(now)", "return s.claim.least + s.setBack(now)", "TestADateThatIsWrongForAMomentCostsNoToken"},
 }
 
-// elsewhere are those that the model cannot notice, by the package whose tests do: in the model
-// nothing takes long, nothing takes memory, and nobody is asked for what no grant names.
+// elsewhere are the mutants that the model cannot notice, by the package whose tests notice them.
+// In the model nothing takes long, nothing takes memory, and no grant lacks organizationIDs or has
+// an empty selector.
 var elsewhere = map[string][]mutant{
 	"./internal/workos": {
 		{"one namespace opens the circuit for all", "internal/workos/circuit.go",
@@ -118,14 +120,14 @@ var elsewhere = map[string][]mutant{
 	},
 }
 
-// all are the mutants, by the package whose tests notice them.
+// all returns all mutants, by the package whose tests notice them.
 func all() map[string][]mutant {
 	all := maps.Clone(elsewhere)
 	all[model] = mutants
 	return all
 }
 
-// TestEveryMutantFits is what can be told without running them.
+// TestEveryMutantFits checks the mutants without running them.
 func TestEveryMutantFits(t *testing.T) {
 	for _, mutants := range all() {
 		for _, m := range mutants {
@@ -134,7 +136,8 @@ func TestEveryMutantFits(t *testing.T) {
 	}
 }
 
-// source is the file that the mutant breaks, in which old has to occur once.
+// source returns the file that the mutant breaks. It fails the test unless old occurs in it
+// exactly once.
 func (m mutant) source(t *testing.T, root string) (path, source string) {
 	t.Helper()
 	path = filepath.Join(root, filepath.FromSlash(m.file))
@@ -175,11 +178,12 @@ func TestEveryMutantIsNoticed(t *testing.T) {
 	}})
 }
 
-// model is the package whose stories and sequences notice most mutants.
+// model is the package whose tests notice most mutants.
 const model = "./test/reliability/model"
 
-// tests are what notices a mutant in a package: of the model, the stories first, because they take a
-// second. Its sequences are the same ones each time. Elsewhere, what needs no API server.
+// tests returns the arguments of go test for a package, one list for each run. In the model, the
+// regression tests run first, because they take only a second; the random sequences use a fixed
+// seed. In other packages, only the tests without an API server run.
 func tests(suite string) [][]string {
 	if suite != model {
 		return [][]string{{"-skip=^TestControllers$", suite}}
@@ -208,7 +212,8 @@ func (m mutant) run(t *testing.T, root, suite string) (string, error) {
 			"test", "-overlay", overlay, "-vet=off", "-tags=reliability", "-count=1", "-timeout=3m",
 		}, arguments...)...)
 		command.Dir = root
-		command.Env = append(os.Environ(), figures.Environment+"=") // a mutant's figures are nobody's
+		// Do not record the figures of a mutant.
+		command.Env = append(os.Environ(), figures.Environment+"=")
 		output, err := command.CombinedOutput()
 		if strings.Contains(string(output), "[build failed]") {
 			t.Fatalf("the mutant does not build:\n%s", tail(string(output)))

@@ -1,5 +1,6 @@
-// Package shipped reads the manifests of config/ as config/default installs them: with its names and its namespace. A control plane
-// without nodes has no use for more than the rights.
+// Package shipped reads the manifests of config/ with the names and the namespace of
+// config/default. The tests run a control plane without nodes, so they need only the roles and
+// bindings.
 package shipped
 
 import (
@@ -14,21 +15,21 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// As config/default names things.
+// The names of config/default.
 const (
 	Namespace      = "pipes-system"
 	NamePrefix     = "pipes-operator-"
 	ServiceAccount = NamePrefix + "manager"
-	// User is who the operator is to the API server.
+	// User is the name of the operator's user at the API server.
 	User = "system:serviceaccount:" + Namespace + ":" + ServiceAccount
 )
 
-// Path is a path in config/, from a package two folders below test/.
+// Path is a path in config/, relative to a package two folders below test/.
 func Path(path ...string) string {
 	return filepath.Join(append([]string{"..", "..", "..", "config"}, path...)...)
 }
 
-// Folder returns the objects of all files of a folder of config/. That there are none is an error.
+// Folder returns the objects of all files in a folder of config/. It fails if there are none.
 func Folder(name string) ([]*unstructured.Unstructured, error) {
 	files, err := filepath.Glob(Path(name, "*.yaml"))
 	if err != nil {
@@ -48,7 +49,7 @@ func Folder(name string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// File returns the objects of one file. Kustomizations are none.
+// File returns the objects of one file, without Kustomizations.
 func File(path string) ([]*unstructured.Unstructured, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -71,7 +72,7 @@ func File(path string) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// installed gives an object, and what it refers to, the names of config/default.
+// installed gives an object, and the objects that it refers to, the names of config/default.
 func installed(object *unstructured.Unstructured) *unstructured.Unstructured {
 	object.SetName(NamePrefix + object.GetName())
 	if object.GetNamespace() != "" {

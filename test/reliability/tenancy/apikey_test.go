@@ -87,7 +87,8 @@ var _ = It("T10: a token that may be read goes to WorkOS alone, is refused there
 	w.expectOnly(before, askedForGitHub)
 })
 
-// serviceAccountToken is the Secret of a service account of the tenant's namespace.
+// serviceAccountToken creates a service account in the tenant's namespace, and returns a Secret
+// for its token.
 func (w *world) serviceAccountToken(name string) *corev1.Secret {
 	GinkgoHelper()
 	w.must(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}})

@@ -15,7 +15,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// as is somebody with a built-in role in the tenant's namespace.
+// as returns the client of a user with a built-in role in the tenant's namespace.
 func (w *world) as(role string) client.Client {
 	if role == "admin" {
 		return w.admin
@@ -23,7 +23,7 @@ func (w *world) as(role string) client.Client {
 	return w.editor
 }
 
-// reach is something that a tenant does to what is not theirs.
+// reach is an attempt of a tenant to access objects that do not belong to them.
 type reach func(w *world, attacker client.Client) error
 
 func creates(object func(w *world) client.Object) reach {

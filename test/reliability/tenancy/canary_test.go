@@ -21,8 +21,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/canary"
 )
 
-// Every token of the simulator, every API key and every Secret of this suite has "canary" in its value. Whatever the operator says,
-// it does not say that.
+// Every token of the simulator, every API key and every Secret of this suite contains "canary" in
+// its value. The output of the operator must never contain that word.
 var (
 	said = &transcript{}
 	// leaks counts the places where a canary was found.
@@ -39,7 +39,8 @@ func expectNoCanary(where, text string) {
 	Expect(found).To(BeEmpty(), where)
 }
 
-// expectNoCanaryIn looks through all that is readable in a namespace without a right to read Secrets, and the metadata of Secrets.
+// expectNoCanaryIn searches everything in a namespace that a user without the right to read
+// Secrets can read, and the metadata of Secrets.
 func expectNoCanaryIn(ctx context.Context, namespace string) {
 	GinkgoHelper()
 	for _, list := range []client.ObjectList{&v1alpha1.PipesTokenList{}, &v1alpha1.PipesEnvironmentList{}, &eventsv1.EventList{}} {
@@ -57,7 +58,8 @@ func expectNoCanaryIn(ctx context.Context, namespace string) {
 	}
 }
 
-// transcript reads what is logged, at the highest verbosity, and keeps nothing of it but what should not be there.
+// transcript receives the log, at the highest verbosity. It keeps only the canaries that it
+// finds.
 type transcript struct {
 	mu      sync.Mutex
 	entries int
@@ -65,7 +67,7 @@ type transcript struct {
 	metrics bytes.Buffer
 }
 
-// gather adds what a registry shows.
+// gather adds the metrics of a registry.
 func (t *transcript) gather(registry prometheus.Gatherer) {
 	families, err := registry.Gather()
 	Expect(err).NotTo(HaveOccurred())
@@ -76,7 +78,7 @@ func (t *transcript) gather(registry prometheus.Gatherer) {
 	}
 }
 
-// Write takes one entry of the log.
+// Write receives one entry of the log.
 func (t *transcript) Write(p []byte) (int, error) {
 	entry := string(p)
 	found := canary.Find(entry)
@@ -90,7 +92,8 @@ func (t *transcript) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// expectNoCanary expects that there were entries, and none with a canary.
+// expectNoCanary expects that the log has entries, and that no entry and no metric contains a
+// canary.
 func (t *transcript) expectNoCanary() {
 	GinkgoHelper()
 	t.mu.Lock()

@@ -17,7 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// certificateFor is a certificate that is its own authority.
+// certificateFor returns a self-signed certificate for hosts and for the loopback addresses.
 func certificateFor(hosts ...string) tls.Certificate {
 	GinkgoHelper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

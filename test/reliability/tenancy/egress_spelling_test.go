@@ -9,8 +9,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// The long s and the sign of Kelvin are s and k in another case to strings.EqualFold, and other letters to DNS. A host with one of them
-// is not on the list of hosts that API keys may be sent to.
+// Attack: strings.EqualFold treats the long s and the Kelvin sign as s and k in another case, but
+// for DNS they are other letters. A host with such a letter is not an allowed upstream host, so
+// it must not get an API key.
 var _ = DescribeTable("A base URL with a letter that is s or k in another case", func(baseURL string) {
 	w := newWorld(nothing)
 	w.withOwnKey()

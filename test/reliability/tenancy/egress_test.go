@@ -15,9 +15,10 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// ownEnvironment is a PipesEnvironment of the tenant's own with this base URL. Its API key is there and may be read, so that nothing
-// but the base URL stands between the key and its host. TRAP and APISERVER stand for the addresses of the attacker and of the
-// API server.
+// ownEnvironment returns a PipesEnvironment of the tenant with this base URL. With withOwnKey,
+// its API key exists and the operator may read it, so only the check of the base URL keeps the
+// key from that host. TRAP and APISERVER stand for the addresses of the attacker and of the API
+// server.
 func (w *world) ownEnvironment(baseURL string) *unstructured.Unstructured {
 	GinkgoHelper()
 	baseURL = strings.NewReplacer("TRAP", network.trap.Listener.Addr().String(), "APISERVER", strings.TrimPrefix(apiServer.Host, "https://")).Replace(baseURL)
@@ -26,14 +27,16 @@ func (w *world) ownEnvironment(baseURL string) *unstructured.Unstructured {
 	return environment
 }
 
-// withOwnKey lets the operator read the API key of ownEnvironment, as docs/security.md says.
+// withOwnKey creates the API key of ownEnvironment, and lets the operator read it, as
+// docs/security.md describes.
 func (w *world) withOwnKey() {
 	GinkgoHelper()
 	w.letKeysBeRead()
 	Expect(w.admin.Create(w.ctx, newSecret(w.namespace, "own-api-key", map[string]string{"api-key": apiKey}))).To(Succeed())
 }
 
-// letKeysBeRead binds the role that docs/security.md warns of: for every Secret of the namespace.
+// letKeysBeRead lets the operator read every Secret of the tenant's namespace. docs/security.md
+// warns against this binding.
 func (w *world) letKeysBeRead() {
 	GinkgoHelper()
 	w.must(&rbacv1.RoleBinding{
@@ -73,7 +76,7 @@ var _ = DescribeTable("A base URL that the API server refuses", func(baseURL, sa
 
 const baseURLRule = `baseURL must be a URL such as https://api.workos.com`
 
-// What the operator says of base URLs that it may not send API keys to.
+// Messages of the operator about base URLs that it may not send API keys to.
 const (
 	notAllowed = `its administrator can add the host to --allowed-upstream-hosts`
 	notSecure  = `spec.baseURL must begin with https://`

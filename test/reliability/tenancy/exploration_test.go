@@ -45,10 +45,10 @@ var _ = DescribeTable("A host that is allowed and cannot be reached", func(down 
 	attack("T9", "told as failed, without what answered", fmt.Errorf("proxyconnect tcp: %w at 10.96.0.1", errUnreachable), "connection failed"),
 )
 
-// inside is an address that tenants are not to learn of.
+// inside is an address that must not be shown to tenants.
 var inside = &net.TCPAddr{IP: net.IPv4(10, 96, 0, 1), Port: 443}
 
-// freeAddress is one of this machine at which nobody listens.
+// freeAddress returns an address of this machine that nothing listens on.
 func freeAddress() string {
 	GinkgoHelper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

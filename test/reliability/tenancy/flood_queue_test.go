@@ -28,24 +28,24 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// floods is what the specs of this file have measured.
+// floods are the measurements of the specs in this file.
 var floods []figures.Figure
 
-// crowded is a cluster with two tenants: one floods, and the other wants its tokens. The operator has
-// its own queues, and real time.
+// crowded is a cluster with two tenants: the first floods the operator, and the other waits for
+// its tokens. The operator has its real queues and a real clock.
 type crowded struct {
-	*world // of the tenant that floods
+	*world // the tenant that floods
 	other  *world
 	workos *workossim.Simulator
 	sent   atomic.Int64
-	flaws  atomic.Int64 // requests of the flood that failed
-	flaw   atomic.Value // of the last of them, a text
-	// turns counts the rounds. Each takes PipesTokens of its own, because two requests for one
-	// connection are five seconds apart.
+	flaws  atomic.Int64 // failed requests of the flood
+	flaw   atomic.Value // the error of the last failed request, a string
+	// turns counts the rounds. Each round needs new PipesTokens, because two requests for one
+	// connection are at least five seconds apart.
 	turns int
 }
 
-// mostRounds is how many rounds have PipesTokens.
+// mostRounds is for how many rounds there are PipesTokens.
 const mostRounds = 9
 
 func newCrowded() *crowded {
@@ -54,7 +54,7 @@ func newCrowded() *crowded {
 	DeferCleanup(c.workos.Close)
 	operator.stop()
 	DeferCleanup(func() { operator.start() })
-	network.answerWith(c.workos.ServeHTTP) // the other simulator's clock stands still
+	network.answerWith(c.workos.ServeHTTP) // the clock of the shared simulator stands still
 	busy := &process{}
 	busy.startAt(place{
 		clock:        clocks.RealClock{},
@@ -76,14 +76,14 @@ func newCrowded() *crowded {
 	return c
 }
 
-// wants is a PipesToken of the flooding tenant for a user who is connected.
+// wants returns a PipesToken of the flooding tenant, for a user whom it connects.
 func (c *crowded) wants(name, slug, user string) *unstructured.Unstructured {
 	GinkgoHelper()
 	c.workos.Put(workossim.Connection{ID: workossim.ID{Slug: slug, UserID: user}, Lifetime: time.Hour, AlwaysFresh: true})
 	return c.pipesToken(name, fmt.Sprintf(`{slug: %s, userID: %s}`, slug, user))
 }
 
-// neighbours is a PipesToken of the other tenant, for a user of the same name.
+// neighbours returns a PipesToken of the other tenant. Its user has the same name.
 func (c *crowded) neighbours(purpose string, turn int) *unstructured.Unstructured {
 	GinkgoHelper()
 	name := fmt.Sprint(purpose, "-", turn)
@@ -92,7 +92,7 @@ func (c *crowded) neighbours(purpose string, turn int) *unstructured.Unstructure
 	return token
 }
 
-// deny takes the grant of one user of the other tenant away, and leaves that of all others.
+// deny withdraws the grant of one user of the other tenant, and keeps all other grants.
 func (c *crowded) deny(denied string) {
 	GinkgoHelper()
 	var users []string
@@ -112,8 +112,8 @@ func (c *crowded) deny(denied string) {
 	})).To(Succeed())
 }
 
-// round is how long a first token, a renewal and a withdrawal took to reach the Secret, and how long a
-// write of a bare client took beside them.
+// round is how long a first token, a renewal and a withdrawal took until the Secret showed them,
+// and how long a write of a plain client took at the same time.
 type round struct{ first, renewed, withdrawn, write time.Duration }
 
 func (c *crowded) round() round {
@@ -147,7 +147,7 @@ func (c *crowded) round() round {
 	return times
 }
 
-// worst is the longest of each.
+// worst is the longest time of each kind, over that many rounds.
 func (c *crowded) worst(rounds int) (worst round) {
 	GinkgoHelper()
 	for range rounds {
@@ -160,7 +160,7 @@ func (c *crowded) worst(rounds int) (worst round) {
 	return worst
 }
 
-// loops runs so many clients that do something over and over, until the spec ends.
+// loops runs count clients. Each calls do again and again until the spec ends.
 func (c *crowded) loops(count int, do func(loop, turn int) error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	var running sync.WaitGroup
@@ -178,7 +178,7 @@ func (c *crowded) loops(count int, do func(loop, turn int) error) {
 	DeferCleanup(func() { cancel(); running.Wait() })
 }
 
-// population creates PipesTokens of the flooding tenant, and waits until the operator has seen to them.
+// population creates PipesTokens of the flooding tenant. It does not wait for the operator.
 func (c *crowded) population(count int, slug string) (tokens []*unstructured.Unstructured) {
 	GinkgoHelper()
 	for i := range count {
@@ -189,8 +189,8 @@ func (c *crowded) population(count int, slug string) (tokens []*unstructured.Uns
 	return tokens
 }
 
-// patches runs loops that patch one object after another. patch is made of the number of the loop and
-// of that of its turn.
+// patches runs loops that patch one object after another. patch gets the number of the loop and
+// the number of the turn within the loop.
 func (c *crowded) patches(object func(n int) client.Object, patch func(loop, turn int) string) {
 	const count = 8
 	c.loops(count, func(loop, turn int) error {
@@ -198,12 +198,12 @@ func (c *crowded) patches(object func(n int) client.Object, patch func(loop, tur
 	})
 }
 
-// turned is a patch in which both numbers are part of a text.
+// turned returns a patch that contains both numbers as one string.
 func turned(format string) func(loop, turn int) string {
 	return func(loop, turn int) string { return fmt.Sprintf(format, fmt.Sprintf("%d-%d", loop, turn)) }
 }
 
-// churn runs loops that create an object of a name of its own, and delete it.
+// churn runs loops. Each creates an object with a name of its own, and deletes it.
 func (c *crowded) churn(as client.Client, object func(name string) client.Object) {
 	c.loops(8, func(loop, turn int) error {
 		created := object(fmt.Sprintf("flood-%d-%d", loop, turn))
@@ -214,7 +214,8 @@ func (c *crowded) churn(as client.Client, object func(name string) client.Object
 	})
 }
 
-// oneOf30 creates 30 PipesTokens, waits until their tokens are in their Secrets, and hands out copies.
+// oneOf30 creates 30 PipesTokens, waits until their Secrets contain tokens, and returns a
+// function that returns copies of them.
 func (c *crowded) oneOf30() func(n int) client.Object {
 	GinkgoHelper()
 	tokens := c.population(30, "github")
@@ -236,8 +237,8 @@ func floodOfRefreshes(c *crowded) {
 	c.patches(c.oneOf30(), turned(`{"metadata":{"annotations":{"`+v1alpha1.RefreshRequestedAtAnnotation+`":%q}}}`))
 }
 
-// floodOfForgeries rewrites what the operator reads from its Secrets, as any field manager, its own name
-// among them.
+// floodOfForgeries rewrites the annotations that the operator reads from its Secrets. It uses
+// several field managers, among them the operator's own.
 func floodOfForgeries(c *crowded) {
 	tokens := c.oneOf30()
 	managers := []string{"kubectl", controllers.FieldOwner, "helm"}
@@ -252,7 +253,7 @@ func floodOfNewObjects(c *crowded) {
 	c.churn(c.editor, func(name string) client.Object { return c.pipesToken(name, fmt.Sprintf(`{userID: %s}`, name)) })
 }
 
-// floodOfSecrets creates and deletes Secrets that look like the operator's.
+// floodOfSecrets creates and deletes Secrets with the operator's labels.
 func floodOfSecrets(c *crowded) {
 	c.churn(c.editor, func(name string) client.Object {
 		secret := newSecret(c.namespace, name, map[string]string{"access_token": "forged"})
@@ -261,12 +262,13 @@ func floodOfSecrets(c *crowded) {
 	})
 }
 
-// floodOfEnvironments is made by an administrator: users with edit may not create PipesEnvironments.
+// floodOfEnvironments uses the rights of a cluster administrator, because users with edit may not
+// create PipesEnvironments.
 func floodOfEnvironments(c *crowded) {
 	c.churn(root, func(name string) client.Object { return newEnvironment(c.namespace, name, `{}`) })
 }
 
-// ungranted is a PipesToken of the flooding tenant that no grant fits.
+// ungranted returns a PipesToken of the flooding tenant that no grant allows.
 func (c *crowded) ungranted(name string) *unstructured.Unstructured {
 	return c.pipesToken(name, `{environmentRef: {name: none, namespace: null}}`)
 }
@@ -277,7 +279,7 @@ func floodWithoutGrant(c *crowded) {
 	})
 }
 
-// floodOfDenied has 5,000 objects that are not granted, and edits them.
+// floodOfDenied creates 5,000 PipesTokens without a grant, and edits them.
 func floodOfDenied(c *crowded) {
 	const count, creators = 5000, 16
 	denied := func(n int) client.Object { return c.ungranted(fmt.Sprint("denied-", n%count)) }
@@ -307,7 +309,7 @@ func floodOfCallsThatFail(c *crowded) {
 var _ = DescribeTable("A tenant that floods the queue does not delay another", func(name string, flood func(*crowded)) {
 	c := newCrowded()
 	const rounds = (mostRounds - 1) / 2
-	c.worst(1) // connections are made, caches are warm
+	c.worst(1) // opens connections and fills caches
 	undisturbed := c.worst(rounds)
 	flood(c)
 	if c.sent.Load() > 0 {
@@ -321,8 +323,8 @@ var _ = DescribeTable("A tenant that floods the queue does not delay another", f
 	AddReportEntry(name, row)
 	floods = append(floods, figures.Figure{Name: fmt.Sprintf("worst of %d under a flood: %s", rounds, name), Value: row, Promise: "≤ twice undisturbed, or 2 s"})
 	Expect(c.flaws.Load()).To(BeNumerically("<=", c.sent.Load()/2), "a flood that is refused is none: %v", c.flaw.Load())
-	// The flood may keep the API server busy, too. The write of the Secret, and the read that sees it
-	// here, take as long then as a bare client's.
+	// The flood may also keep the API server busy. Then the write of the Secret, and the read of
+	// this test, take as long as a write of the plain client.
 	slow := 2 * flooded.write
 	for _, measured := range []struct{ flooded, undisturbed time.Duration }{
 		{flooded.first, undisturbed.first}, {flooded.renewed, undisturbed.renewed}, {flooded.withdrawn, undisturbed.withdrawn},

@@ -16,13 +16,15 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// flooded is a PipesEnvironment with an API key of its own, of which WorkOS is to see no more than so many requests a minute.
+// flooded is a PipesEnvironment with an API key of its own. WorkOS must not get more requests
+// with this key than requestsPerMinute in any minute.
 const (
 	requestsPerMinute = 30
 	flooded           = `{apiKeySecretRef: {name: flood-api-key}, requestsPerMinute: 30, grants: [{namespaces: {names: [TENANT, neighbour]}, ` + anything + `}]}`
 )
 
-// flood creates PipesTokens of one tenant at once.
+// flood creates PipesTokens of one tenant at once, and waits until the operator has reported on
+// each.
 func (w *world) flood(count int) []*unstructured.Unstructured {
 	GinkgoHelper()
 	var tokens []*unstructured.Unstructured
@@ -38,7 +40,8 @@ func (w *world) flood(count int) []*unstructured.Unstructured {
 	return tokens
 }
 
-// expectNoMinuteAbove looks through what WorkOS has seen of the flood, and returns how much that was.
+// expectNoMinuteAbove checks the requests that WorkOS got since the flood began, and returns how
+// many there were.
 func expectNoMinuteAbove(limit int, since int) int {
 	GinkgoHelper()
 	seen := network.workos.Requests()[since:]
@@ -115,7 +118,7 @@ var _ = Describe("A flood", Label("T17"), func() {
 	})
 })
 
-// askNow asks for a refresh by the annotation.
+// askNow requests a refresh with the annotation.
 func (w *world) askNow(token client.Object, value string) {
 	GinkgoHelper()
 	Expect(w.edit(w.editor, token, func() {

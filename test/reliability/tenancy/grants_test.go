@@ -12,10 +12,10 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// organization allows one organization, whoever the user is.
+// organization allows the tenant one organization, for any user.
 const organization = `{grants: [{namespaces: {names: [TENANT]}, organizationIDs: [org_1], slugs: ["*"], userIDs: ["*"]}]}`
 
-// askedForGitHub is a call for the token of some user's connection to GitHub.
+// askedForGitHub is a call for the token of a user's connection to GitHub.
 const askedForGitHub = called + ": POST api.workos.com/data-integrations/github/token"
 
 var _ = It("T1: what is granted works, so that what follows can fail", Label("T1"), func() {
@@ -74,7 +74,7 @@ var _ = It("T1: asking for a PipesEnvironment that is not there is told as such"
 	w.refused(byCondition(v1alpha1.EnvironmentNotFoundReason, `create it there`), w.creating(w.editor, token))
 })
 
-// What the names and IDs of a PipesToken may consist of.
+// Rules of the CRD for the names and IDs of a PipesToken.
 const (
 	idRule   = `must be letters, digits, '-' and '_'`
 	nameRule = `must be a DNS`

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// bare leaves out all that can be left out; full gives all that cannot change.
+// bare omits every field that can be omitted. full sets all fields that cannot change.
 const (
 	bare = `{environmentRef: null, userID: user_victim}`
 	full = `{organizationID: org_1, secretName: mine, secretTemplate: {type: Opaque}}`

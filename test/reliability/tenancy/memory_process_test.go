@@ -32,7 +32,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// cluster has an API server with a watch cache, as they all have, and one operator as a process.
+// cluster is an API server with a watch cache, as in production, and one operator in a process of
+// its own.
 type cluster struct {
 	admin      *rest.Config
 	root       client.Client
@@ -46,7 +47,7 @@ type cluster struct {
 	markers    int
 }
 
-// floodedNamespace is the namespace of the users who put bytes into the operator.
+// floodedNamespace is the namespace of the users who fill the operator's memory.
 const floodedNamespace = "flooded"
 
 func startCluster(t *testing.T) *cluster {
@@ -86,7 +87,8 @@ func startCluster(t *testing.T) *cluster {
 	return c
 }
 
-// install gives the operator the rights of config/default, and a kubeconfig with a token of its account.
+// install gives the operator the rights of config/default, and writes a kubeconfig with a token
+// of its service account.
 func (c *cluster) install(g *WithT) {
 	for _, name := range []string{shipped.Namespace, floodedNamespace} {
 		c.create(g, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
@@ -122,7 +124,8 @@ func (c *cluster) create(g *WithT, object client.Object) {
 	g.Expect(c.root.Create(context.Background(), object)).To(Succeed(), "%T %s", object, object.GetName())
 }
 
-// restart starts the operator, and ends the one before. It returns once a PipesToken has its token.
+// restart stops the running operator and starts a new process. It returns after a new PipesToken
+// has got its token.
 func (c *cluster) restart(t *testing.T) {
 	t.Helper()
 	g := NewWithT(t)
@@ -168,8 +171,9 @@ func (c *cluster) stop(t *testing.T) {
 	}
 }
 
-// settle waits until the operator has seen all events before it. A PipesToken comes and its Secret goes: what
-// brings the Secret back is the last event of the watch of Secrets.
+// settle waits until the operator has processed all earlier events. It creates a PipesToken and
+// deletes its Secret. The operator creates the Secret again after the delete event, which is then
+// the last event of the Secret watch.
 func (c *cluster) settle(g *WithT) (took time.Duration) {
 	ctx, name := context.Background(), fmt.Sprintf("marker-%d", c.markers)
 	c.markers++
@@ -182,7 +186,8 @@ func (c *cluster) settle(g *WithT) (took time.Duration) {
 	g.Expect(c.root.Delete(ctx, secret)).To(Succeed())
 	c.awaitSecret(g, name, uid)
 	g.Expect(c.root.Delete(ctx, newPipesToken(name))).To(Succeed())
-	g.Expect(c.root.Delete(ctx, newSecret(floodedNamespace, name, nil))).To(Succeed()) // nobody collects garbage here
+	// envtest runs no garbage collector.
+	g.Expect(c.root.Delete(ctx, newSecret(floodedNamespace, name, nil))).To(Succeed())
 	return took
 }
 
@@ -190,7 +195,8 @@ func (c *cluster) path(name string) string { return filepath.Join(c.directory, n
 
 func (c *cluster) log() string { return programs.Tail(c.path("operator.log"), 15) }
 
-// awaitSecret waits for a Secret of that name that is another one than gone.
+// awaitSecret waits until the Secret of that name exists, has data, and has another UID than
+// gone.
 func (c *cluster) awaitSecret(g *WithT, name, gone string) (uid string) {
 	secret := &corev1.Secret{}
 	g.Eventually(func(g Gomega) {

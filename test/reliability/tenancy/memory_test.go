@@ -29,10 +29,12 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
 )
 
-// mostGrowth is by how many MiB the resident set may grow, whatever users of one namespace do.
+// mostGrowth is the largest allowed growth of the operator's resident set, in MiB, whatever the
+// users of one namespace do.
 const mostGrowth = 32
 
-// ways are those in which users put bytes into the operator. Each returns once all are there.
+// ways are the ways in which users can put bytes into the operator's memory. put returns after
+// everything exists.
 var ways = []struct {
 	name string
 	put  func(c *cluster, g *WithT)
@@ -75,10 +77,10 @@ var ways = []struct {
 	{"200 Namespaces with annotations of 250 kB and 1,000 labels", manyNamespaces},
 }
 
-// Each way is measured from the state of an operator that has just started: while users put the bytes
-// there, and in an operator that finds them when it starts.
+// Each way is measured from the memory of an operator that has just started: while users create
+// the objects, and in an operator that starts when the objects already exist.
 func TestMemory(t *testing.T) {
-	runtime.LockOSThread() // the kernel ends the operator with the thread that started it
+	runtime.LockOSThread() // the kernel kills the operator when the thread that started it ends
 	listen()
 	c := startCluster(t)
 	defer c.stop(t)
@@ -112,7 +114,7 @@ func TestMemory(t *testing.T) {
 	}})
 }
 
-// memory reads a value in MiB of the operator's memory from the kernel.
+// memory reads a value of the operator's memory from the kernel, in MiB.
 func (c *cluster) memory(g *WithT, name string) float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.operator.PID()))
 	g.Expect(err).NotTo(HaveOccurred())
@@ -123,8 +125,8 @@ func (c *cluster) memory(g *WithT, name string) float64 {
 	return kilobytes / 1024
 }
 
-// removeAll removes what users have put there, object by object: together they take the API server longer
-// than a request may.
+// removeAll deletes the objects that users have created, one by one: deleting them with one
+// request would exceed the API server's request timeout.
 func (c *cluster) removeAll(g *WithT) {
 	c.remove(g, v1alpha1.GroupVersion.WithKind("PipesTokenList"), client.MatchingLabels{"flood": "true"})
 	c.remove(g, v1alpha1.GroupVersion.WithKind("PipesEnvironmentList"), client.MatchingLabels{"flood": "true"})
@@ -148,13 +150,13 @@ func (c *cluster) remove(g *WithT, kind schema.GroupVersionKind, which client.Ma
 	})
 }
 
-// text returns size bytes that no other n has.
+// text returns size bytes that differ for each n.
 func text(n, size int) string {
 	part := fmt.Sprintf("%06d", n)
 	return strings.Repeat(part, size/len(part)+1)[:size]
 }
 
-// atOnce calls do for all n, eight at a time.
+// atOnce calls do for each n below count, eight calls at a time.
 func atOnce(g *WithT, count int, do func(n int) error) {
 	numbers, errs := make(chan int), make(chan error, count)
 	var workers sync.WaitGroup
@@ -200,7 +202,8 @@ func deletedSecrets(c *cluster, g *WithT) {
 	})
 }
 
-// suspendedTokens cost the operator one status each, and WorkOS nothing.
+// suspendedTokens creates suspended PipesTokens: each costs the operator one status write and no
+// call to WorkOS.
 func suspendedTokens(count int, change func(token *v1alpha1.PipesToken, n int)) func(*cluster, *WithT) {
 	return func(c *cluster, g *WithT) {
 		atOnce(g, count, func(n int) error {
@@ -235,7 +238,7 @@ func (c *cluster) awaitStatus(g *WithT, n int, check func(g Gomega, status v1alp
 	}, 2*time.Minute, 20*time.Millisecond).Should(Succeed(), "%s", c.log())
 }
 
-// renewedSecrets has the operator write large Secrets, as often as it can be asked to.
+// renewedSecrets makes the operator write large Secrets, as often as users can request it.
 func renewedSecrets(c *cluster, g *WithT) {
 	const count = 50
 	ctx := context.Background()
@@ -279,7 +282,8 @@ func manyNamespaces(c *cluster, g *WithT) {
 	})
 }
 
-// strangersAtTheMetricsPort delay nobody's token either.
+// strangersAtTheMetricsPort floods the metrics port, and also checks that this does not delay a
+// new token.
 func strangersAtTheMetricsPort(c *cluster, g *WithT) {
 	undisturbed := c.settle(g)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -295,7 +299,7 @@ func strangersAtTheMetricsPort(c *cluster, g *WithT) {
 				if answer, err := transport.RoundTrip(request); err == nil {
 					_ = answer.Body.Close()
 				}
-				select { // as fast as it is told to
+				select { // the metrics port answers with Retry-After: 1
 				case <-ctx.Done():
 				case <-time.After(time.Second):
 				}
@@ -305,14 +309,14 @@ func strangersAtTheMetricsPort(c *cluster, g *WithT) {
 	slowest := c.slowestWrite(ctx)
 	flooded := c.settle(g)
 	strangers.Wait()
-	// The strangers take the machine's time, too. A token takes a call and two writes.
+	// The flood also uses CPU time of this machine. A token takes a call and two writes.
 	write := <-slowest
 	g.Expect(flooded).To(BeNumerically("<=", max(2*undisturbed, 2*time.Second)+3*write),
 		"a new token, which takes %s undisturbed; a bare client's write takes up to %s meanwhile", undisturbed, write)
 }
 
-// slowestWrite returns how long the slowest of a bare client's writes takes, of ten a second until ctx
-// ends; 0 if one fails.
+// slowestWrite makes ten writes a second with a plain client until ctx ends. It returns how long
+// the slowest write took, or 0 if a write failed.
 func (c *cluster) slowestWrite(ctx context.Context) <-chan time.Duration {
 	slowest := make(chan time.Duration, 1)
 	go func() {

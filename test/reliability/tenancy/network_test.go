@@ -23,13 +23,14 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// workosHosts are the hosts that API keys may be sent to, as --allowed-upstream-hosts has them by default.
+// workosHosts are the hosts that API keys may be sent to: the default of
+// --allowed-upstream-hosts.
 var workosHosts = []string{"api.workos.com", "api.workos-test.com"}
 
-// loopbackName is a name of the attacker's that resolves to this machine.
+// loopbackName is a host name of the attacker that resolves to this machine.
 const loopbackName = "loopback.example.com"
 
-// What the operator does in the network.
+// Kinds of network activity of the operator.
 const (
 	toWorkOS     = "dialled WorkOS"
 	elsewhere    = "dialled elsewhere"
@@ -38,8 +39,9 @@ const (
 	trapped      = "called the attacker"
 )
 
-// network is all that the operator can reach besides the API server: WorkOS, as a simulator, and a trap where the attacker waits.
-// It sees each dial and each name, and lets no packet leave this machine.
+// network is everything that the operator can reach besides the API server: WorkOS, which is a
+// simulator, and a trap, which is a server of the attacker. It notes each dial and each name
+// lookup, and lets no packet leave this machine.
 var network = &fakeNetwork{}
 
 type fakeNetwork struct {
@@ -48,10 +50,11 @@ type fakeNetwork struct {
 	trap     *httptest.Server
 
 	mu sync.Mutex
-	// seen is everything, in its order, and counts how often there was each kind of it.
+	// seen is all activity in its order. counts has the number of events of each kind.
 	seen   []string
 	counts map[string]int
-	// answers replaces the simulator, and down the way to it. Nil: they do as they should.
+	// answers replaces the simulator; nil: the simulator answers. down is the error of every dial;
+	// nil: dials succeed.
 	answers http.HandlerFunc
 	down    error
 	carrier *http.Transport
@@ -64,7 +67,7 @@ func (n *fakeNetwork) start() {
 	n.frontend = serveTLS(certificate, n.serveWorkOS)
 	n.trap = serveTLS(certificate, n.serveTrap)
 	DeferCleanup(func() { n.workos.Close(); n.frontend.Close(); n.trap.Close() })
-	// Whatever resolves a name by another way than the dialer of the transport is seen here.
+	// A name lookup that does not use the dialer of the transport is noted here.
 	before := net.DefaultResolver
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(_ context.Context, _, address string) (net.Conn, error) {
 		n.note(strangeNames, "the resolver at "+address)
@@ -73,7 +76,8 @@ func (n *fakeNetwork) start() {
 	DeferCleanup(func() { net.DefaultResolver = before })
 }
 
-// transport is the operator's own, but for the dialer, and the root of trust. Proxies of the machine of the tests are left out.
+// transport is the operator's own transport with another dialer and another root of trust. It
+// ignores the proxies of the machine that runs the tests.
 func (n *fakeNetwork) transport() http.RoundTripper {
 	transport := workos.NewTransport()
 	transport.Proxy = nil
@@ -86,7 +90,7 @@ func (n *fakeNetwork) transport() http.RoundTripper {
 
 var errUnreachable = errors.New("the network of the tests ends here")
 
-// dial resolves names by itself, and connects to this machine alone.
+// dial resolves names itself, and connects to this machine only.
 func (n *fakeNetwork) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -130,21 +134,22 @@ func (n *fakeNetwork) count(kind string) int {
 	return n.counts[kind]
 }
 
-// mark is how much has happened so far.
+// mark is the number of events so far.
 func (n *fakeNetwork) mark() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.seen)
 }
 
-// since is all that the operator has done since mark.
+// since returns the events after mark.
 func (n *fakeNetwork) since(mark int) []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.seen[mark:])
 }
 
-// callsSince leaves out dials to WorkOS: whether a call needs one is the transport's.
+// callsSince returns the events after mark without dials to WorkOS, because the transport decides
+// whether a call needs a new connection.
 func (n *fakeNetwork) callsSince(mark int) []string {
 	return slices.DeleteFunc(n.since(mark), func(what string) bool { return strings.HasPrefix(what, toWorkOS) })
 }
@@ -161,7 +166,7 @@ func (n *fakeNetwork) serveWorkOS(w http.ResponseWriter, r *http.Request) {
 	n.workos.ServeHTTP(w, r)
 }
 
-// answerWith has WorkOS answer in another way until the spec ends.
+// answerWith replaces the answers of WorkOS until the spec ends.
 func (n *fakeNetwork) answerWith(answers http.HandlerFunc) {
 	set := func(answers http.HandlerFunc) {
 		n.mu.Lock()
@@ -172,7 +177,7 @@ func (n *fakeNetwork) answerWith(answers http.HandlerFunc) {
 	DeferCleanup(func() { set(nil) })
 }
 
-// failWith has every dial to WorkOS fail until the spec ends.
+// failWith makes every dial fail until the spec ends.
 func (n *fakeNetwork) failWith(down error) {
 	set := func(down error) {
 		n.mu.Lock()

@@ -14,7 +14,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// object is one with this spec, and changes to it, in YAML.
+// object returns an object with this spec, to which changes are merged. Both are YAML.
 func object(kind, namespace, name, spec, changes string) *unstructured.Unstructured {
 	GinkgoHelper()
 	made := &unstructured.Unstructured{Object: map[string]any{"spec": merged(parse(spec), parse(changes))}}
@@ -51,13 +51,13 @@ func merged(spec, changes map[string]any) map[string]any {
 	return result
 }
 
-// field is one of the spec's, empty when it is absent or not text.
+// field returns a field of the spec; empty if the field is absent or not a string.
 func field(object *unstructured.Unstructured, name string) string {
 	text, _, _ := unstructured.NestedString(object.Object, "spec", name)
 	return text
 }
 
-// reload reads an object as it is now.
+// reload reads the current state of an object.
 func (w *world) reload(object client.Object) *unstructured.Unstructured {
 	GinkgoHelper()
 	kind, err := root.GroupVersionKindFor(object)
@@ -68,7 +68,7 @@ func (w *world) reload(object client.Object) *unstructured.Unstructured {
 	return seen
 }
 
-// readyOf is the Ready condition; empty when there is none.
+// readyOf returns the Ready condition, or nil.
 func readyOf(object *unstructured.Unstructured) map[string]any {
 	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 	for _, c := range conditions {

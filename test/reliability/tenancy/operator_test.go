@@ -32,20 +32,21 @@ const (
 )
 
 var (
-	// clock is that of the operator and of WorkOS. It stands, unless a spec steps it.
+	// clock is the clock of the operator and of WorkOS. It stands still unless a spec steps it.
 	clock = testingclock.NewFakeClock(time.Now().UTC().Truncate(time.Second))
-	// queues are those of the operator, with timers that run on clock.
+	// queues are the queues of the operator. Their timers run on clock.
 	queues = newTimeline(clock)
-	// operator is at work in all namespaces, as config/default installs it.
+	// operator works in all namespaces, as config/default installs it.
 	operator = &process{}
 )
 
-// process is one process of the operator, with a memory and caches of its own.
+// process is one process of the operator, with its own memory and caches.
 type process struct {
 	stop func()
 }
 
-// place is what differs between the operators of this suite: the time, the queues and the network.
+// place is everything that differs between the operators of this suite: the clock, the queues and
+// the network.
 type place struct {
 	clock                clocks.PassiveClock
 	tokens, environments controller.Options
@@ -53,8 +54,8 @@ type place struct {
 	hosts                []string
 }
 
-// start starts the operator as cmd/pipes-operator does, with the rights of its service account and the default flags of
-// config/default, but for the clock and for what it can reach in the network.
+// start starts the operator as cmd/pipes-operator does, with the rights of its service account
+// and the default flags of config/default. Only the clock, the queues and the network differ.
 func (p *process) start() {
 	GinkgoHelper()
 	p.startAt(place{clock: clock, tokens: queues.options(), environments: queues.options(), transport: network.transport(), hosts: workosHosts})

@@ -16,14 +16,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// timeline runs the timers of the operator's queues on a stepped clock, so that nothing happens behind the back of an attack: an
-// object that asks to come back in an hour comes back when the clock has been stepped by an hour.
+// timeline runs the timers of the operator's queues on a stepped clock: an object with
+// RequeueAfter of an hour is reconciled when the clock has been stepped by an hour. This way
+// nothing happens that an attack does not expect.
 type timeline struct {
 	clock *testingclock.FakeClock
 
 	mu     sync.Mutex
 	timers map[item]time.Time
-	// busy is what has been added and is not yet done; again is what was added once more meanwhile.
+	// busy are the items that were added and are not done. again are the items that were added
+	// again in the meantime.
 	busy   map[item]bool
 	again  map[item]priorityqueue.AddOpts
 	passes map[reconcile.Request]int
@@ -42,7 +44,7 @@ func newTimeline(clock *testingclock.FakeClock) *timeline {
 	}
 }
 
-// options are those of a controller whose timers run on the timeline.
+// options are the options of a controller whose timers run on the timeline.
 func (t *timeline) options() controller.Options {
 	return controller.Options{SkipNameValidation: ptr.To(true), MaxConcurrentReconciles: 4, NewQueue: t.newQueue}
 }
@@ -54,7 +56,8 @@ func (t *timeline) newQueue(name string, limiter workqueue.TypedRateLimiter[reco
 	}
 }
 
-// advance steps the clock by d, stopping at each timer on the way until its object has been worked on.
+// advance steps the clock by d. It stops at each timer on the way until its object has been
+// reconciled.
 func (t *timeline) advance(d time.Duration) {
 	for target := t.clock.Now().Add(d); ; {
 		t.settle()
@@ -71,7 +74,8 @@ func (t *timeline) advance(d time.Duration) {
 	}
 }
 
-// settle waits until no object is being worked on, or waits to be. It does not come to that while passes fail.
+// settle waits until no object is queued or being reconciled. It fails while reconciles keep
+// failing.
 func (t *timeline) settle() {
 	GinkgoHelper()
 	Eventually(t.load, time.Minute, time.Millisecond).Should(BeZero(), "objects that are worked on, or wait to be")
@@ -83,7 +87,7 @@ func (t *timeline) load() int {
 	return len(t.busy)
 }
 
-// next takes those timers that are due first, if that is not after target.
+// next removes and returns the timers that fire first, if they fire at target or before it.
 func (t *timeline) next(target time.Time) ([]item, time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,21 +106,21 @@ func (t *timeline) next(target time.Time) ([]item, time.Time) {
 	return due, earliest
 }
 
-// passesOf counts the passes over one object.
+// passesOf counts the reconciles of one object.
 func (t *timeline) passesOf(request reconcile.Request) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.passes[request]
 }
 
-// added says whether the queue shall have what was added now.
+// added reports whether the item must be added to the queue now.
 func (t *timeline) added(item item, o priorityqueue.AddOpts) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if item.queue.closed {
 		return false
 	}
-	delete(t.timers, item) // an event uses a pending timer up
+	delete(t.timers, item) // an event consumes a pending timer
 	if t.busy[item] {
 		t.again[item] = o
 		return false
@@ -141,7 +145,7 @@ func (t *timeline) started(item item) {
 	delete(t.timers, item)
 }
 
-// done returns what was added meanwhile, if anything was.
+// done returns what was added during the reconcile, if anything was.
 func (t *timeline) done(item item) (priorityqueue.AddOpts, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,7 +158,7 @@ func (t *timeline) done(item item) (priorityqueue.AddOpts, bool) {
 	return priorityqueue.AddOpts{}, false
 }
 
-// forget drops what a queue that has been shut down still had.
+// forget drops the items of a queue that has been shut down.
 func (t *timeline) forget(queue *steppedQueue) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,7 +175,7 @@ func (t *timeline) forget(queue *steppedQueue) {
 	}
 }
 
-// steppedQueue is controller-runtime's priority queue with timers that run on a timeline.
+// steppedQueue is the priority queue of controller-runtime, with timers that run on a timeline.
 type steppedQueue struct {
 	priorityqueue.PriorityQueue[reconcile.Request]
 	timeline *timeline

@@ -15,19 +15,22 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// refusal is how an attack has to end.
+// refusal is how an attack must end.
 type refusal struct {
-	// api is part of what the API server says to the attacker; empty when it lets them.
+	// api is part of the API server's error message to the attacker; empty if the API server
+	// accepts the request.
 	api string
-	// reason is that of Ready then, and says is part of its message, which is for the administrator.
+	// If the API server accepts the request, reason is the reason of the Ready condition, and
+	// says is part of its message, which is for the administrator.
 	reason, says string
 }
 
 func byAPIServer(says string) refusal         { return refusal{api: says} }
 func byCondition(reason, says string) refusal { return refusal{reason: reason, says: says} }
 
-// refused makes an attack and expects it to end as told, with nothing done: no dial, no name looked up, no call to WorkOS, no write to
-// what others have. The object that is returned is the one whose condition tells.
+// refused makes an attack. It expects that the attack ends as end says, and that it has no other
+// effect: no dial, no name lookup, no call to WorkOS, no write to objects of others. try returns
+// the object whose condition is checked.
 func (w *world) refused(end refusal, try func() (client.Object, error)) {
 	GinkgoHelper()
 	before := w.takeStock()
@@ -41,12 +44,13 @@ func (w *world) refused(end refusal, try func() (client.Object, error)) {
 	w.expectNothingDone(before)
 }
 
-// creating is the attack of creating an object.
+// creating returns the attack of creating an object.
 func (w *world) creating(attacker client.Client, object client.Object) func() (client.Object, error) {
 	return func() (client.Object, error) { return object, attacker.Create(w.ctx, object) }
 }
 
-// expectReady waits until the operator has said this of the object's generation.
+// expectReady waits until the Ready condition has this reason and message for the current
+// generation.
 func (w *world) expectReady(object client.Object, reason, says string) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -58,7 +62,7 @@ func (w *world) expectReady(object client.Object, reason, says string) {
 	}, soon, often).Should(Succeed())
 }
 
-// expectLookedAt waits until the operator has said anything of the object's generation.
+// expectLookedAt waits until the Ready condition is of the current generation.
 func (w *world) expectLookedAt(object client.Object) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -68,16 +72,18 @@ func (w *world) expectLookedAt(object client.Object) {
 	queues.settle()
 }
 
-// stock is what nobody but the operator could have done in the network, and what others have in the cluster.
+// stock is the network activity of the operator, and the objects that do not belong to the
+// tenant, at one time.
 type stock struct {
 	mark    int
 	objects map[string]string
 }
 
-// damage counts the objects of others that an attack has changed.
+// damage counts the objects of others that attacks have changed.
 var damage atomic.Int32
 
-// takeStock sees all Secrets, and what PipesTokens and PipesEnvironments there are outside of the tenant's namespace.
+// takeStock notes all Secrets, and the PipesTokens and PipesEnvironments outside of the tenant's
+// namespace.
 func (w *world) takeStock() stock {
 	GinkgoHelper()
 	seen := stock{mark: network.mark(), objects: map[string]string{}}
@@ -96,7 +102,8 @@ func (w *world) takeStock() stock {
 	return seen
 }
 
-// expectNothingDone expects that what others have is as it was, and that the operator has not so much as dialled.
+// expectNothingDone expects that the objects are as before, and that the operator has not
+// dialled.
 func (w *world) expectNothingDone(before stock) {
 	GinkgoHelper()
 	queues.settle()
@@ -104,7 +111,8 @@ func (w *world) expectNothingDone(before stock) {
 	w.expectNoDamage(before)
 }
 
-// expectOnly expects these calls to WorkOS, each of which may have needed a dial, and else nothing.
+// expectOnly expects exactly these calls to WorkOS and no other effect. A call may have needed a
+// dial.
 func (w *world) expectOnly(before stock, calls ...string) {
 	GinkgoHelper()
 	queues.settle()

@@ -17,7 +17,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// install gives the operator and the users of the cluster the rights that config/default gives them, from its own files.
+// install gives the operator and the users of the cluster the rights of config/default, from its
+// files.
 func install() {
 	GinkgoHelper()
 	ctx := context.Background()
@@ -32,10 +33,11 @@ func install() {
 	aggregate(ctx)
 }
 
-// aggregate merges roles into the built-in ones by their labels, which elsewhere the controller manager does.
+// aggregate merges roles into the built-in roles by their labels. In a cluster, the controller
+// manager does this.
 func aggregate(ctx context.Context) {
 	GinkgoHelper()
-	for _, name := range []string{"view", "edit", "admin"} { // in the order in which one is part of the next
+	for _, name := range []string{"view", "edit", "admin"} { // each role is part of the next
 		role := &rbacv1.ClusterRole{}
 		Expect(root.Get(ctx, client.ObjectKey{Name: name}, role)).To(Succeed())
 		for _, selector := range role.AggregationRule.ClusterRoleSelectors {
@@ -55,14 +57,15 @@ func createNamespace(name string) {
 	Expect(root.Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
 }
 
-// actingAs is the configuration of somebody else's client.
+// actingAs returns a configuration that impersonates a user.
 func actingAs(user string, groups ...string) *rest.Config {
 	config := rest.CopyConfig(apiServer)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
 	return config
 }
 
-// userWith is somebody who is bound to a built-in role in one namespace, and has no other right.
+// userWith returns a client of a user who is bound to a built-in role in one namespace, and has
+// no other right.
 func userWith(ctx context.Context, role, namespace string) client.Client {
 	GinkgoHelper()
 	name := role + "-of-" + namespace
@@ -77,7 +80,7 @@ func userWith(ctx context.Context, role, namespace string) client.Client {
 	return client.WithFieldValidation(user, metav1.FieldValidationStrict)
 }
 
-// waitUntilAllowed waits until the API server has learned of a new right.
+// waitUntilAllowed waits until the API server applies a new right.
 func waitUntilAllowed(ctx context.Context, user, namespace, verb, group, resource string) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {

@@ -9,7 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// secretOf is the Secret of that name in the tenant's namespace; nil when there is none.
+// secretOf returns the Secret of that name in the tenant's namespace, or nil if it does not
+// exist.
 func (w *world) secretOf(name string) *corev1.Secret {
 	GinkgoHelper()
 	secret := &corev1.Secret{}
@@ -21,7 +22,8 @@ func (w *world) secretOf(name string) *corev1.Secret {
 	return secret
 }
 
-// editSecret changes a Secret as the tenant, and waits until the operator has looked at its PipesToken. Without one it does not wait.
+// editSecret changes a Secret as the tenant, and waits until the operator has reconciled the
+// PipesToken. If token is nil, it does not wait.
 func (w *world) editSecret(name string, token client.Object, change func(*corev1.Secret)) {
 	GinkgoHelper()
 	secret := newSecret(w.namespace, name, nil)

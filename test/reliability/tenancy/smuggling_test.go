@@ -16,7 +16,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// What the API server says of a secretTemplate that would make a Secret mean something to others.
+// Error messages of the API server for a secretTemplate that would create a Secret that other
+// software acts on.
 const (
 	typeRule     = `spec.secretTemplate.type: Unsupported value`
 	reservedRule = `in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved`
@@ -114,7 +115,7 @@ var _ = It("T11: a template that is refused is not written when the token is tak
 	Expect(secret.Annotations).NotTo(HaveKey(key))
 })
 
-// sized are n entries of a map, with keys of 2 bytes and values of length bytes.
+// sized returns n map entries with keys of 2 bytes and values of length bytes, as YAML.
 func sized(n, length int) string {
 	entries := make([]string, n)
 	for i := range entries {
@@ -123,7 +124,7 @@ func sized(n, length int) string {
 	return strings.Join(entries, ", ")
 }
 
-// numbered are n entries of a map.
+// numbered returns n map entries, as YAML.
 func numbered(n int) string {
 	entries := make([]string, n)
 	for i := range entries {

@@ -16,8 +16,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// A process that has just started takes what it does not remember from statuses. One that was forged while nobody looked must not
-// cost a valid token.
+// A process that has just started reads from statuses what it does not remember. A status that
+// was forged while the operator was away must not cost a valid token.
 var _ = DescribeTable("Statuses that somebody with all rights has forged while the operator was away", func(transition time.Duration) {
 	w := newWorld(all)
 	names := slices.Sorted(maps.Keys(forgeries))

@@ -19,13 +19,14 @@ import (
 // longAgo is before any token of the suite was obtained.
 const longAgo = "2020-01-01T00:00:00Z"
 
-// forgery is a Ready condition that the operator has not written, and what else may be in a status.
+// forgery returns a status with a Ready condition that the operator has not written, and the
+// fields in more.
 func forgery(status, reason, more string) string {
 	return `{status: {conditions: [{type: Ready, status: "` + status + `", reason: ` + reason +
 		`, message: forged, lastTransitionTime: "` + longAgo + `", observedGeneration: 1}], observedGeneration: 1` + more + `}}`
 }
 
-// forge writes a status as somebody.
+// forge writes a status with the rights of forger.
 func (w *world) forge(forger client.Client, object client.Object, status string) error {
 	GinkgoHelper()
 	patch, err := yaml.YAMLToJSON([]byte(status))
@@ -68,7 +69,7 @@ var _ = It("T6: a status that comes with a new PipesToken is dropped", Label("T6
 	Expect(w.reload(token).Object["status"]).NotTo(HaveKey("binding"))
 })
 
-// forgeries are statuses that call for something to be done, were they true.
+// forgeries are forged statuses. If they were true, the operator would have to act.
 var forgeries = map[string]string{
 	"ready for ever":          forgery("True", "TokenSynced", `, expirationTime: "2099-01-01T00:00:00Z", renewalTime: "2099-01-01T00:00:00Z"`),
 	"bound to another Secret": forgery("True", "TokenSynced", `, binding: {name: workos-api-key}`),

@@ -1,8 +1,9 @@
 //go:build reliability
 
-// Package tenancy_test attacks the operator as a tenant of the cluster would: with the rights that edit and admin give in a
-// namespace, against a real API server, and an operator with no rights but those that config/ ships. docs/threat-model.md numbers
-// the threats, and each attack has the number of its threat as its label.
+// Package tenancy_test attacks the operator as a tenant of the cluster would: with the rights
+// that edit and admin give in a namespace. The API server is real, and the operator has only the
+// rights that config/ ships. docs/threat-model.md numbers the threats; each attack has the number
+// of its threat as its label.
 package tenancy_test
 
 import (
@@ -31,13 +32,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// What all attacks share: one cluster, one network, and one operator.
+// All attacks share one cluster, one network and one operator.
 var (
 	apiServer *rest.Config
 	scheme    = runtime.NewScheme()
-	// root is the cluster's administrator: uncached and unlimited.
+	// root is a client of the cluster administrator, without a cache and without a rate limit.
 	root client.Client
-	// report is what has become of each attack.
+	// report has the result of each attack.
 	report Report
 )
 
@@ -61,8 +62,8 @@ func TestTenancy(t *testing.T) {
 
 var _ = ReportAfterSuite("figures", func(r Report) { report = r })
 
-// listen sends what is logged to said. controller-runtime heeds the first logger alone, so every test
-// of the package begins with it.
+// listen sends the log to said. controller-runtime uses only the first logger that is set, so
+// every test of the package must call listen first.
 var listen = sync.OnceFunc(func() {
 	logger := zap.New(zap.WriteTo(said), zap.UseDevMode(true), zap.Level(zapcore.Level(-10)))
 	ctrl.SetLogger(logger)
@@ -75,7 +76,8 @@ var _ = BeforeSuite(func() {
 	DeferCleanup(func() { ctrl.SetLogger(logr.Discard()) })
 
 	environment := &envtest.Environment{CRDDirectoryPaths: []string{shipped.Path("crd", "bases")}, ErrorIfCRDPathMissing: true}
-	// A list that follows a write waits for the watch cache, a tenth of a second each time; without the cache it does not.
+	// A list after a write waits up to a tenth of a second for the watch cache. Without the watch
+	// cache it does not wait.
 	environment.ControlPlane.GetAPIServer().Configure().Set("watch-cache", "false")
 	var err error
 	apiServer, err = environment.Start()
@@ -104,7 +106,7 @@ var _ = AfterSuite(func() {
 	expectNoCanaryIn(context.Background(), neighbour)
 })
 
-// attack is a line of a table: the threat that it belongs to, and what is done.
+// attack is an entry of a table: the number of its threat, its name, and its parameters.
 func attack(threat, name string, parameters ...any) TableEntry {
 	GinkgoHelper()
 	return Entry(threat+": "+name, append([]any{Label(threat)}, parameters...)...)

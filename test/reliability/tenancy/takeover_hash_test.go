@@ -13,8 +13,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// The label of a PipesToken with a long name has a hash in it, and a hash can be the name of another PipesToken. What cannot be a
-// name, the API server refuses.
+// Attack: the token label of a PipesToken with a long name contains a hash. The attacker names a
+// PipesToken as this label, or as the hash in it, to take over the orphaned Secret. The API
+// server refuses the whole label as a name.
 var _ = DescribeTable("A PipesToken that is named as the label of another, whose Secret is orphaned", func(part string, says refusal) {
 	w := newWorld(all)
 	theirs := w.synced(strings.Repeat("a", 70), `{secretName: wanted}`)

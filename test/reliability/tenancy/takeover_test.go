@@ -18,22 +18,22 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// wanted is the name of the Secret that an attacker would like to have, or to have changed.
+// wanted is the name of the Secret that an attacker wants to own or to change.
 const wanted = "wanted"
 
-// ourLabels are those of the Secret of a PipesToken of that name.
+// ourLabels returns the labels of the Secret of a PipesToken with that name.
 func ourLabels(token string) map[string]string {
 	return map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue, v1alpha1.TokenLabel: token}
 }
 
-// ownedBy is the mark of ownership of a PipesToken.
+// ownedBy returns an owner reference to a PipesToken.
 func ownedBy(name string, uid types.UID, controller bool) metav1.OwnerReference {
 	return metav1.OwnerReference{
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: "PipesToken", Name: name, UID: uid, Controller: ptr.To(controller),
 	}
 }
 
-// somebodyElses is a Secret that nobody's PipesToken has written.
+// somebodyElses returns a Secret that no PipesToken has written.
 func (w *world) somebodyElses(change func(*corev1.Secret)) *corev1.Secret {
 	secret := newSecret(w.namespace, wanted, map[string]string{"password": "canary"})
 	change(secret)
@@ -48,7 +48,8 @@ var _ = DescribeTable("The name of somebody else's Secret", func(calls int, chan
 	before := w.takeStock()
 	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
 	w.expectReady(token, v1alpha1.SecretConflictReason, `Secret "wanted" exists and belongs to somebody else, so it is left alone`)
-	// That a Secret without our label is in the way shows when the token is to be written.
+	// A Secret without our label is not cached, so the conflict shows only when the token is
+	// written.
 	w.expectOnly(before, slices.Repeat([]string{askedForGitHub}, calls)...)
 },
 	attack("T14", "of an application", 1, func(*corev1.Secret) {}),

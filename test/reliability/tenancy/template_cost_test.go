@@ -10,8 +10,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// Each of these stays within every bound on one value, and works on a large value again and again. The tenant has no grant, and need
-// not have one: templates are looked at before grants are.
+// Attack: each of these templates keeps all limits on one value, but processes a large value
+// again and again. The tenant needs no grant, because templates are parsed before grants are
+// checked.
 var _ = DescribeTable("A template that works a lot and writes little", func(work string) {
 	w := newWorld(nothing)
 	large := `{{ $x := b64enc .AccessToken` + strings.Repeat(" | b64enc", 27) + ` }}`

@@ -15,14 +15,15 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// What the operator may spend on a PipesToken with a bad template, from its creation to its condition: on a busy machine, with the race
-// detector, and with everything that the tests and the API's clients do meanwhile.
+// Limits on what the operator may spend on a PipesToken with a bad template, from its creation to
+// its condition. They allow for a busy machine, the race detector, and everything that the tests
+// and the API clients do at the same time.
 const (
 	patience = 10 * time.Second
 	appetite = 64 << 20
 )
 
-// withTemplate is a PipesToken with this template, under each of these many keys.
+// withTemplate returns a PipesToken with this template, under that many keys.
 func (w *world) withTemplate(template string, keys int) *unstructured.Unstructured {
 	GinkgoHelper()
 	token := w.pipesToken("mine", `{}`)
@@ -34,10 +35,11 @@ func (w *world) withTemplate(template string, keys int) *unstructured.Unstructur
 	return token
 }
 
-// mostKeys is under how many keys a template fits into a secretTemplate: 16, and 64 KiB in all.
+// mostKeys is how many keys with this template fit into a secretTemplate: at most 16, and 64 KiB
+// in all.
 func mostKeys(template string) int { return min(16, 64<<10/(len("k15")+len(template))) }
 
-// frugally expects that what is done takes little time, and little memory in sum.
+// frugally expects that do takes little time, and allocates little memory in total.
 func frugally(do func()) {
 	GinkgoHelper()
 	start, before := time.Now(), allocated()
@@ -46,7 +48,7 @@ func frugally(do func()) {
 	Expect(allocated()-before).To(BeNumerically("<", appetite), "bytes allocated")
 }
 
-// allocated is how many bytes this process has ever allocated.
+// allocated is how many bytes this process has allocated since it started.
 func allocated() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)

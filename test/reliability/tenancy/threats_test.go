@@ -12,7 +12,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 )
 
-// root of the repository, seen from here.
+// repository is the path of the root of the repository, relative to this package.
 var repository = filepath.Join("..", "..", "..")
 
 const here = "test/reliability/tenancy/"
@@ -22,8 +22,9 @@ var (
 	testFile      = regexp.MustCompile("`([a-z0-9]+/[a-z0-9_./]+_test\\.go)`")
 )
 
-// expectThreatModel compares the attacks with docs/threat-model.md: each belongs to a threat whose section names its file, and each
-// file that a section names is there, and, if it is one of these, attacks as the section says.
+// expectThreatModel compares the attacks with docs/threat-model.md. The section of the threat of
+// each attack must name the file of the attack. Each file that a section names must exist; if it
+// is a file of this package, it must contain an attack with the number of that threat.
 func expectThreatModel(t *testing.T, report Report) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, "docs", "threat-model.md"))
@@ -52,7 +53,8 @@ func expectThreatModel(t *testing.T, report Report) {
 	}
 }
 
-// namedFiles has "T1 path/of/a_test.go" for each test file that the section of a threat names.
+// namedFiles has a key "T1 path/of/a_test.go" for each test file that the section of a threat
+// names.
 func namedFiles(text string) map[string]bool {
 	named := map[string]bool{}
 	headings := threatHeading.FindAllStringSubmatchIndex(text, -1)

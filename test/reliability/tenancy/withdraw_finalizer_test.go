@@ -11,8 +11,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// A Secret that is deleted stays, with all that is in it, as long as anybody's finalizer is on it. The token has to be out of it, or
-// the administrator has to be told that it is not.
+// Attack: a deleted Secret stays, with its data, as long as any finalizer is on it. The operator
+// must remove the token first, or tell the administrator that the token is still in the Secret.
 var _ = DescribeTable("Keeping a token in a Secret that waits for its deletion", func(spec string, change func(*corev1.Secret)) {
 	w := newWorld(one)
 	token := w.synced("mine", spec)
@@ -20,7 +20,8 @@ var _ = DescribeTable("Keeping a token in a Secret that waits for its deletion",
 	w.withdraw()
 	w.expectReady(token, v1alpha1.NotGrantedReason, "")
 	Eventually(func(g Gomega) {
-		// The passes over a token that cannot be taken out fail, so that the operator does not settle.
+		// While the operator cannot remove the token, its reconciles fail, so queues.settle would
+		// not return.
 		if secret := w.secretOf("mine"); secret != nil && len(secret.Data) > 0 {
 			g.Expect(readyOf(w.reload(token))["message"]).To(ContainSubstring("The token is still in the Secret"))
 		}

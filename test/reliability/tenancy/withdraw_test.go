@@ -13,7 +13,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// withdraw takes the tenant's grant away, and waits until the operator has said so of the PipesToken.
+// withdraw removes the tenant's grant. It does not wait for the operator.
 func (w *world) withdraw() {
 	GinkgoHelper()
 	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: w.environment}}

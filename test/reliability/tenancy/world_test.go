@@ -25,16 +25,17 @@ import (
 const (
 	apiKey   = "sk_test_canary_key"
 	floodKey = "sk_test_canary_flood"
-	// neighbour is the namespace of those who are attacked. There is a PipesToken in it, victim, and a PipesEnvironment of its
-	// own, private.
+	// neighbour is the namespace of the users who are attacked. It has a PipesToken, victim, and
+	// a PipesEnvironment, private.
 	neighbour = "neighbour"
 	victim    = "victim"
 	private   = "private"
-	// granted is whom the tenant may ask for, where an attack begins with a grant.
+	// granted is the user that the tenant may ask for, if an attack begins with a grant.
 	granted = "user_granted"
 )
 
-// settleIn makes what is there before any attack: the default PipesEnvironment, and a neighbour whose token is in its Secret.
+// settleIn creates the objects that exist before any attack: the default PipesEnvironment, and a
+// neighbour whose Secret contains a token.
 func settleIn() {
 	GinkgoHelper()
 	w := &world{ctx: context.Background(), namespace: neighbour}
@@ -54,19 +55,22 @@ func settleIn() {
 	DeferCleanup(common.end)
 }
 
-// common is a world for attacks that the API server refuses, and that so leave nothing behind.
+// common is a world for attacks that the API server refuses, and that therefore leave nothing
+// behind.
 var common *world
 
-// world is what one attack happens in: a namespace of the tenant's, and a PipesEnvironment that may have grants for it.
+// world is the environment of one attack: a namespace of the tenant, and a PipesEnvironment that
+// may have grants for it.
 type world struct {
 	ctx                    context.Context
 	namespace, environment string
-	// editor and admin are people with the built-in roles of these names in the namespace, and nothing else.
+	// editor and admin are clients of users who have the built-in role of that name in the
+	// namespace, and no other right.
 	editor, admin client.Client
 }
 
-// newWorld has a PipesEnvironment in the operator's namespace with these grants, in YAML. TENANT in it stands for the name of
-// the tenant's namespace. WorkOS would give out the tokens of everybody whom an attack names.
+// newWorld creates a namespace for the tenant, and a PipesEnvironment in the operator's namespace
+// with these grants, in YAML. TENANT in grants stands for the name of the tenant's namespace.
 func newWorld(grants string) *world {
 	GinkgoHelper()
 	w := makeWorld(grants)
@@ -87,7 +91,7 @@ func makeWorld(grants string) *world {
 	return w
 }
 
-// all allows the tenant everything; one allows it one user. anything completes a grant of some
+// all allows the tenant everything; one allows it one user. anything completes a grant that names
 // namespaces.
 const (
 	anything = `slugs: ["*"], organizationIDs: ["*"], userIDs: ["*"]`
@@ -96,7 +100,8 @@ const (
 	one      = `{grants: [{namespaces: {names: [TENANT]}, slugs: [github], userIDs: [` + granted + `], organizationIDs: ["*"]}]}`
 )
 
-// end looks for canaries in what the attack has left behind, and takes away what would come back by itself.
+// end searches the namespace for canaries, and deletes the objects that the operator would
+// requeue.
 func (w *world) end() {
 	expectNoCanaryIn(w.ctx, w.namespace)
 	for _, object := range []client.Object{&v1alpha1.PipesToken{}, &v1alpha1.PipesEnvironment{}} {
@@ -112,14 +117,15 @@ func (w *world) must(object client.Object) {
 	Expect(root.Create(w.ctx, object)).To(Succeed())
 }
 
-// pipesToken is one of the tenant's that asks for whom it may. changes to its spec are YAML; null removes a field.
+// pipesToken returns a PipesToken of the tenant for the user granted. changes are merged to its
+// spec, as YAML; null removes a field.
 func (w *world) pipesToken(name, changes string) *unstructured.Unstructured {
 	GinkgoHelper()
 	return object("PipesToken", w.namespace, name, fmt.Sprintf(`{slug: github, userID: %s, environmentRef: {name: %q, namespace: %s}}`,
 		granted, w.environment, shipped.Namespace), changes)
 }
 
-// newEnvironment is one with the API key of its namespace.
+// newEnvironment returns a PipesEnvironment with the API key of its namespace.
 func newEnvironment(namespace, name, changes string) *unstructured.Unstructured {
 	GinkgoHelper()
 	return object("PipesEnvironment", namespace, name, `{apiKeySecretRef: {name: workos-api-key, key: api-key}, requestsPerMinute: 60000}`, changes)
@@ -129,7 +135,8 @@ func newSecret(namespace, name string, data map[string]string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, StringData: data}
 }
 
-// synced creates a PipesToken that is granted and connected, and waits until its token is in its Secret.
+// synced creates a PipesToken that is granted and connected, and waits until its Secret contains
+// a token.
 func (w *world) synced(name, changes string) *unstructured.Unstructured {
 	GinkgoHelper()
 	token := w.pipesToken(name, changes)
@@ -140,13 +147,14 @@ func (w *world) synced(name, changes string) *unstructured.Unstructured {
 	return token
 }
 
-// connect gives the user whom a PipesToken names a connection at WorkOS, with another token at each call.
+// connect gives the user of a PipesToken a connection at WorkOS that returns another token at
+// each call.
 func (w *world) connect(token *unstructured.Unstructured) {
 	id := workossim.ID{Slug: field(token, "slug"), UserID: field(token, "userID"), OrganizationID: field(token, "organizationID")}
 	network.workos.Put(workossim.Connection{ID: id, Lifetime: time.Hour, AlwaysFresh: true})
 }
 
-// afterPass does something, and waits until the operator has looked at the object after it.
+// afterPass calls do, and waits until the operator has reconciled the object after that.
 func (w *world) afterPass(object client.Object, do func()) {
 	GinkgoHelper()
 	request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
@@ -156,7 +164,7 @@ func (w *world) afterPass(object client.Object, do func()) {
 	queues.settle()
 }
 
-// edit changes an object as somebody, as kubectl edit does.
+// edit changes an object with the rights of attacker, as kubectl edit does.
 func (w *world) edit(attacker client.Client, object client.Object, change func()) error {
 	GinkgoHelper()
 	Expect(root.Get(w.ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
