@@ -16,15 +16,16 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// collectGarbage does what the garbage collector of the controller manager does, which is not here: Secrets whose PipesToken is gone
-// are deleted, a moment later.
+// collectGarbage does the work of the garbage collector of the controller manager, which does not
+// run in this suite: it deletes Secrets whose PipesToken is gone, with a delay of up to half a
+// second.
 func (c *controlPlane) collectGarbage(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var collecting sync.WaitGroup
 	collecting.Go(func() {
 		for ctx.Err() == nil {
-			// What fails, because the API server is away, works the next time.
+			// An error, such as an API server that is down, is ignored: the next run tries again.
 			_ = c.collectOnce(ctx)
 			pass(ctx, 500*time.Millisecond)
 		}
@@ -33,7 +34,9 @@ func (c *controlPlane) collectGarbage(t *testing.T) {
 }
 
 func (c *controlPlane) collectOnce(ctx context.Context) error {
-	var secrets corev1.SecretList // first, so that an owner that is not listed afterwards is gone
+	// The Secrets are listed first: an owner that is not in the later list of PipesTokens is
+	// really gone.
+	var secrets corev1.SecretList
 	if err := c.root.List(ctx, &secrets); err != nil {
 		return err
 	}

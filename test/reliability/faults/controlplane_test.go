@@ -27,22 +27,24 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// controlPlane is an etcd and a kube-apiserver on loopback. The latter may be killed and started again: its port, its
-// certificate and what it has stored stay.
+// controlPlane is an etcd and a kube-apiserver on loopback. The API server can be killed and
+// started again with the same port, certificate and stored objects.
 type controlPlane struct {
 	directory string
 	etcd      *etcd
 	apiServer *program
-	// address of the API server, host:port.
+	// address is the address of the API server, host:port.
 	address string
-	// admin is the configuration of the cluster's administrator, and root a client of theirs: uncached and unlimited.
+	// admin is the configuration of the cluster administrator. root is a client with that
+	// configuration, without a cache and without a rate limit.
 	admin *rest.Config
 	root  client.Client
 }
 
 const adminToken = "administrator-of-the-tests"
 
-// startControlPlane starts both, and installs the CRDs and the rights of config/.
+// startControlPlane starts etcd and the API server, and installs the CRDs and the roles of
+// config/.
 func startControlPlane(t *testing.T) *controlPlane {
 	t.Helper()
 	c := &controlPlane{directory: t.TempDir(), address: freeAddress(t)}
@@ -75,7 +77,7 @@ func (c *controlPlane) startAPIServer(t *testing.T) {
 	key := c.path("service-accounts.key")
 	cmd := exec.Command(asset("kube-apiserver"),
 		"--etcd-servers="+c.etcd.url, "--bind-address="+host, "--secure-port="+port, "--cert-dir="+c.path("certificates"),
-		// It announces itself to nobody, and so needs no other address than loopback.
+		// The API server does not publish its own address, so it needs only the loopback address.
 		"--advertise-address="+host, "--endpoint-reconciler-type=none",
 		"--token-auth-file="+c.path("tokens.csv"), "--authorization-mode=RBAC",
 		"--service-cluster-ip-range=10.0.0.0/24", "--service-account-issuer=https://faults.invalid",
@@ -87,7 +89,8 @@ func (c *controlPlane) startAPIServer(t *testing.T) {
 	awaitProgram(t, c.apiServer, 2*time.Minute, c.ready)
 }
 
-// restartAPIServer kills the API server and has it stay away for a while, as long as down takes.
+// restartAPIServer kills the API server, calls down, and starts the API server after down has
+// returned.
 func (c *controlPlane) restartAPIServer(t *testing.T, down func()) {
 	t.Helper()
 	c.apiServer.kill()
@@ -95,12 +98,12 @@ func (c *controlPlane) restartAPIServer(t *testing.T, down func()) {
 	c.startAPIServer(t)
 }
 
-// ready is an error as long as the API server is not.
+// ready returns an error while the API server is not ready.
 func (c *controlPlane) ready(ctx context.Context) error {
 	transport, err := rest.TransportFor(&rest.Config{Host: "https://" + c.address, BearerToken: adminToken,
 		TLSClientConfig: rest.TLSClientConfig{CAFile: c.path("certificates", "apiserver.crt")}})
 	if err != nil {
-		return err // among others, as long as there is no certificate
+		return err // for example, while the certificate does not exist yet
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+"/readyz", http.NoBody)
 	if err != nil {
@@ -129,7 +132,8 @@ func (c *controlPlane) write(t *testing.T, name, text string) {
 	}
 }
 
-// writeKey writes the key that the tokens of service accounts are signed with: they outlive the API server.
+// writeKey writes the key that signs the tokens of service accounts. The API server keeps it
+// across restarts, so these tokens stay valid.
 func (c *controlPlane) writeKey(t *testing.T, name string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -143,5 +147,5 @@ func (c *controlPlane) writeKey(t *testing.T, name string) {
 	c.write(t, name, string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded})))
 }
 
-// asset is a program of the control plane.
+// asset is the path of a program of the control plane.
 func asset(name string) string { return filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), name) }

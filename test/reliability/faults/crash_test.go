@@ -19,8 +19,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// crashPoint is a moment of a path: just before or just after the nth request of a kind takes effect. In either case the operator
-// never hears of it.
+// crashPoint is a moment of a path at which the operator is killed: just before or just after the
+// nth request of a kind takes effect. In both cases the operator gets no answer.
 type crashPoint struct {
 	what  string
 	nth   int
@@ -35,14 +35,15 @@ func (p crashPoint) String() string {
 	return fmt.Sprintf("%s %s %d", when, p.what, p.nth)
 }
 
-// theCall is what crash points name the call to WorkOS.
+// theCall is the name of the call to WorkOS in crash points.
 const theCall = "the call to WorkOS"
 
-// crashes counts the crash points that have been tried, over all paths, and badCrashes those that had another end.
+// crashes counts the crash points that have been tried, over all paths. badCrashes counts those
+// after which the end differed from the end without a crash.
 var crashes, badCrashes atomic.Int64
 
-// testCrashes takes each path once without a crash, to learn its writes and its end, and then once for each moment at which the
-// operator could lose its power.
+// testCrashes runs each path once without a crash, to record its writes and its end, and then
+// once for each moment at which the operator can be killed.
 func testCrashes(t *testing.T, s *site) {
 	t.Helper()
 	jobs := make(chan path)
@@ -82,13 +83,13 @@ func (l *lane) crashEverywhere(t *testing.T, p path) {
 	}
 }
 
-// recording is what a path does when nothing goes wrong.
+// recording is what the operator does on a path without a crash.
 type recording struct {
 	points, calls []crashPoint
 	ending        ending
 }
 
-// record takes a path without a crash.
+// record runs a path without a crash.
 func (l *lane) record(t *testing.T, p path) recording {
 	t.Helper()
 	s := l.newScene(t, p.change)
@@ -97,8 +98,9 @@ func (l *lane) record(t *testing.T, p path) recording {
 	counted := s.count(crashPoint{}, nil)
 	p.goes(s)
 	s.eventually(func(g Gomega) {
-		// Events first: the last one follows the last write of the status, so that what is read after it is the end, and not a state
-		// on the way that looks like it.
+		// Check the events first: the last event follows the last write of the status, so the
+		// state that is read after it is the end, and not an intermediate state that looks like
+		// the end.
 		g.Expect(counted.events()).To(Equal(p.events), "events")
 		p.expectEnd(g, s)
 	})
@@ -106,7 +108,7 @@ func (l *lane) record(t *testing.T, p path) recording {
 	return recording{points: points, calls: calls, ending: s.ending(s.g)}
 }
 
-// crashAt takes a path with a crash.
+// crashAt runs a path with a crash.
 func (l *lane) crashAt(t *testing.T, p path, point crashPoint, recorded recording) {
 	t.Helper()
 	s := l.newScene(t, p.change)
@@ -141,7 +143,8 @@ func (p path) begins(s *scene) {
 	secret := s.readSecret(s.g)
 	s.serial = serialIn(s.connection, secret)
 	if secret != nil && s.serial > 0 {
-		// What is stored is in whole seconds: what happens within the second of the first write may leave no trace of its own.
+		// Times are stored in whole seconds, so a change within the second of the first write
+		// might leave no trace.
 		obtained := secret.Annotations[tokensecret.ObtainedAtAnnotation]
 		s.eventually(func(g Gomega) { g.Expect(time.Now().UTC().Format(time.RFC3339)).NotTo(Equal(obtained)) })
 	}
@@ -153,7 +156,7 @@ func (p path) goes(s *scene) {
 	}
 }
 
-// expectEnd holds when the path has come to its end.
+// expectEnd succeeds when the path has reached its end.
 func (p path) expectEnd(g Gomega, s *scene) {
 	s.reload(g)
 	ready := readyOf(s.token)
@@ -168,7 +171,7 @@ func (p path) expectEnd(g Gomega, s *scene) {
 	}
 }
 
-// held is what the Secret holds now.
+// held describes what the Secret holds now.
 func (s *scene) held(g Gomega) content {
 	secret := s.readSecret(g)
 	serial := serialIn(s.connection, secret)
@@ -188,11 +191,11 @@ func (s *scene) held(g Gomega) content {
 	}
 }
 
-// ending is all that a path leaves behind, but for what differs from run to run.
+// ending is the final state of a path, without the details that differ from run to run.
 type ending struct {
 	conditions map[string]string
 	kstatus    status.Status
-	// statusFits: the status speaks of the token that is in the Secret.
+	// statusFits: the status shows the expiry of the token that is in the Secret.
 	statusFits bool
 	bound      bool
 	keys       []string
@@ -218,11 +221,11 @@ func (s *scene) ending(g Gomega) ending {
 	e.keys = slices.Sorted(maps.Keys(secret.Data))
 	e.annotated = slices.Sorted(maps.Keys(secret.Annotations))
 	e.labels = maps.Clone(secret.Labels)
-	delete(e.labels, v1alpha1.TokenLabel) // names differ
+	delete(e.labels, v1alpha1.TokenLabel) // each scene has other names
 	return e
 }
 
-// counter counts what the operator does for a scene, and has it crash at one point.
+// counter counts the requests that the operator makes for a scene, and crashes it at one point.
 type counter struct {
 	scene *scene
 	crash func()
@@ -234,7 +237,7 @@ type counter struct {
 	calls  []crashPoint
 }
 
-// count begins to count. crash is called at a point, once.
+// count starts to count. crash is called once, at the point at.
 func (s *scene) count(at crashPoint, crash func()) *counter {
 	c := &counter{scene: s, at: at, crash: sync.OnceFunc(func() {
 		if crash != nil {
@@ -246,7 +249,7 @@ func (s *scene) count(at crashPoint, crash func()) *counter {
 	return c
 }
 
-// stop ends it, and says what has been counted.
+// stop stops counting, and returns the crash points that were counted.
 func (c *counter) stop() (writes, calls []crashPoint) {
 	c.scene.replica.door.set("counter", nil)
 	c.scene.upstream.set(c.scene.connection.ID, nil)
@@ -279,7 +282,7 @@ func (c *counter) note(what string, list *[]crashPoint) *intervention {
 	}
 }
 
-// events are how many have been written so far.
+// events is the number of events that have been written so far.
 func (c *counter) events() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

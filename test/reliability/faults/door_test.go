@@ -22,8 +22,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// door is the way from one replica to the API server: an HTTP proxy that sees each request, keeps the writes, and can come
-// between. The replica brings its own credentials, and the door passes them on.
+// door is an HTTP proxy between one replica and the API server. It sees each request, records the
+// writes, and can intervene. The replica uses its own credentials, and the door forwards them.
 type door struct {
 	server *httptest.Server
 	proxy  *httputil.ReverseProxy
@@ -35,40 +35,41 @@ type door struct {
 	opened  int
 }
 
-// rule says what to do with a request. Nil: let it pass.
+// rule decides what happens to a request. nil: the request is forwarded.
 type rule func(request) *intervention
 
-// intervention is what is done with one request. All parts are optional.
+// intervention is what happens to one request. All fields are optional.
 type intervention struct {
-	// before is called before the request is forwarded, and may take its time.
+	// before is called before the request is forwarded. It may block.
 	before func()
-	// answer is given in the API server's place.
+	// answer is sent instead of the answer of the API server.
 	answer *refusal
-	// hangUp has the connection end without an answer, once before has been called.
+	// hangUp closes the connection without an answer, after before has been called.
 	hangUp bool
-	// after is called when the API server has answered, with the answer still in the door; which is where it stays if loses is set.
+	// after is called when the API server has answered, before the answer is forwarded. With
+	// loses, the answer is dropped instead.
 	after func()
 	loses bool
 }
 
-// refusal is an answer in the API server's place.
+// refusal is an answer that replaces the answer of the API server.
 type refusal struct {
 	status     int
 	reason     string
 	retryAfter string
-	// inStream gives it as an event of a watch that has begun well.
+	// inStream sends the refusal as an event of a watch that was accepted.
 	inStream bool
 }
 
-// write is a write that has passed a door.
+// write is a write request that has passed a door.
 type write struct {
 	request
 	at time.Time
-	// status of the API server's answer; 0: there was none.
+	// status is the status of the API server's answer; 0 if it did not answer.
 	status int
 }
 
-// openDoor opens a door to the API server of a control plane.
+// openDoor starts a door to the API server of a control plane.
 func openDoor(t *testing.T, c *controlPlane) *door {
 	t.Helper()
 	target, err := url.Parse("https://" + c.address)
@@ -86,9 +87,9 @@ func openDoor(t *testing.T, c *controlPlane) *door {
 			r.Out.Host = target.Host
 		},
 		Transport:     transport,
-		FlushInterval: -1, // watches
+		FlushInterval: -1, // watches must not be buffered
 		ErrorLog:      log.New(io.Discard, "", 0),
-		// An API server that is gone gives no answer at all.
+		// If the API server is down, the replica gets no answer at all.
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	d.server = httptest.NewUnstartedServer(d)
@@ -99,14 +100,14 @@ func openDoor(t *testing.T, c *controlPlane) *door {
 	return d
 }
 
-// address that the door listens on, and certificate that it shows there, in PEM.
+// address is the address that the door listens on. certificate is its certificate, in PEM.
 func (d *door) address() string { return d.server.Listener.Addr().String() }
 
 func (d *door) certificate() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.server.Certificate().Raw})
 }
 
-// set makes a rule, in place of the one of the same name if there is one. Nil takes it away.
+// set sets the rule of that name. nil removes the rule.
 func (d *door) set(name string, r rule) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -117,7 +118,7 @@ func (d *door) set(name string, r rule) {
 	d.rules[name] = r
 }
 
-// cutWatches ends all watches that are open.
+// cutWatches ends all open watches.
 func (d *door) cutWatches() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -126,7 +127,7 @@ func (d *door) cutWatches() {
 	}
 }
 
-// written are the writes that have passed so far.
+// written returns the writes so far.
 func (d *door) written() []write {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -137,7 +138,7 @@ func (d *door) written() []write {
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		panic(http.ErrAbortHandler) // the replica has gone away
+		panic(http.ErrAbortHandler) // the replica has closed the connection
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	seen := readRequest(r, body)
@@ -177,10 +178,11 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, seen request, i int
 	}
 	maps.Copy(w.Header(), held.Header())
 	w.WriteHeader(held.Code)
-	_, _ = w.Write(held.Body.Bytes()) // fails when the replica has gone away
+	_, _ = w.Write(held.Body.Bytes()) // fails if the replica has closed the connection
 }
 
-// forward passes a request on. What was held meanwhile counts, although the replica that has sent it may be gone.
+// forward forwards a request. A write is forwarded even if the replica has gone while the request
+// was held.
 func (d *door) forward(w http.ResponseWriter, r *http.Request, seen request) {
 	if !seen.isWrite() {
 		d.proxy.ServeHTTP(w, r)
@@ -221,7 +223,7 @@ func (d *door) noteWatch(r *http.Request) (cut *http.Request, forget func()) {
 	}
 }
 
-// give answers as the API server would.
+// give sends the refusal in the format of the API server.
 func (f *refusal) give(w http.ResponseWriter) {
 	status := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"a fault of the tests","reason":%q,"code":%d}`, f.reason, f.status)
 	w.Header().Set("Content-Type", "application/json")
@@ -236,7 +238,7 @@ func (f *refusal) give(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, status)
 }
 
-// statusWriter remembers the status of an answer.
+// statusWriter records the status of an answer.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -247,5 +249,5 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap is needed by http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

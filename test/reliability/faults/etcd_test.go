@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// etcd is what the API server stores everything in. It is never restarted: what it says is the truth, at any time, whatever
-// becomes of the API server. It is spoken to by its JSON interface.
+// etcd is the storage of the API server. It is never restarted, so it always shows what was
+// really stored, even while the API server is down. The tests use its JSON interface.
 type etcd struct {
 	url     string
 	program *program
@@ -27,7 +27,7 @@ func startEtcd(t *testing.T, data, log string) *etcd {
 	address, peer := freeAddress(t), "http://"+freeAddress(t)
 	e := &etcd{url: "http://" + address}
 	var err error
-	// Nothing has to outlive a crash of the machine, so nothing is synced to the disk.
+	// Nothing has to survive a crash of the machine, so etcd does not sync to the disk.
 	e.program, err = startProgram("etcd", log, exec.Command(asset("etcd"),
 		"--data-dir="+data, "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls="+e.url, "--advertise-client-urls="+e.url,
@@ -43,7 +43,8 @@ func startEtcd(t *testing.T, data, log string) *etcd {
 	return e
 }
 
-// etcdHeader is what every answer of etcd begins with. Its JSON interface writes 64 bit numbers as text.
+// etcdHeader is the header of every answer of etcd. The JSON interface writes 64 bit numbers as
+// strings.
 type etcdHeader struct {
 	Revision int64 `json:"revision,string"`
 }
@@ -58,7 +59,7 @@ type etcdEvent struct {
 	} `json:"kv"`
 }
 
-// revision is that of the last change of anything.
+// revision is the revision of the last change of any key.
 func (e *etcd) revision(ctx context.Context) (int64, error) {
 	var answer struct {
 		Header etcdHeader `json:"header"`
@@ -69,8 +70,9 @@ func (e *etcd) revision(ctx context.Context) (int64, error) {
 	return answer.Header.Revision, nil
 }
 
-// compact forgets what was before now: whoever asks the API server for an older version is told that it is too old, at the
-// latest when the API server has been restarted and has forgotten it, too.
+// compact deletes the history before now. A client that then asks the API server for an older
+// version gets the error that the version is too old, at the latest after a restart of the API
+// server, which also keeps old versions in memory.
 func (e *etcd) compact(ctx context.Context) error {
 	revision, err := e.revision(ctx)
 	if err != nil {
@@ -111,7 +113,8 @@ func (e *etcd) post(ctx context.Context, path string, request any) (*http.Respon
 	return response, nil
 }
 
-// watch tells of every change of everything from a revision on, in order, until ctx ends or etcd does. It leaves nothing out.
+// watch calls tell for every change from a revision on, in order and without gaps, until ctx ends
+// or etcd ends the watch.
 func (e *etcd) watch(ctx context.Context, from int64, tell func(etcdEvent)) error {
 	encode := func(key string) string { return base64.StdEncoding.EncodeToString([]byte(key)) }
 	response, err := e.post(ctx, "/v3/watch", map[string]any{"create_request": map[string]any{

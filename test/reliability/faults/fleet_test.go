@@ -12,18 +12,19 @@ import (
 	"time"
 )
 
-// fleet are two replicas of which one works, and what the kubelet does for them: whoever ends is started again.
+// fleet is two replicas of which one leads. Like the kubelet, it starts a replica again after it
+// has ended.
 type fleet struct {
 	replicas []*replica
 	troubles *troubles
 
 	mu sync.Mutex
-	// expected are the ends that a fault has brought about.
+	// expected are the processes that a fault has ended or stopped.
 	expected map[*program]bool
 	errs     []error
 }
 
-// runFleet starts the replicas and keeps them running until the test, or stop, ends it.
+// runFleet starts the replicas and keeps them running until the test ends or stop is called.
 func runFleet(t *testing.T, troubles *troubles, replicas ...*replica) (f *fleet, stop func()) {
 	t.Helper()
 	f = &fleet{replicas: replicas, troubles: troubles, expected: map[*program]bool{}}
@@ -38,7 +39,8 @@ func runFleet(t *testing.T, troubles *troubles, replicas ...*replica) (f *fleet,
 	return f, stop
 }
 
-// keep starts a replica again whenever it has ended, after a second, as the kubelet does at first.
+// keep starts a replica again after each end, with a delay of a second, as the kubelet does at
+// first.
 func (f *fleet) keep(ctx context.Context, r *replica) {
 	for {
 		process := r.running()
@@ -60,8 +62,9 @@ func (f *fleet) keep(ctx context.Context, r *replica) {
 	}
 }
 
-// noteEnd keeps when a replica has ended that nobody has killed: it has lost its Lease, some time before. A race is not for it to
-// decide on, but to report.
+// noteEnd notes that a replica has ended. If no fault has ended the process, it has lost its
+// Lease some time before, and noteEnd adds a trouble for that time. An end because of a data race
+// is an error.
 func (f *fleet) noteEnd(r *replica, process *program) {
 	f.mu.Lock()
 	expected := f.expected[process]
@@ -81,15 +84,17 @@ func (f *fleet) noteError(err error) {
 	f.errs = append(f.errs, err)
 }
 
-// renewDeadline is how long a leader goes on without being able to renew its Lease, and untilTakenOver how long it takes until another
-// one works, when it has been lost without a farewell: 15 seconds until the Lease is up, 2 to 4.4 until that is noticed, and the rest
-// until its first passes have been made.
+// renewDeadline bounds how long a leader continues without renewing its Lease: cmd/pipes-operator
+// ends after 8 seconds. untilTakenOver bounds how long it takes until another replica works after
+// the leader has ended without releasing its Lease: 10 seconds until the Lease expires, up to 2.2
+// until another replica notices that, and the rest until its first reconciles are done.
 const (
 	renewDeadline  = 10 * time.Second
 	untilTakenOver = 25 * time.Second
 )
 
-// leader is the replica that has renewed the Lease last; nil when none has of late.
+// leader returns the replica that has renewed the Lease last; nil if no replica has renewed it
+// within 5 seconds.
 func (f *fleet) leader() *replica {
 	var leading *replica
 	var latest time.Time
@@ -104,7 +109,7 @@ func (f *fleet) leader() *replica {
 	return leading
 }
 
-// leaseRenewed is when the Lease was written last through this door.
+// leaseRenewed is the time of the last write of the Lease through this door.
 func (d *door) leaseRenewed() time.Time {
 	writes := d.written()
 	for _, w := range slices.Backward(writes) {
@@ -115,7 +120,7 @@ func (d *door) leaseRenewed() time.Time {
 	return time.Time{}
 }
 
-// kill ends a replica as a loss of power would. It comes back by itself.
+// kill kills a replica, as a loss of power would. keep starts it again.
 func (f *fleet) kill(r *replica) {
 	f.expect(r)
 	leading := f.leader()
@@ -125,7 +130,8 @@ func (f *fleet) kill(r *replica) {
 	}
 }
 
-// freeze stops a replica for a while. One that has been stopped for longer than its Lease ends by itself when it goes on.
+// freeze stops a replica for that time and then resumes it. A replica that was stopped for longer
+// than its Lease ends after it resumes.
 func (f *fleet) freeze(ctx context.Context, r *replica, span time.Duration) {
 	f.expect(r)
 	if leading := f.leader(); leading == nil || leading == r {
@@ -142,7 +148,7 @@ func (f *fleet) expect(r *replica) {
 	f.expected[r.running()] = true
 }
 
-// pass lets time pass, until ctx ends.
+// pass waits for that time, or until ctx ends.
 func pass(ctx context.Context, span time.Duration) {
 	select {
 	case <-ctx.Done():

@@ -19,25 +19,26 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// history is every version of all Secrets, PipesTokens, PipesEnvironments, events and Leases, in the order in which they were
-// stored. It is read from etcd, so that neither the operator nor a restart of the API server has a say in it.
+// history contains every version of all Secrets, PipesTokens, PipesEnvironments, events and
+// Leases, in the order in which they were stored. It is read from etcd, so neither the operator
+// nor a restart of the API server can change it.
 type history struct {
 	mu       sync.Mutex
 	versions []version
 	errs     []error
-	// seen is the revision of the last change, and moved is closed when it changes.
+	// seen is the revision of the last change. moved is closed, and replaced, when seen changes.
 	seen  int64
 	moved chan struct{}
 }
 
-// version is an object as it was from one moment on.
+// version is the state of an object from one time on.
 type version struct {
 	at       time.Time
 	revision int64
 	kind     string
 	// name is namespace/name.
 	name string
-	// What was stored; all nil when the object has been deleted, or is of another kind.
+	// The stored object. All five are nil if the object was deleted, or is of another kind.
 	secret      *corev1.Secret
 	token       *v1alpha1.PipesToken
 	environment *v1alpha1.PipesEnvironment
@@ -45,7 +46,7 @@ type version struct {
 	lease       *coordinationv1.Lease
 }
 
-// Kinds of versions, as the keys of etcd name them.
+// The kinds of versions, as in the keys of etcd.
 const (
 	secretKind      = "secrets"
 	tokenKind       = v1alpha1Group + "/pipestokens"
@@ -56,7 +57,7 @@ const (
 
 var kinds = []string{secretKind, tokenKind, environmentKind, eventKind, leaseKind}
 
-// keepHistory begins to keep the history, and goes on until the test ends.
+// keepHistory starts to record the history, until the test ends.
 func keepHistory(t *testing.T, e *etcd) *history {
 	t.Helper()
 	h := &history{moved: make(chan struct{})}
@@ -87,7 +88,7 @@ func (h *history) note(change etcdEvent) {
 	h.moved = make(chan struct{})
 }
 
-// read takes the key and the value of an object apart.
+// read parses the key and the value of an object.
 func (v *version) read(key string, value []byte, deleted bool) error {
 	path := strings.TrimPrefix(key, "/registry/")
 	for _, kind := range kinds {
@@ -122,7 +123,7 @@ func (v *version) read(key string, value []byte, deleted bool) error {
 	return nil
 }
 
-// deleted says whether this is the end of the object.
+// deleted reports whether this version is the deletion of the object.
 func (v version) deleted() bool {
 	return v.secret == nil && v.token == nil && v.environment == nil && v.event == nil && v.lease == nil
 }
@@ -133,7 +134,8 @@ func (h *history) fail(err error) {
 	h.errs = append(h.errs, err)
 }
 
-// of are the versions of one kind so far, or of all; with a name, of one object. It fails the test when the history is not complete.
+// of returns the versions so far of one kind, or of all kinds if kind is empty; with a name, of
+// one object. It fails the test if the history has gaps.
 func (h *history) of(t *testing.T, kind, name string) []version {
 	t.Helper()
 	h.mu.Lock()
@@ -150,7 +152,7 @@ func (h *history) of(t *testing.T, kind, name string) []version {
 	return found
 }
 
-// catchUp waits until everything that is stored by now is in the history.
+// catchUp waits until the history contains everything that is stored now.
 func (h *history) catchUp(t *testing.T, e *etcd) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

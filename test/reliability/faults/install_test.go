@@ -20,7 +20,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// install installs the CRDs, and gives the operator the rights that config/default gives it, from its own files.
+// install installs the CRDs, and gives the operator the rights of config/default, from its files.
 func (c *controlPlane) install(t *testing.T) {
 	t.Helper()
 	g := NewWithT(t)
@@ -40,10 +40,10 @@ func (c *controlPlane) install(t *testing.T) {
 	c.waitUntilAllowed(t, "watch", "", v1alpha1Group, "pipestokens")
 }
 
-// electionIDs are the Leases of the lanes whose replicas elect a leader.
+// electionIDs are the names of the Leases of the replicas that elect a leader.
 var electionIDs = []string{"zombie", "storm"}
 
-// allowLeases adds them to the Role, as whoever sets --leader-election-id does.
+// allowLeases adds these Leases to the Role, as a user of --leader-election-id must do.
 func allowLeases(role *unstructured.Unstructured) error {
 	rules, _, err := unstructured.NestedSlice(role.Object, "rules")
 	if err != nil {
@@ -63,7 +63,7 @@ func allowLeases(role *unstructured.Unstructured) error {
 	return unstructured.SetNestedSlice(role.Object, rules, "rules")
 }
 
-// waitUntilAllowed waits until the API server has learned of a right of the operator's.
+// waitUntilAllowed waits until the API server applies a right of the operator.
 func (c *controlPlane) waitUntilAllowed(t *testing.T, verb, namespace, group, resource string) {
 	t.Helper()
 	NewWithT(t).Eventually(func(g Gomega) {
@@ -76,7 +76,8 @@ func (c *controlPlane) waitUntilAllowed(t *testing.T, verb, namespace, group, re
 	}, 20*time.Second, 20*time.Millisecond).Should(Succeed())
 }
 
-// operatorToken is a token of the operator's service account, such as the kubelet mounts into its pod.
+// operatorToken returns a token of the operator's service account, as the kubelet mounts it into
+// the pod.
 func (c *controlPlane) operatorToken(t *testing.T) string {
 	t.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: shipped.ServiceAccount}}
@@ -90,7 +91,8 @@ func (c *controlPlane) createNamespace(t *testing.T, name string) {
 	NewWithT(t).Expect(c.root.Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
 }
 
-// allowAPIKeys lets the operator read API keys in a namespace that is not its own, as the documentation tells its owner to.
+// allowAPIKeys lets the operator read API keys in another namespace, as the documentation
+// describes for its owner.
 func (c *controlPlane) allowAPIKeys(t *testing.T, namespace string) {
 	t.Helper()
 	g := NewWithT(t)

@@ -17,9 +17,10 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// The judges are pure: what was stored and what WorkOS has seen in, and what is wrong with it out.
+// The judges are pure functions. Their input is the stored versions and the calls that WorkOS has
+// received. Their output is the violations.
 
-// holding is a token that stood in a Secret, from one version on until another.
+// holding is a token in a Secret, from one version of the Secret to another.
 type holding struct {
 	secret   string // namespace/name
 	owner    types.UID
@@ -27,15 +28,16 @@ type holding struct {
 	revision int64
 	serial   int
 	obtained time.Time
-	// expires is what the Secret says; zero: never.
+	// expires is the expiry in the annotation of the Secret; zero: never.
 	expires time.Time
 	from    time.Time
-	// until is when it was replaced, taken away, or last seen.
+	// until is when the token was replaced, removed, or seen for the last time.
 	until time.Time
 }
 
-// holdings are all tokens that the operator has put into Secrets, in the order of their writes, with what is wrong with them: each has
-// to be one that WorkOS has handed out, to exactly the one whom the PipesToken names, and to be beside its own expiry.
+// holdings returns all tokens that the operator has put into Secrets, in the order of the writes,
+// and the violations: WorkOS must have returned the token for exactly the slug, user and
+// organization of the PipesToken, and the Secret must show the expiry of this token.
 func holdings(versions []version, calls []workossim.Request, end time.Time) (held []*holding, wrong []string) {
 	owners, issued := ownersOf(versions), issuedIn(calls)
 	current := map[string]*holding{}
@@ -49,7 +51,7 @@ func holdings(versions []version, calls []workossim.Request, end time.Time) (hel
 		}
 		before := current[v.name]
 		if before != nil && h != nil && before.serial == h.serial && before.owner == h.owner && before.expires.Equal(h.expires) && before.obtained.Equal(h.obtained) {
-			continue // the same token goes on
+			continue // the same token is still there
 		}
 		if before != nil {
 			before.until = v.at
@@ -66,7 +68,7 @@ func holdings(versions []version, calls []workossim.Request, end time.Time) (hel
 	return held, wrong
 }
 
-// ownersOf are whom PipesTokens ask for, by their UID.
+// ownersOf returns the connections that PipesTokens ask for, by the UID of the PipesToken.
 func ownersOf(versions []version) map[types.UID]workossim.ID {
 	owners := map[types.UID]workossim.ID{}
 	for _, v := range versions {
@@ -77,13 +79,13 @@ func ownersOf(versions []version) map[types.UID]workossim.ID {
 	return owners
 }
 
-// token is one that WorkOS has handed out.
+// token identifies a token that WorkOS has returned.
 type token struct {
 	id     workossim.ID
 	serial int
 }
 
-// issuedIn are all tokens that calls have got, with their expiry.
+// issuedIn returns all tokens that WorkOS has returned, with their expiry.
 func issuedIn(calls []workossim.Request) map[token]time.Time {
 	issued := map[token]time.Time{}
 	for _, c := range calls {
@@ -94,7 +96,8 @@ func issuedIn(calls []workossim.Request) map[token]time.Time {
 	return issued
 }
 
-// holdingOf is the token in a Secret, as far as the operator has put it there; nil when there is none.
+// holdingOf returns the token in a Secret; nil if the Secret holds no token that the operator has
+// written.
 func holdingOf(v version, owners map[types.UID]workossim.ID, issued map[token]time.Time) (h *holding, wrong string) {
 	if v.secret == nil {
 		return nil, ""
@@ -128,7 +131,8 @@ func holdingOf(v version, owners map[types.UID]workossim.ID, issued map[token]ti
 		obtained: obtained, expires: expires, from: v.at}, ""
 }
 
-// ownText is the part of the data that the operator has written, and nobody has changed since.
+// ownText returns the data that the operator has written and that no other field manager has
+// changed since.
 func ownText(secret *corev1.Secret) string {
 	var text strings.Builder
 	for _, entry := range secret.ManagedFields {
@@ -146,7 +150,7 @@ func ownText(secret *corev1.Secret) string {
 	return text.String()
 }
 
-// expiryText is how the expiry of a token stands beside it.
+// expiryText is the format of the expiry annotation of a Secret.
 func expiryText(expires time.Time) string {
 	if expires.IsZero() {
 		return "never"
@@ -154,7 +158,7 @@ func expiryText(expires time.Time) string {
 	return expires.UTC().Format("2006-01-02T15:04:05.999Z07:00")
 }
 
-// formatExpiry is how it stands in a status.
+// formatExpiry is the format of times in a status.
 func formatExpiry(expires time.Time) string {
 	if expires.IsZero() {
 		return "never"
@@ -162,7 +166,7 @@ func formatExpiry(expires time.Time) string {
 	return expires.UTC().Truncate(time.Second).Format(time.RFC3339)
 }
 
-// replacedByOlder are the writes that have put an older token in the place of a newer one.
+// replacedByOlder returns the writes that replaced a newer token with an older one.
 func replacedByOlder(held []*holding) (wrong []string) {
 	type owned struct {
 		secret string
@@ -179,7 +183,8 @@ func replacedByOlder(held []*holding) (wrong []string) {
 	return wrong
 }
 
-// touched are the strangers' Secrets that the operator has written, or that are not there any more.
+// touched returns the Secrets of strangers that the operator has written, or that have been
+// changed or deleted.
 func touched(versions []version, strange []string) (wrong []string) {
 	for _, v := range versions {
 		if v.kind != secretKind || !slices.Contains(strange, v.name) {
@@ -197,11 +202,13 @@ func touched(versions []version, strange []string) (wrong []string) {
 	return wrong
 }
 
-// longestPass bounds a pass: the operator gives up after a minute, and a request that it has made may still be on its way.
+// longestPass bounds a reconcile: it is cancelled after a minute, and a request that it has made
+// may still be on its way after that.
 const longestPass = 75 * time.Second
 
-// unfounded are the statuses that claim what is not so: each that says that a valid token is in the Secret has to speak of one that
-// stood there when the status was written, or a pass before, and that had not expired when the pass began.
+// unfounded returns the false statuses. A status that claims a valid token in the Secret must
+// describe a token that was in the Secret at most longestPass before the status was written, and
+// that had not expired before that time.
 func unfounded(versions []version, held []*holding) (wrong []string) {
 	byOwner := map[types.UID][]*holding{}
 	for _, h := range held {
@@ -214,7 +221,7 @@ func unfounded(versions []version, held []*holding) (wrong []string) {
 		}
 		claim := claimOf(v.token)
 		if claimed[v.token.UID] == claim {
-			continue // written for another reason
+			continue // written for another reason, such as another condition
 		}
 		claimed[v.token.UID] = claim
 		founded := slices.ContainsFunc(byOwner[v.token.UID], func(h *holding) bool {

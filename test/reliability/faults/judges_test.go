@@ -21,7 +21,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/canary"
 )
 
-// The tests of the judges: what they accept, and what they do not.
+// These tests show what the judges accept and what they report.
 
 var (
 	noon  = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -31,7 +31,7 @@ var (
 
 func at(after time.Duration) time.Time { return noon.Add(after) }
 
-// answered is a call that got a token of Alice's, which lives for four minutes.
+// answered is a call that returned a token of Alice, which lives for four minutes.
 func answered(after time.Duration, serial int) workossim.Request {
 	return workossim.Request{Time: at(after), ID: alice.ID, Status: http.StatusOK, Result: workossim.ResultToken,
 		TokenSerial: serial, TokenExpiresAt: at(after + alice.Lifetime)}
@@ -47,7 +47,7 @@ func aliceToken(after time.Duration, change func(*v1alpha1.PipesToken)) version 
 	return version{at: at(after), revision: 1 + int64(after.Seconds()), kind: tokenKind, name: "a/alice", token: token}
 }
 
-// written is a version of her Secret, as the operator writes it.
+// written is a version of Alice's Secret, as the operator writes it.
 func written(after time.Duration, value string, expires time.Time) version {
 	secret := &corev1.Secret{Data: map[string][]byte{"access_token": []byte(value)}}
 	secret.OwnerReferences = []metav1.OwnerReference{{UID: "uid-alice", Controller: ptr.To(true)}}
@@ -140,8 +140,9 @@ func TestStatusesMayNotClaimWhatIsNotSo(t *testing.T) {
 	}
 }
 
-// TestWhenAnExpiredTokenIsTheOperatorsFault is about a token that is obtained at noon and lives for four minutes: it is asked for
-// from 12:02:00 on, at the latest at 12:02:24.
+// TestWhenAnExpiredTokenIsTheOperatorsFault uses a token that is obtained at noon and lives for
+// four minutes. The operator asks for the next token from 12:02:00 on, or from 12:02:24 on at the
+// latest.
 func TestWhenAnExpiredTokenIsTheOperatorsFault(t *testing.T) {
 	onlyAfterExpiry, early := alice, alice
 	onlyAfterExpiry.AlwaysFresh = false
@@ -231,7 +232,7 @@ func TestLeaksAreFound(t *testing.T) {
 	}
 }
 
-// expectFinding expects one finding that says so, or none when says is empty.
+// expectFinding expects one finding that contains says, or no finding if says is empty.
 func expectFinding(t *testing.T, found []string, says string) {
 	t.Helper()
 	if says == "" && len(found) == 0 || says != "" && len(found) == 1 && strings.Contains(found[0], says) {

@@ -15,10 +15,11 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/canary"
 )
 
-// alarms are what must not stand in a log of a program that was built with the race detector.
+// alarms are texts that must not be in the log of a program that was built with the race
+// detector.
 var alarms = []string{"DATA RACE", "panic:", "Observed a panic", "fatal error:"}
 
-// judgeLog reads a log, and gives the lines that must not be in it.
+// judgeLog reads a log, and returns the lines that must not be in it.
 func judgeLog(file string) (leaked, alarming []string, err error) {
 	log, err := os.Open(file)
 	if err != nil {
@@ -45,7 +46,7 @@ func judgeLog(file string) (leaked, alarming []string, err error) {
 	}
 }
 
-// leaksStored are the objects that have a canary in them where none belongs: anywhere but in the data of a Secret.
+// leaksStored returns the objects that contain a canary anywhere except in the data of a Secret.
 func leaksStored(versions []version) (leaked []string) {
 	for _, v := range versions {
 		var public any
@@ -67,5 +68,5 @@ func leaksStored(versions []version) (leaked []string) {
 	return leaked
 }
 
-// aTokenOfNobody is for tests of the judges.
+// aTokenOfNobody is a token for the tests of the judges.
 var aTokenOfNobody = workossim.TokenValue(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "nobody"}}, 1)

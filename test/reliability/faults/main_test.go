@@ -1,8 +1,9 @@
 //go:build reliability
 
-// Package faults_test runs the operator as processes of their own against a real API server and the simulator of WorkOS, and
-// breaks everything in between: processes are killed and stopped at any point, networks lose what they carry, the API server
-// goes away, and WorkOS answers in every wrong way. Beside them an observer keeps every version of everything that was stored.
+// Package faults_test runs the operator in processes of its own, against a real API server and
+// the simulator of WorkOS, and injects faults: it kills and stops processes at any point, breaks
+// network connections, stops the API server, and makes WorkOS return every kind of wrong answer.
+// It records every version of every stored object, and checks the versions afterwards.
 package faults_test
 
 import (
@@ -16,7 +17,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// operatorBinary is the operator, built with the race detector.
+// operatorBinary is the path of the operator, built with the race detector.
 var operatorBinary string
 
 func TestMain(m *testing.M) {
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	ctrl.SetLogger(logr.Discard()) // what clients of the tests have to say is of no interest
+	ctrl.SetLogger(logr.Discard()) // the log of the tests' own clients is not needed
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		fmt.Fprintln(os.Stderr, "no control plane to test against: set KUBEBUILDER_ASSETS to what `make controlplane` prints")
 		return 1

@@ -17,7 +17,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// keySecretIn is the Secret with the API key, in a namespace.
+// keySecretIn returns the Secret with the API key for a namespace.
 func keySecretIn(namespace string) *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: keySecret},
@@ -25,7 +25,7 @@ func keySecretIn(namespace string) *corev1.Secret {
 	}
 }
 
-// strangersSecret is one that the operator has no business with.
+// strangersSecret returns a Secret that the operator must not touch.
 func strangersSecret(namespace, name string) *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"owner": strangers}},
@@ -33,7 +33,7 @@ func strangersSecret(namespace, name string) *corev1.Secret {
 	}
 }
 
-// bringStranger creates a Secret that has to stay as it is, as long as the site stands.
+// bringStranger creates a Secret that must not change until the test ends.
 func (s *site) bringStranger(t *testing.T, namespace, name string) {
 	t.Helper()
 	NewWithT(t).Expect(s.plane.root.Create(context.Background(), strangersSecret(namespace, name))).To(Succeed())
@@ -42,7 +42,8 @@ func (s *site) bringStranger(t *testing.T, namespace, name string) {
 	s.strange = append(s.strange, namespace+"/"+name)
 }
 
-// pipesEnvironment is one that reaches WorkOS by a wire, with the API key of its namespace, that grants everything to one namespace.
+// pipesEnvironment returns a PipesEnvironment that reaches WorkOS through a wire, with the API
+// key of its namespace. It grants everything to the namespaces in granted.
 func pipesEnvironment(workos *wire, namespace, name string, granted ...string) *v1alpha1.PipesEnvironment {
 	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	environment.Spec = v1alpha1.PipesEnvironmentSpec{
@@ -54,7 +55,7 @@ func pipesEnvironment(workos *wire, namespace, name string, granted ...string) *
 	return environment
 }
 
-// anythingFor are grants of every slug, organization and user to namespaces.
+// anythingFor returns a grant of every slug, organization and user to namespaces.
 func anythingFor(namespaces ...string) []v1alpha1.Grant {
 	return []v1alpha1.Grant{{
 		Namespaces: v1alpha1.GrantNamespaces{Names: namespaces},
@@ -62,7 +63,7 @@ func anythingFor(namespaces ...string) []v1alpha1.Grant {
 	}}
 }
 
-// readyOf is the Ready condition; the zero condition when there is none.
+// readyOf returns the Ready condition, or the zero condition if the status has none.
 func readyOf(token *v1alpha1.PipesToken) metav1.Condition {
 	if ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
 		return *ready
@@ -70,7 +71,8 @@ func readyOf(token *v1alpha1.PipesToken) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// kstatusOf is what kstatus, and so Argo CD, Flux and kubectl, make of a PipesToken.
+// kstatusOf returns the status that kstatus, and therefore Argo CD, Flux and kubectl, compute for
+// a PipesToken.
 func kstatusOf(t *testing.T, token *v1alpha1.PipesToken) status.Status {
 	t.Helper()
 	token = token.DeepCopy()

@@ -13,15 +13,15 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// obstruction is one thing that can be wrong between a replica and the API server, or WorkOS, for a while.
+// obstruction is one fault between a replica and the API server, or between a replica and WorkOS.
 type obstruction struct {
 	name string
-	// begins and ends it. wires are the one to the API server and the one to WorkOS.
+	// begins starts the fault and ends stops it.
 	begins func(*lane) error
 	ends   func(*lane) error
 }
 
-// obstructions are all of them.
+// obstructions returns all obstructions.
 func obstructions() []obstruction {
 	all := []obstruction{
 		{"throttled", answering(nil, refusal{status: http.StatusTooManyRequests, reason: "TooManyRequests", retryAfter: "1"}), undo},
@@ -50,7 +50,8 @@ func obstructions() []obstruction {
 
 func isWatch(r request) bool { return r.watch }
 
-// obstructing has the door go by a rule. Watches that are open end, so that the rule holds for them as well.
+// obstructing makes the door use a rule. It also ends the open watches, so that the rule applies
+// to them too.
 func obstructing(r rule) func(*lane) error {
 	return func(l *lane) error {
 		l.replica.door.set("obstruction", r)
@@ -59,7 +60,8 @@ func obstructing(r rule) func(*lane) error {
 	}
 }
 
-// answering has the door answer in place of the API server; which nil: to everything.
+// answering makes the door answer instead of the API server. If which is nil, it answers every
+// request.
 func answering(which func(request) bool, answer refusal) func(*lane) error {
 	return obstructing(func(r request) *intervention {
 		if which != nil && !which(r) {
@@ -74,16 +76,19 @@ func undo(l *lane) error {
 	return nil
 }
 
-// obstructed is how long each lasts: several tries, with growing delays.
+// obstructed is how long each obstruction lasts: long enough for several attempts with growing
+// delays.
 const obstructed = 4 * time.Second
 
-// testObstructions has one after the other. What users ask for meanwhile is done when it is over.
+// testObstructions runs one obstruction after the other. The operator must do everything that
+// users request during an obstruction when the obstruction is over.
 func testObstructions(t *testing.T, s *site) {
 	t.Helper()
 	l := s.newLane(t, "obstructed")
 	for _, o := range obstructions() {
 		t.Run(o.name, func(t *testing.T) {
-			// A process remembers for two minutes how often its watches have failed, and waits up to a minute between tries in the end.
+			// A process remembers for two minutes how often its watches have failed, and finally
+			// waits up to a minute between attempts. So each obstruction gets a new process.
 			l.replica.kill()
 			l.replica.mustStart(t)
 			l.duringAndAfter(t, func() {
@@ -99,8 +104,9 @@ func testObstructions(t *testing.T, s *site) {
 	}
 }
 
-// testAPIServer has the API server restarted: with what it remembers of the past, and without, so that who asks for changes since a
-// version is told that it is too old. Nothing else may be under way.
+// testAPIServer restarts the API server, with and without its history. Without the history, a
+// client that asks for the changes since a version gets the error that the version is too old. No
+// other test may run at the same time.
 func testAPIServer(t *testing.T, s *site) {
 	t.Helper()
 	l := s.newLane(t, "restarted")
@@ -125,8 +131,8 @@ func testAPIServer(t *testing.T, s *site) {
 	}
 }
 
-// duringAndAfter creates a PipesToken and asks for another one's renewal while something is wrong, and expects both to be done once
-// it is over.
+// duringAndAfter creates a PipesToken, and requests the renewal of another PipesToken, during a
+// fault. It expects that both are done after the fault.
 func (l *lane) duringAndAfter(t *testing.T, begins, ends func()) {
 	t.Helper()
 	old, fresh := l.newScene(t, nil), l.newScene(t, nil)

@@ -13,28 +13,28 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// path is one way that an object goes: something happens, and the operator does what it calls for.
+// path is one event for a PipesToken, and the operator's reaction to it.
 type path struct {
 	name string
-	// change says how connection and spec differ from those of every scene.
+	// change changes the connection and the spec of the default scene.
 	change func(*workossim.Connection, *v1alpha1.PipesTokenSpec)
-	// begin brings the scene to where the path begins. Nil: its token is in its Secret.
+	// begin brings the scene to the start of the path. nil: the Secret contains a token.
 	begin func(*scene)
-	// happens is what sets the operator off. Nil: time does.
+	// happens is the event. nil: only time passes.
 	happens func(*scene)
-	// reason is that of Ready in the end.
+	// reason is the reason of Ready at the end.
 	reason string
-	// holds is what the Secret holds in the end.
+	// holds is what the Secret holds at the end.
 	holds content
-	// also has to hold in the end.
+	// also must hold at the end, too.
 	also func(Gomega, *scene)
-	// events are how many the operator emits on the way.
+	// events is the number of events that the operator emits.
 	events int
 	// quiet: the operator writes nothing.
 	quiet bool
 }
 
-// content is what a Secret may hold in the end.
+// content is what a Secret holds at the end.
 type content string
 
 const (
@@ -53,7 +53,7 @@ func sameToken(c *workossim.Connection, _ *v1alpha1.PipesTokenSpec) { c.AlwaysFr
 
 func shortLived(c *workossim.Connection, _ *v1alpha1.PipesTokenSpec) { c.Lifetime = 20 * time.Second }
 
-// longLived has the tokens from now on live for long, so that a path has one renewal and no more.
+// longLived gives all later tokens a long lifetime, so that a path has exactly one renewal.
 func longLived(s *scene) {
 	s.synced()
 	s.connection.Lifetime = time.Hour
@@ -73,7 +73,7 @@ func disconnected(s *scene) {
 
 func withdrawGrant(s *scene) { s.edit(s.environment, func() { s.environment.Spec.Grants = nil }) }
 
-// paths are all ways on which the operator writes.
+// paths are the paths on which only the operator writes the Secret.
 var paths = []path{
 	{name: "create", begin: func(*scene) {}, happens: (*scene).create, reason: v1alpha1.TokenSyncedReason, holds: newToken, events: 1},
 	{name: "create without a connection",
@@ -137,7 +137,7 @@ var paths = []path{
 		reason: v1alpha1.TokenSyncedReason, holds: oldToken},
 }
 
-// strangePaths are those on which somebody else touches the Secret.
+// strangePaths are the paths on which somebody else changes the Secret.
 var strangePaths = []path{
 	{name: "created again, and the Secret of its predecessor collected", reason: v1alpha1.TokenSyncedReason, holds: newToken, events: 1,
 		begin: func(s *scene) {
@@ -197,19 +197,19 @@ var strangePaths = []path{
 		happens: (*scene).create},
 }
 
-// refreshHandled: the status says that the request has been answered.
+// refreshHandled expects that the status shows the refresh request as handled.
 func refreshHandled(g Gomega, s *scene) {
 	g.Expect(s.token.Status.LastHandledRefreshRequest).To(Equal(s.token.Annotations[v1alpha1.RefreshRequestedAtAnnotation]))
 }
 
-// environmentObserved: the status of the environment is of its newest generation.
+// environmentObserved expects that the status of the environment is of its newest generation.
 func environmentObserved(g Gomega, s *scene) {
 	environment := s.environment.DeepCopy()
 	g.Expect(s.plane.root.Get(s.ctx, client.ObjectKeyFromObject(environment), environment)).To(Succeed())
 	g.Expect(environment.Status.ObservedGeneration).To(Equal(environment.Generation))
 }
 
-// labelled: the Secret has its label back.
+// labelled expects that the Secret has its label again.
 func labelled(g Gomega, s *scene) {
 	g.Expect(s.readSecret(g).Labels).To(HaveKeyWithValue(v1alpha1.ManagedByLabel, v1alpha1.ManagedByValue))
 }

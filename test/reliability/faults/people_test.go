@@ -18,30 +18,33 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// secondKey is the API key that takes the place of the first in a spell, and the other way round in the next.
+// secondKey is the API key that replaces apiKey in the first spell. In the second spell apiKey
+// replaces secondKey.
 const secondKey = "sk_test_canary_second"
 
-// people are users, strangers and administrators: what they do befalls one object each, or one PipesEnvironment.
+// people are users, strangers and administrators. Each of their actions affects one object, or
+// one PipesEnvironment.
 type people struct {
 	storm    *storm
 	random   *rand.Rand
 	citizens []*citizen
-	// faults that WorkOS has still to show to single connections, in random order.
+	// faults are the faults that WorkOS has not shown to a single connection yet, in random
+	// order.
 	faults []workossim.FaultKind
-	// freshKey is the API key that takes the other one's place.
+	// freshKey is the API key that replaces the current key.
 	freshKey string
 
 	later sync.WaitGroup
 }
 
-// deed is something that people do.
+// deed is an action of people.
 type deed struct {
 	name string
 	do   func(context.Context, *citizen) error
 }
 
-// bustle has people do something every half a second or so, until ctx ends. What they have begun they bring to its end: whoever
-// disconnects connects again.
+// bustle runs a random action every half a second or so, until ctx ends. Then it waits until
+// every action that has begun is complete: a user who has disconnected connects again.
 func (p *people) bustle(ctx context.Context) {
 	deeds := []deed{
 		{"WorkOS misbehaves to one connection", p.misbehave}, {"WorkOS misbehaves to one connection", p.misbehave},
@@ -61,7 +64,7 @@ func (p *people) bustle(ctx context.Context) {
 	p.later.Wait()
 }
 
-// govern withdraws grants and gives them back, and has the API key replaced, once.
+// govern withdraws grants and restores them, again and again, and replaces the API key once.
 func (p *people) govern(ctx context.Context) {
 	pass(ctx, 10*time.Second)
 	rotated := sync.OnceFunc(func() { p.later.Go(func() { p.rotateKey() }) })
@@ -72,7 +75,8 @@ func (p *people) govern(ctx context.Context) {
 		from := time.Now()
 		p.must(p.change(p.environment(), func(object client.Object) {
 			environment := object.(*v1alpha1.PipesEnvironment)
-			if environment.Spec.Grants != nil { // an update that was made and whose answer was lost is tried again
+			// If the answer to a successful update was lost, the update is tried again.
+			if environment.Spec.Grants != nil {
 				grants, environment.Spec.Grants = environment.Spec.Grants, nil
 			}
 		}))
@@ -84,7 +88,7 @@ func (p *people) govern(ctx context.Context) {
 	p.later.Wait()
 }
 
-// must keeps an error for the end.
+// must notes an error, which fails the test at the end.
 func (p *people) must(err error) {
 	if err != nil {
 		p.storm.fleet.noteError(err)
@@ -95,7 +99,8 @@ func (p *people) environment() *v1alpha1.PipesEnvironment {
 	return &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: sharedEnvironment}}
 }
 
-// rotateKey is what the documentation says to do: both keys are good for more than a minute.
+// rotateKey rotates the API key as the documentation describes: WorkOS accepts both keys for more
+// than a minute.
 func (p *people) rotateKey() {
 	p.storm.note("API key replaced")
 	p.storm.upstream.SetAPIKeys(apiKey, secondKey)
@@ -182,7 +187,7 @@ func (c *citizen) secret() *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: c.secretName()}}
 }
 
-// change does what kubectl edit does. What is not there is not changed.
+// change changes an object as kubectl edit does. It ignores objects that do not exist.
 func (p *people) change(object client.Object, change func(client.Object)) error {
 	return p.insist(func(ctx context.Context) error {
 		if err := p.storm.plane.root.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
@@ -199,7 +204,7 @@ func (p *people) delete(object client.Object) error {
 	})
 }
 
-// insist tries until it works: the API server is away now and then.
+// insist calls try until it succeeds, because the API server is down at times.
 func (p *people) insist(try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()

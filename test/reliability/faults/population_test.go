@@ -21,26 +21,28 @@ import (
 const (
 	populated   = 300
 	stormSpaces = 4
-	// limit is the requests per minute of the storm: too few for everybody at once, and more than they need on average.
+	// limit is the requestsPerMinute of the storm: too few for all PipesTokens at once, but more
+	// than they need on average.
 	limit = 540
-	// sharedEnvironment is the one whose grants come and go.
+	// sharedEnvironment is the PipesEnvironment whose grants are withdrawn and restored.
 	sharedEnvironment = "shared"
 )
 
-// citizen is one PipesToken of the storm, with what has to become of it in the end.
+// citizen is one PipesToken of the storm, with its expected final state.
 type citizen struct {
 	namespace, name string
 	spec            v1alpha1.PipesTokenSpec
 	connection      workossim.Connection
-	// reason is that of Ready, when nothing is wrong any more.
+	// reason is the reason of Ready after all faults have ended.
 	reason string
 }
 
-// Lifetimes of tokens, and how early WorkOS hands out the next one. What is due is due at half of the lifetime, or two minutes
-// before the end.
+// Lifetimes of tokens, and how early WorkOS returns the next token. A renewal is due at half of
+// the lifetime or two minutes before the expiry, whichever is later.
 var (
 	lifetimes = []time.Duration{90 * time.Second, 2 * time.Minute, 4 * time.Minute, 4 * time.Minute, 6 * time.Minute}
-	leads     = []time.Duration{-1, 3 * time.Minute, -1, 75 * time.Second, 3 * time.Minute, 20 * time.Second, 0} // -1: a fresh one on each call
+	// -1: WorkOS returns a fresh token at each call.
+	leads     = []time.Duration{-1, 3 * time.Minute, -1, 75 * time.Second, 3 * time.Minute, 20 * time.Second, 0}
 	policies  = []v1alpha1.InactivePolicy{v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyDelete, v1alpha1.InactivePolicyRetain}
 	templates = []*v1alpha1.SecretTemplate{
 		nil,
@@ -50,7 +52,7 @@ var (
 	}
 )
 
-// population is everybody: most have a connection, and a few have something against them.
+// population returns all PipesTokens: most have a connection, and a few have a problem.
 func population() []*citizen {
 	var all []*citizen
 	for i := range populated {
@@ -90,7 +92,7 @@ func (c *citizen) connect(i int) {
 	}
 }
 
-// beset gives some of them what keeps them from a token.
+// beset gives some PipesTokens a problem that keeps them from getting a token.
 func (c *citizen) beset(i int) {
 	switch i % 50 {
 	case 13:
@@ -105,7 +107,7 @@ func (c *citizen) beset(i int) {
 	}
 }
 
-// healthy says whether it is one of those that have a token when nothing is wrong.
+// healthy reports whether the PipesToken gets a token when no fault is active.
 func (c *citizen) healthy() bool { return c.reason == v1alpha1.TokenSyncedReason }
 
 func (c *citizen) fullName() string { return c.namespace + "/" + c.name }
@@ -117,7 +119,8 @@ func (c *citizen) object() *v1alpha1.PipesToken {
 // secretName is the name of its Secret.
 func (c *citizen) secretName() string { return c.object().TargetSecretName() }
 
-// settle makes everything that the storm comes over: namespaces, environments, strangers' Secrets and everybody.
+// settle creates everything that the storm needs: namespaces, environments, Secrets of strangers,
+// and all PipesTokens.
 func (s *site) settle(t *testing.T, workos *wire, citizens []*citizen) {
 	t.Helper()
 	g, ctx, root := NewWithT(t), context.Background(), s.plane.root
@@ -147,7 +150,7 @@ func (s *site) settle(t *testing.T, workos *wire, citizens []*citizen) {
 	}
 }
 
-// anyHealthy is one of those that have a token when nothing is wrong.
+// anyHealthy returns a random healthy PipesToken.
 func anyHealthy(random *rand.Rand, citizens []*citizen) *citizen {
 	for {
 		if c := citizens[random.IntN(len(citizens))]; c.healthy() {

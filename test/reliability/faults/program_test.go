@@ -17,18 +17,19 @@ import (
 	"time"
 )
 
-// program is a process of its own: etcd, kube-apiserver or a replica of the operator. It is signalled by its own process ID and
-// by nothing else, and the kernel ends it when the test process ends, however that ends.
+// program is a child process: etcd, kube-apiserver or a replica of the operator. The tests signal
+// only its own process ID. The kernel kills it when the test process ends, in whatever way.
 type program struct {
 	name string
 	log  string
 	cmd  *exec.Cmd
-	// ended is closed once it has ended.
+	// ended is closed when the process has ended.
 	ended chan struct{}
 }
 
-// starts hands the starting of programs to one thread that lasts as long as the test process: the kernel takes the end of the
-// thread that has started a program for the end of the starter.
+// starts runs functions that start programs on one thread, which lives as long as the test
+// process. This is necessary because the kernel kills a program when the thread that has started
+// it ends.
 var starts = sync.OnceValue(func() chan<- func() {
 	jobs := make(chan func())
 	go func() {
@@ -40,13 +41,13 @@ var starts = sync.OnceValue(func() chan<- func() {
 	return jobs
 })
 
-// startProgram starts a program whose output is appended to a file.
+// startProgram starts a program. Its output is appended to a file.
 func startProgram(name, log string, cmd *exec.Cmd) (*program, error) {
 	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	defer func() { _ = output.Close() }() // the program has its own
+	defer func() { _ = output.Close() }() // the program has its own file descriptor
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
@@ -56,22 +57,22 @@ func startProgram(name, log string, cmd *exec.Cmd) (*program, error) {
 	}
 	p := &program{name: name, log: log, cmd: cmd, ended: make(chan struct{})}
 	go func() {
-		_ = cmd.Wait() // how it ended stands in its state
+		_ = cmd.Wait() // the state of the process shows how it ended
 		close(p.ended)
 	}()
 	return p, nil
 }
 
-// kill ends the program at once, and returns when it has ended.
+// kill ends the program at once, and returns after it has ended.
 func (p *program) kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.ended
 }
 
-// signal fails when the program has ended, which is nothing to whoever sends one.
+// signal sends a signal. It ignores the error, because the program may have ended.
 func (p *program) signal(signal syscall.Signal) { _ = p.cmd.Process.Signal(signal) }
 
-// awaitProgram waits until something about a program works, and fails when the program has ended instead.
+// awaitProgram calls try until it succeeds. It fails the test if the program ends before that.
 func awaitProgram(t *testing.T, p *program, limit time.Duration, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -93,7 +94,7 @@ func awaitProgram(t *testing.T, p *program, limit time.Duration, try func(contex
 	}
 }
 
-// freeAddress is an address on loopback that nobody listens on.
+// freeAddress returns an address on loopback that nothing listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -104,7 +105,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// listens is an error as long as nobody listens on an address.
+// listens returns an error while nothing listens on an address.
 func listens(ctx context.Context, address string) error {
 	connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -113,7 +114,7 @@ func listens(ctx context.Context, address string) error {
 	return connection.Close()
 }
 
-// endOf is the end of a log, for people.
+// endOf returns the end of a log, for error messages.
 func endOf(file string) string {
 	const lines = 40
 	text, err := os.ReadFile(file)

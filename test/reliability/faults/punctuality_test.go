@@ -12,28 +12,33 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// When a token that has expired in its Secret is the operator's fault, and how often it may ask.
+// The functions in this file judge when an expired token in a Secret is the operator's fault, and
+// how many calls the operator may make.
 //
-// Let E be the expiry of a token. The operator begins to ask for the next one no later than it has to (docs/renewal.md): when there
-// is left the lead, less a fifth for the jitter. WorkOS hands out the next one from a time of its own on. The window of the token
-// begins at the later of the two. A second in which an expired token stands in a Secret counts as preventable if, before it and within
-// the window, there was a stretch without trouble that was long enough to renew:
+// Let E be the expiry of a token. The operator must ask for the next token (docs/renewal.md) at
+// the latest when the time left is the lead, less a fifth for the jitter. WorkOS returns the next
+// token only from some time on. The window of the token begins at the later of these two times. A
+// second in which an expired token is in a Secret counts as preventable if, before that second
+// and within the window, there was a stretch without trouble that was long enough to renew:
 //
-//   - promptly, where nothing has gone wrong since the operator first asked: it has to ask, to wait for its place within the requests
-//     per minute, and to write;
-//   - patiently, where something has: the delay of the back-off is about as long as the trouble was, which is bounded here, and a slow
-//     poll comes after 30 seconds or a fifth of the trouble; and then come those who have queued up in the meantime.
+//   - promptly, if nothing has gone wrong since the operator first asked: the operator must ask,
+//     wait for its turn within the requests per minute, and write;
+//   - patiently, otherwise: the delay of the back-off is about as long as the trouble was, and
+//     troubles are short in this test. A slow poll comes after 30 seconds, or after a fifth of the
+//     duration of the trouble. After that, the backlog has to be worked off.
 //
-// Trouble is: the way to the API server or to WorkOS is bad (and 5 seconds more), nobody leads (a leader that is lost without a
-// farewell is replaced after 18 to 21 seconds, and 25 count), WorkOS has just answered this very connection with anything but a good
-// token, or has told everybody who uses the key to wait.
+// A trouble is one of these: the connection to the API server or to WorkOS is bad (and 5 seconds
+// more); there is no leader (a leader that is lost without releasing its Lease is replaced after
+// about 12 seconds, and 25 count); WorkOS has just answered this connection with anything but a
+// valid token, or has told everybody who uses the API key to wait.
 const (
 	promptly  = 20 * time.Second
 	patiently = 50 * time.Second
 )
 
-// latestAsk and earliestAsk are when the operator may begin to ask for the successor of a token that lives for a time: all leads of
-// the storm are at least two minutes, or else half of the lifetime.
+// latestAsk and earliestAsk are the times between which the operator first asks for the next
+// token: all leads in the storm are at least two minutes, or half of the lifetime if that is
+// less.
 func earliestAsk(expires time.Time, lifetime time.Duration) time.Time {
 	return expires.Add(-lifetime / 2)
 }
@@ -42,8 +47,8 @@ func latestAsk(expires time.Time, lifetime time.Duration) time.Time {
 	return expires.Add(-min(2*time.Minute, lifetime/2) * 4 / 5)
 }
 
-// preventable is for how long the operator has left an expired token in a Secret that it could have replaced. due says whether it
-// had an opportunity to replace it at all.
+// preventable returns for how long the operator has left an expired token in a Secret that it
+// could have replaced. due reports whether it had an opportunity to replace the token at all.
 func preventable(h *holding, c workossim.Connection, befell []trouble) (late time.Duration, due bool) {
 	if h.expires.IsZero() {
 		return 0, false
@@ -78,16 +83,17 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// goodResults are answers with a token that can be used.
+// goodResults are the answers with a usable token.
 var goodResults = []string{workossim.ResultToken, string(workossim.FaultActiveWithError), string(workossim.FaultExtraFields)}
 
-// How long the storm has WorkOS tell everybody to wait at most, and how long the operator spares a key that was refused.
+// longestRetryAfter is the longest wait that WorkOS asks for in the storm. keySpared is for how
+// long the operator makes no calls with a key that WorkOS has rejected.
 const (
 	longestRetryAfter = 6 * time.Second
 	keySpared         = 32 * time.Second
 )
 
-// denials are the troubles of which WorkOS's own journal tells.
+// denials returns the troubles that WorkOS's own list of calls shows.
 func denials(calls []workossim.Request) []trouble {
 	var all []trouble
 	for _, c := range calls {
@@ -110,7 +116,8 @@ type reign struct {
 	stretch
 }
 
-// reigns of the Lease of that name, with what a process may still have under way when it has lost it.
+// reigns returns the reigns of the Lease of that name. Each is extended by callTimeout, because
+// the calls of a process may still be on their way after it has lost the Lease.
 func reigns(versions []version, name string, end time.Time) []reign {
 	var all []reign
 	for _, v := range versions {
@@ -138,20 +145,22 @@ func holderOf(lease *coordinationv1.Lease) string {
 	return *lease.Spec.HolderIdentity
 }
 
-// callTimeout is how long a call takes at most. A wire that holds calls back may let all those of that time arrive at once.
+// callTimeout is the longest duration of a call. A wire that delays calls may deliver all calls
+// of that time at once.
 const callTimeout = 15 * time.Second
 
-// burst is what arrives at WorkOS within 60 seconds.
+// burst is the calls that arrive at WorkOS within 60 seconds.
 type burst struct {
 	from  time.Time
 	calls int
-	// allowed is how many there may be: the limit, once for each process that worked meanwhile, because budgets are in memory; and a
-	// quarter more if the wire to WorkOS held calls back.
+	// allowed is the allowed number of calls: the limit, once for each process that worked in
+	// that time, because each process has its own budget in memory; and a quarter more if the
+	// wire to WorkOS delayed calls.
 	allowed int
 	plain   bool
 }
 
-// bursts are the windows of 60 seconds that begin with a call.
+// bursts returns the windows of 60 seconds that begin with a call.
 func bursts(calls []workossim.Request, perMinute int, all []reign, held []trouble) []burst {
 	var found []burst
 	last := 0

@@ -20,8 +20,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// replica is one replica of the operator: a process of its own, built with the race detector, with the rights of its service
-// account. Its way to the API server is a wire, and behind that a door.
+// replica is one replica of the operator: a process of its own, built with the race detector,
+// with the rights of its service account. It reaches the API server through a wire and then a
+// door.
 type replica struct {
 	name    string
 	door    *door
@@ -31,15 +32,16 @@ type replica struct {
 	command []string
 
 	mu sync.Mutex
-	// process is nil as long as none has been started.
+	// process is nil until a process has been started.
 	process *program
 	starts  int
 }
 
-// raceExit is what a replica ends with when the race detector has found something.
+// raceExit is the exit code of a replica after the race detector has found a race.
 const raceExit = 66
 
-// newReplica prepares a replica that reaches WorkOS by a wire, and does not start it. flags come on top of those that every replica of the tests has.
+// newReplica prepares a replica that reaches WorkOS through a wire. It does not start the
+// replica. flags are added to the flags that every replica of the tests has.
 func (s *site) newReplica(t *testing.T, name string, workos *wire, flags ...string) *replica {
 	t.Helper()
 	r := &replica{name: name, door: openDoor(t, s.plane), log: s.plane.path(name + ".log"), metrics: freeAddress(t)}
@@ -65,12 +67,12 @@ func (s *site) newReplica(t *testing.T, name string, workos *wire, flags ...stri
 	return r
 }
 
-// start starts the process, which must not be running.
+// start starts the process. The process must not be running.
 func (r *replica) start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	cmd := exec.Command(operatorBinary, r.command...)
-	// A race ends the process, so that it cannot be overlooked. Its report is in the log.
+	// A race ends the process, so it cannot be overlooked. The report is in the log.
 	cmd.Env = []string{"HOME=/nonexistent", "GORACE=halt_on_error=1 exitcode=" + strconv.Itoa(raceExit)}
 	process, err := startProgram(r.name, r.log, cmd)
 	if err != nil {
@@ -81,7 +83,7 @@ func (r *replica) start() error {
 	return nil
 }
 
-// mustStart starts it, and waits until it has something to say.
+// mustStart starts the process, and waits until its metrics port listens.
 func (r *replica) mustStart(t *testing.T) {
 	t.Helper()
 	if err := r.start(); err != nil {
@@ -90,25 +92,25 @@ func (r *replica) mustStart(t *testing.T) {
 	awaitProgram(t, r.running(), time.Minute, func(ctx context.Context) error { return listens(ctx, r.metrics) })
 }
 
-// running is the process; nil when none has been started.
+// running returns the process that was started last; nil if none was started.
 func (r *replica) running() *program {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.process
 }
 
-// kill ends the process, if there is one, as a node that loses its power does.
+// kill ends the process, if one was started, as a loss of power of the node would.
 func (r *replica) kill() {
 	if process := r.running(); process != nil {
 		process.kill()
 	}
 }
 
-// pause stops the process where it stands, and resume has it go on as if nothing had happened.
+// pause stops the process with SIGSTOP. resume lets it continue.
 func (r *replica) pause()  { r.running().signal(syscall.SIGSTOP) }
 func (r *replica) resume() { r.running().signal(syscall.SIGCONT) }
 
-// scrape is what the metrics say.
+// scrape returns the metrics.
 func (r *replica) scrape(ctx context.Context) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.metrics+"/metrics", http.NoBody)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 )
 
-// request is what a replica asks of the API server.
+// request is a request of a replica to the API server.
 type request struct {
 	method    string
 	group     string
@@ -23,18 +23,19 @@ type request struct {
 	// subresource is empty for the object itself.
 	subresource string
 	watch       bool
-	// dryRun: it stores nothing.
+	// dryRun: the request stores nothing.
 	dryRun bool
-	// about is the namespace and name of the object that is written: of an event, the one that it speaks of.
+	// about is the namespace and name of the object that is written. For an event it is the
+	// object that the event is about.
 	about string
 }
 
 func (r request) isWrite() bool { return r.method != http.MethodGet && !r.dryRun }
 
-// isLease says whether the request is one of the leader election.
+// isLease reports whether the request belongs to the leader election.
 func (r request) isLease() bool { return r.resource == "leases" }
 
-// String is what happens in words, without names that differ from run to run.
+// String describes the request without names that differ from run to run.
 func (r request) String() string {
 	resource := r.resource
 	if r.subresource != "" {
@@ -43,8 +44,8 @@ func (r request) String() string {
 	return r.method + " " + resource
 }
 
-// readRequest takes a request apart: /api/v1/… or /apis/group/version/…, then namespaces/namespace where it is in one, then
-// resource, name, subresource.
+// readRequest parses a request. Its path is /api/v1/… or /apis/group/version/…, then
+// namespaces/namespace if the resource is in a namespace, then resource, name, subresource.
 func readRequest(r *http.Request, body []byte) request {
 	seen := request{method: r.Method, dryRun: r.URL.Query().Get("dryRun") != "", watch: r.URL.Query().Get("watch") == "true" || r.URL.Query().Get("watch") == "1"}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
@@ -68,7 +69,8 @@ func readRequest(r *http.Request, body []byte) request {
 	return seen
 }
 
-// subject is the object of which a request speaks. Events come in protobuf, the rest in JSON.
+// subject is the object that a request is about. Events are encoded as protobuf, everything else
+// as JSON.
 func (r request) subject(body []byte) string {
 	if r.method != http.MethodPost {
 		return r.namespace + "/" + r.name

@@ -22,12 +22,14 @@ import (
 )
 
 const (
-	// soon is long enough for a renewal that is overdue at the start of a process, which may be one of two after another.
+	// soon is long enough for an overdue renewal at the start of a process, even if two such
+	// renewals run one after the other.
 	soon  = 45 * time.Second
 	often = 20 * time.Millisecond
 )
 
-// lane is one replica with two namespaces to itself: one with PipesTokens, and one of the owner of their PipesEnvironments.
+// lane is one replica with two namespaces of its own: one for the PipesTokens, and one for their
+// PipesEnvironments.
 type lane struct {
 	*site
 	replica *replica
@@ -53,13 +55,13 @@ func (s *site) newLane(t *testing.T, name string, flags ...string) *lane {
 	return l
 }
 
-// another is one more replica for the lane.
+// another returns one more replica for the lane.
 func (l *lane) another(t *testing.T, name string, flags ...string) *replica {
 	t.Helper()
 	return l.newReplica(t, name, l.workos, append([]string{"--watch-namespaces=" + l.namespace + "," + l.owner}, flags...)...)
 }
 
-// scene is one PipesToken with a PipesEnvironment and a connection of its own.
+// scene is one PipesToken with its own PipesEnvironment and connection.
 type scene struct {
 	*lane
 	t           *testing.T
@@ -68,13 +70,15 @@ type scene struct {
 	connection  workossim.Connection
 	environment *v1alpha1.PipesEnvironment
 	token       *v1alpha1.PipesToken
-	// about and aboutEnvironment are the names of both, as doors and history have them.
+	// about and aboutEnvironment are the namespace/name of the PipesToken and of the
+	// PipesEnvironment.
 	about, aboutEnvironment string
-	// serial of the token that was in the Secret when the scene began.
+	// serial is the serial of the token that was in the Secret when the scene began.
 	serial int
 }
 
-// newScene has the environment in place, and nothing else.
+// newScene creates the PipesEnvironment and the connection, and waits until the environment is
+// ready. It does not create the PipesToken.
 func (l *lane) newScene(t *testing.T, change func(*workossim.Connection, *v1alpha1.PipesTokenSpec)) *scene {
 	t.Helper()
 	name := fmt.Sprintf("%s-%d", l.namespace, l.scenes.Add(1))
@@ -99,7 +103,7 @@ func (l *lane) newScene(t *testing.T, change func(*workossim.Connection, *v1alph
 	return s
 }
 
-// end takes the scene away, so that later starts of the replica find nothing of it.
+// end deletes the objects of the scene, so that a later start of the replica does not find them.
 func (s *scene) end() {
 	root := s.plane.root
 	for _, object := range []client.Object{s.token, s.environment, s.secret()} {
@@ -115,7 +119,8 @@ func (s *scene) eventually(condition func(Gomega)) {
 
 func (s *scene) create() { s.g.Expect(s.plane.root.Create(s.ctx, s.token)).To(Succeed()) }
 
-// synced creates the PipesToken and waits until its token is in its Secret, and everybody has been told.
+// synced creates the PipesToken, and waits until its Secret contains a token, and status and
+// event are written.
 func (s *scene) synced() {
 	s.t.Helper()
 	s.create()
@@ -123,7 +128,8 @@ func (s *scene) synced() {
 	s.serial = serialIn(s.connection, s.readSecret(s.g))
 }
 
-// rests waits until the connection may be asked for again: what happens sooner waits for that.
+// rests waits until the operator may ask for the connection again: what happens earlier waits for
+// that.
 func (s *scene) rests() {
 	s.t.Helper()
 	s.eventually(func(g Gomega) {
@@ -145,8 +151,9 @@ func (s *scene) becomes(reason string) {
 	})
 }
 
-// recreate deletes the PipesToken, does something, and has a new one ready that has not been created yet. Nothing here collects
-// garbage, so the Secret stays. The operator is away meanwhile, so that it cannot act on what is half done.
+// recreate deletes the PipesToken, calls meanwhile, and prepares a new PipesToken without
+// creating it. The Secret stays, because no garbage collector runs in this test. The replica is
+// stopped during this, so that it cannot react to an intermediate state.
 func (s *scene) recreate(meanwhile func()) {
 	s.t.Helper()
 	s.replica.kill()
@@ -172,12 +179,12 @@ func (s *scene) eventsAbout(name string) []*corev1.Event {
 	return events
 }
 
-// secret names the Secret of the PipesToken.
+// secret returns the Secret of the PipesToken with only its name.
 func (s *scene) secret() *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: s.token.TargetSecretName()}}
 }
 
-// readSecret is the Secret as it is now; nil when there is none.
+// readSecret returns the stored Secret, or nil if it does not exist.
 func (s *scene) readSecret(g Gomega) *corev1.Secret {
 	secret := s.secret()
 	err := s.plane.root.Get(s.ctx, client.ObjectKeyFromObject(secret), secret)
@@ -198,7 +205,7 @@ func (s *scene) edit(object client.Object, change func()) {
 	})
 }
 
-// requestRefresh asks for a fetch at once.
+// requestRefresh requests a fetch at once.
 func (s *scene) requestRefresh() {
 	s.t.Helper()
 	s.edit(s.token, func() {
@@ -206,7 +213,8 @@ func (s *scene) requestRefresh() {
 	})
 }
 
-// serialIn is that of the connection's token that a Secret holds; 0 when it holds none.
+// serialIn is the serial of the connection's token in a Secret. It is 0 if the Secret holds no
+// token of the connection.
 func serialIn(c workossim.Connection, secret *corev1.Secret) int {
 	if secret == nil {
 		return 0
@@ -219,7 +227,7 @@ func serialIn(c workossim.Connection, secret *corev1.Secret) int {
 	return 0
 }
 
-// expiryOf is what a Secret says of its token's expiry.
+// expiryOf is the expiry annotation of a Secret.
 func expiryOf(secret *corev1.Secret) string {
 	return secret.Annotations[tokensecret.ExpiresAtAnnotation]
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
 )
 
-// TestOneFaultAtATime runs the scenarios in which one thing goes wrong, at a chosen moment. Those that do not touch what others
-// need run side by side.
+// TestOneFaultAtATime runs the scenarios with one fault at a chosen moment. Scenarios that do not
+// affect each other run in parallel.
 func TestOneFaultAtATime(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

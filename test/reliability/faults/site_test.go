@@ -12,25 +12,26 @@ import (
 
 const (
 	v1alpha1Group = "pipes.workos.com"
-	// apiKey has the word in it that all tokens of the simulator have: whoever finds it anywhere has found a leak.
+	// apiKey contains the same word as all tokens of the simulator: "canary". Where the word is
+	// found outside of the data of a Secret, a secret has leaked.
 	apiKey         = "sk_test_canary_first"
 	keySecret      = "workos-api-key"
 	keyEntry       = "api-key"
-	strangers      = "stranger" // who owns whatever is not ours
+	strangers      = "stranger" // the owner of everything that is not ours
 	strangeKey     = "theirs"
 	strangersValue = "canary_of_a_stranger"
 )
 
-// site is a control plane and a WorkOS, on which scenarios install replicas.
+// site is a control plane and a WorkOS. Scenarios add replicas to it.
 type site struct {
 	plane         *controlPlane
 	upstream      *upstream
 	operatorToken string
-	// history is everything that was ever stored.
+	// history contains every version of everything that was stored.
 	history *history
 
 	mu sync.Mutex
-	// replicas are all that there ever were, and strange the names of all Secrets of strangers.
+	// replicas are all replicas so far. strange are the names of the strangers' Secrets.
 	replicas []*replica
 	strange  []string
 }
@@ -43,7 +44,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// idOf is whom a PipesToken asks for.
+// idOf is the connection that a PipesToken asks for.
 func idOf(token *v1alpha1.PipesToken) workossim.ID {
 	return workossim.ID{Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID}
 }

@@ -22,11 +22,11 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// seedEnvironment names the variable that has a storm come again: the same faults, in the same order. When they meet the operator
-// is up to the machine.
+// seedEnvironment is the variable that repeats a storm: the same faults in the same order. When
+// each fault meets the operator still depends on the machine.
 const seedEnvironment = "RELIABILITY_SEED"
 
-// storm is a few minutes in which everything goes wrong at once.
+// storm is a few minutes with many faults at the same time.
 type storm struct {
 	*site
 	t        *testing.T
@@ -34,15 +34,16 @@ type storm struct {
 	fleet    *fleet
 	troubles *troubles
 	citizens []*citizen
-	// founded is when everybody was there, before the operator.
+	// founded is when all PipesTokens existed, before the operator started.
 	founded time.Time
 	began   time.Time
 	ended   time.Time
-	// forgotten counts those who were not as they should be when it was time.
+	// forgotten counts the PipesTokens that did not reach their final state in time.
 	forgotten int
 }
 
-// spells are how long the storm lasts, before and after its eye: a time without faults, in which every renewal has to be in time.
+// spells returns how long each of the two halves of the storm lasts, and how long the eye lasts:
+// a time between them without faults, in which every renewal must be in time.
 func spells() (spell, eye time.Duration) {
 	if figures.Full() {
 		return 6 * time.Minute, 75 * time.Second
@@ -50,7 +51,8 @@ func spells() (spell, eye time.Duration) {
 	return 90 * time.Second, 40 * time.Second
 }
 
-// promisedConvergence is how soon after the last fault everything is as it should be, but for what only a slow poll brings to light.
+// promisedConvergence is how soon after the last fault everything must be correct, except for
+// what only a slow poll finds.
 const promisedConvergence = time.Minute
 
 func TestStorm(t *testing.T) {
@@ -69,7 +71,8 @@ func TestStorm(t *testing.T) {
 	s.rage(seed+1, spell, apiKey)
 	s.ended = time.Now()
 	converged := s.await(promisedConvergence, "after the storm")
-	// Until the promised minute is over, tokens that are still valid may wait for those that are not; and every renewal has to be in time.
+	// Until the promised minute is over, renewals of valid tokens may wait for expired tokens.
+	// The test goes on until then, and every renewal in it must still be in time.
 	<-time.After(max(0, promisedConvergence-converged))
 	s.judge(converged, s.oldestOverdue())
 }
@@ -99,10 +102,11 @@ func newStorm(t *testing.T) *storm {
 	return s
 }
 
-// note counts a fault, and says so in the log, so that what was found can be held against it.
+// note counts a fault and writes it to the log, so that findings can be compared with the faults.
 func (s *storm) note(kind string) { s.troubles.inject(kind) }
 
-// flood has everybody ask for another token at once, which is more than there may be calls in a minute.
+// flood requests a refresh for all healthy PipesTokens at once, which is more than the budget of
+// a minute.
 func (s *storm) flood() {
 	everybody := &people{storm: s}
 	for _, c := range s.citizens {
@@ -113,7 +117,7 @@ func (s *storm) flood() {
 	s.await(3*time.Minute, "after everybody has asked at once")
 }
 
-// rage has everything go wrong for a while, and returns when nothing does any more.
+// rage injects faults for that time, and returns after the last fault has ended.
 func (s *storm) rage(seed uint64, span time.Duration, freshKey string) {
 	ctx, cancel := context.WithTimeout(context.Background(), span)
 	defer cancel()
@@ -129,8 +133,10 @@ func (s *storm) rage(seed uint64, span time.Duration, freshKey string) {
 	s.upstream.ClearFaults()
 }
 
-// await waits until everybody is as they should be, and says how long that took, slow polls apart. Who is not within the limit counts as
-// forgotten; the test goes on, because what happened to them may be learned from what the judges find.
+// await waits until all PipesTokens are correct, and returns how long that took, without those
+// that wait for a slow poll. A PipesToken that is not correct within the limit counts as
+// forgotten. The test then continues, because the findings of the judges may explain what
+// happened.
 func (s *storm) await(limit time.Duration, when string) (converged time.Duration) {
 	s.t.Helper()
 	began := time.Now()
@@ -158,7 +164,7 @@ func (s *storm) await(limit time.Duration, when string) (converged time.Duration
 	}
 }
 
-// forget counts those who are not as they should be, and tells of the first of them.
+// forget counts the PipesTokens that are not correct, and reports the first five.
 func (s *storm) forget(late map[string]string, when string) {
 	s.t.Helper()
 	s.forgotten += len(late)
@@ -171,9 +177,9 @@ func (s *storm) forget(late map[string]string, when string) {
 	}
 }
 
-// polledSlowly are those of the unsettled who wait for a person even when nothing else is wrong, with how soon after the instant the
-// operator looks at them again: by a slow poll, after a fifth of the time that they have waited. A leader that has just taken over counts
-// that from its start.
+// polledSlowly returns those of the unsettled PipesTokens that wait for a person even without any
+// fault, with the time after instant by which the operator asks again: by a slow poll, after a
+// fifth of the time that they have waited. A new leader counts that time from its own start.
 func (s *storm) polledSlowly(unsettled map[string]string, instant time.Time) map[string]time.Duration {
 	const share, takeOver = 5, 30 * time.Second
 	polled := map[string]time.Duration{}
@@ -185,7 +191,7 @@ func (s *storm) polledSlowly(unsettled map[string]string, instant time.Time) map
 	return polled
 }
 
-// explain tells what has happened to an object of late.
+// explain describes what has happened to an object recently.
 func (s *storm) explain(name string) string {
 	const enough = 12
 	var lines []string
@@ -207,7 +213,7 @@ func (s *storm) explain(name string) string {
 	return strings.Join(lines, "\n")
 }
 
-// unsettled says who is not as they should be, and why.
+// unsettled returns the PipesTokens that are not correct, and why.
 func (s *storm) unsettled() map[string]string {
 	ctx := context.Background()
 	var tokens v1alpha1.PipesTokenList
@@ -234,7 +240,7 @@ func (s *storm) unsettled() map[string]string {
 	return found
 }
 
-// wrong says what keeps an object from being as it should be; empty: nothing does.
+// wrong describes why a PipesToken is not correct; empty if it is correct.
 func (c *citizen) wrong(t *testing.T, token *v1alpha1.PipesToken, secret *corev1.Secret, now time.Time) string {
 	t.Helper()
 	if token == nil {
@@ -252,7 +258,7 @@ func (c *citizen) wrong(t *testing.T, token *v1alpha1.PipesToken, secret *corev1
 		return ""
 	case kstatusOf(t, token) != status.CurrentStatus:
 		return "kstatus says " + string(kstatusOf(t, token))
-	case len(token.Status.Conditions) > 3: // Ready, Connected, ScopesGranted
+	case len(token.Status.Conditions) > 3: // Ready, Connected and ScopesGranted are always there
 		return "a condition says that something is wrong: " + inWords(token)
 	case serialIn(c.connection, secret) <= 0:
 		return "its Secret does not hold its token"
@@ -264,7 +270,7 @@ func (c *citizen) wrong(t *testing.T, token *v1alpha1.PipesToken, secret *corev1
 	return ""
 }
 
-// inWords are the conditions of a PipesToken.
+// inWords lists the conditions of a PipesToken.
 func inWords(token *v1alpha1.PipesToken) string {
 	var words []string
 	for _, c := range token.Status.Conditions {
@@ -273,7 +279,7 @@ func inWords(token *v1alpha1.PipesToken) string {
 	return strings.Join(words, ", ")
 }
 
-// expired says whether an instant, as the annotation has it, is over. Never is not.
+// expired reports whether the time in the expiry annotation is over. "never" is not over.
 func expired(expiry string, now time.Time) bool {
 	at, err := time.Parse(time.RFC3339, expiry)
 	return err == nil && !now.Before(at)

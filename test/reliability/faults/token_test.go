@@ -10,11 +10,12 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// tokenPattern fits the simulator's tokens, wherever in a text they stand: marker, slug, serial and a hash.
+// tokenPattern matches the simulator's tokens anywhere in a text: marker, slug, serial and a
+// hash.
 var tokenPattern = regexp.MustCompile(regexp.QuoteMeta(workossim.DefaultTokenMarker) + `[A-Za-z0-9-]+_([0-9]+)_[0-9a-f]{16}`)
 
-// serialOf is the serial of the token in a text, if that is one of the connection's; 0: there is none, and -1: it is one of
-// somebody else's.
+// serialOf returns the serial of the token in a text, if the token belongs to this connection; 0
+// if the text contains no token, and -1 if it contains a token of another connection.
 func serialOf(id workossim.ID, text string) int {
 	found := tokenPattern.FindStringSubmatch(text)
 	if found == nil {

@@ -10,18 +10,20 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// trouble is a time in which the operator cannot be expected to work: its way to the API server or to WorkOS is bad, or nobody leads.
+// trouble is a time in which the operator cannot be expected to work: its connection to the API
+// server or to WorkOS is bad, or there is no leader.
 type trouble struct {
 	from, to time.Time
 	what     string
-	// Whom it befalls, when not everybody: one connection, or those of one PipesEnvironment.
+	// id or environment limits the trouble to one connection or to one PipesEnvironment. If
+	// neither is set, the trouble affects all PipesTokens.
 	id          *workossim.ID
 	environment string
-	// wire: calls to WorkOS may have been held back, and arrive all at once.
+	// wire: calls to WorkOS may have been delayed, and then arrive all at once.
 	wire bool
 }
 
-// befalls says whether it befalls a citizen.
+// befalls reports whether the trouble affects a PipesToken.
 func (t trouble) befalls(c *citizen) bool {
 	switch {
 	case t.id != nil:
@@ -33,7 +35,7 @@ func (t trouble) befalls(c *citizen) bool {
 	}
 }
 
-// troubles are all of a storm.
+// troubles are all troubles of a storm.
 type troubles struct {
 	mu    sync.Mutex
 	all   []trouble
@@ -48,13 +50,13 @@ func (l *troubles) add(t trouble) {
 	l.all = append(l.all, t)
 }
 
-// last notes trouble that begins now and lasts for a time.
+// last notes a trouble that begins now and lasts for that time.
 func (l *troubles) last(span time.Duration, what string) {
 	now := time.Now()
 	l.add(trouble{from: now, to: now.Add(span), what: what})
 }
 
-// during notes trouble that lasts as long as do does, and afterwards.
+// during notes a trouble that begins now and ends afterwards after do has returned.
 func (l *troubles) during(what string, afterwards time.Duration, do func()) {
 	from := time.Now()
 	do()
@@ -68,7 +70,7 @@ func (l *troubles) inject(kind string) {
 	l.kinds[kind]++
 }
 
-// injected are all kinds of faults with their counts.
+// injected returns the number of faults of each kind.
 func (l *troubles) injected() map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,7 +90,7 @@ func (l *troubles) list() []trouble {
 // stretch is a time without trouble.
 type stretch struct{ from, to time.Time }
 
-// calm are the stretches between two instants in which there is no trouble.
+// calm returns the stretches without trouble between two times.
 func calm(from, to time.Time, all []trouble) []stretch {
 	sorted := slices.SortedFunc(slices.Values(all), func(a, b trouble) int { return a.from.Compare(b.from) })
 	var found []stretch

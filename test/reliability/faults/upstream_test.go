@@ -16,7 +16,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// upstream is WorkOS. Like a door, it can come between. Replicas reach it by wires.
+// upstream is WorkOS. Like a door, it can intervene in calls. Replicas reach it through wires.
 type upstream struct {
 	*workossim.Simulator
 	address string
@@ -36,7 +36,7 @@ func newUpstream(t *testing.T) *upstream {
 	return u
 }
 
-// set makes the rule for the calls of one connection. Nil takes it away.
+// set sets the rule for the calls for one connection. nil removes the rule.
 func (u *upstream) set(id workossim.ID, rule func() *intervention) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -50,7 +50,7 @@ func (u *upstream) set(id workossim.ID, rule func() *intervention) {
 func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		panic(http.ErrAbortHandler) // the caller has gone away
+		panic(http.ErrAbortHandler) // the caller has closed the connection
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	i := u.intervene(called(r.URL.Path, body))
@@ -73,7 +73,7 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(held.Code)
-	_, _ = w.Write(held.Body.Bytes()) // fails when the caller has gone away
+	_, _ = w.Write(held.Body.Bytes()) // fails if the caller has closed the connection
 }
 
 func (u *upstream) intervene(id workossim.ID) *intervention {
@@ -85,13 +85,13 @@ func (u *upstream) intervene(id workossim.ID) *intervention {
 	return nil
 }
 
-// called is whose token a call asks for.
+// called is the connection that a call asks for.
 func called(path string, body []byte) workossim.ID {
 	var parameters struct {
 		UserID         string `json:"user_id"`
 		OrganizationID string `json:"organization_id"`
 	}
-	_ = json.Unmarshal(body, &parameters) // what cannot be read is nobody's
+	_ = json.Unmarshal(body, &parameters) // a body that cannot be parsed belongs to no connection
 	slug, _, _ := strings.Cut(strings.TrimPrefix(path, "/data-integrations/"), "/")
 	return workossim.ID{Slug: slug, UserID: parameters.UserID, OrganizationID: parameters.OrganizationID}
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// judge holds everything that was stored, called and said against what is promised, and keeps the figures.
+// judge compares everything that was stored, called and logged with the promises, and records the
+// figures.
 func (s *storm) judge(converged, overdue time.Duration) {
 	s.t.Helper()
 	s.history.catchUp(s.t, s.plane.etcd)
@@ -60,17 +61,17 @@ func (s *storm) judge(converged, overdue time.Duration) {
 	keep(s.t, rows...)
 }
 
-// mayBeOverdue is what a renewal that is just being made may show.
+// mayBeOverdue is the largest allowed metric: a renewal that is in progress may be this late.
 const mayBeOverdue = 5 * time.Second
 
-// verdict is what was found in everything that was stored and said.
+// verdict has the findings about everything that was stored and logged.
 type verdict struct {
 	versions                          []version
 	held                              []*holding
 	wrong, touched, unfounded, leaked int
 }
 
-// judgeStored judges what needs no knowledge of faults: it holds at any time, whatever happens.
+// judgeStored checks the promises that hold at any time, whatever the faults are.
 func (s *site) judgeStored(t *testing.T, strange []string, calls []workossim.Request, end time.Time) verdict {
 	t.Helper()
 	s.history.catchUp(t, s.plane.etcd)
@@ -95,7 +96,7 @@ func (s *site) judgeStored(t *testing.T, strange []string, calls []workossim.Req
 	return v
 }
 
-// complain tells of the first few findings of a kind.
+// complain reports the first ten findings of a kind.
 func complain(t *testing.T, what string, found []string) {
 	t.Helper()
 	const enough = 10
@@ -104,7 +105,8 @@ func complain(t *testing.T, what string, found []string) {
 	}
 }
 
-// judgePunctuality says for how long tokens had expired that could have been replaced, and how many had an opportunity.
+// judgePunctuality returns for how long in total expired tokens were in Secrets that the operator
+// could have replaced, and how many tokens it had an opportunity to replace.
 func (s *storm) judgePunctuality(held []*holding, calls []workossim.Request) (late time.Duration, due int) {
 	s.t.Helper()
 	all := append(s.troubles.list(), denials(calls)...)
@@ -135,7 +137,8 @@ func (s *storm) judgePunctuality(held []*holding, calls []workossim.Request) (la
 	return late, due
 }
 
-// judgeCalls says how many calls there were at most within 60 seconds: while one process worked, and around failovers.
+// judgeCalls returns the largest number of calls within 60 seconds: while one process worked, and
+// around failovers and delayed calls.
 func (s *storm) judgeCalls(versions []version, calls []workossim.Request, end time.Time) (most, around int) {
 	s.t.Helper()
 	var wires []trouble
@@ -175,7 +178,7 @@ var kept struct {
 	rows []figures.Figure
 }
 
-// keep records figures beside those that are there already.
+// keep adds figures to the figures so far, and records all of them.
 func keep(t *testing.T, rows ...figures.Figure) {
 	t.Helper()
 	kept.mu.Lock()
@@ -184,7 +187,7 @@ func keep(t *testing.T, rows ...figures.Figure) {
 	figures.Record(t, "20-faults", figures.Suite{Name: "Faults, against a real API server", Figures: kept.rows})
 }
 
-// oldestOverdue is what the leader says of the PipesToken that has waited longest.
+// oldestOverdue is the leader's metric of the oldest overdue renewal.
 func (s *storm) oldestOverdue() time.Duration {
 	s.t.Helper()
 	leader := s.fleet.leader()

@@ -15,30 +15,33 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// weather is what comes over everybody at once: two sequences of faults side by side, one on the side of the API server and the
-// replicas, the other on the side of WorkOS. Each fault is bounded, and followed by a pause that is a little longer: the delays of a
-// back-off are about as long as the trouble before them, so the next try falls into it.
+// weather runs faults that affect all PipesTokens. Two sequences run at the same time: one on the
+// side of the API server and the replicas, the other on the side of WorkOS. Each fault is
+// bounded, and followed by a pause that is a little longer than the fault. Back-off delays are
+// about as long as the trouble before them, so the next attempt falls into the pause.
 type weather struct {
 	storm  *storm
 	random *rand.Rand
 }
 
-// disaster is a fault that lasts for as long as do takes; how long that is, it is told.
+// disaster is a fault that lasts until do returns. do gets the duration as span.
 type disaster struct {
 	name string
 	do   func(ctx context.Context, span time.Duration)
-	// breaksWatches: the process may wait a while before it tries to watch again.
+	// breaksWatches: after this fault, the process may wait a while before it watches again.
 	breaksWatches bool
 }
 
-// rewatched is how long before the end of a spell watches are broken for the last time. After many failures client-go waits 30 to 60
-// seconds before it tries again, and forgets them only after two minutes, so half of that would be gone before the storm is over.
+// rewatched is for how long before the end of a spell no more watches are broken. After many
+// failures client-go waits 30 to 60 seconds before it tries again, and it resets this delay only
+// after two minutes, so a later fault would cost half of the promised time.
 const rewatched = 30 * time.Second
 
-// settled is how long after the end of a fault its effects may last: connections are made again and watches come back with delays.
+// settled is for how long the effects of a fault may last after its end: connections and watches
+// are restored with delays.
 const settled = 5 * time.Second
 
-// blow has disasters of a deck come one after the other, in random order, until ctx ends.
+// blow runs the disasters of a deck one after the other, in random order, until ctx ends.
 func (w *weather) blow(ctx context.Context, deck []disaster) {
 	for ; ctx.Err() == nil; pass(ctx, time.Second) {
 		w.random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
@@ -57,7 +60,7 @@ func (w *weather) blow(ctx context.Context, deck []disaster) {
 	}
 }
 
-// onThisSide are the disasters on the side of the API server.
+// onThisSide returns the disasters on the side of the API server.
 func (w *weather) onThisSide() []disaster {
 	deck := []disaster{
 		{"SIGKILL of a replica", w.killReplica, false},
@@ -87,7 +90,8 @@ func (w *weather) onThisSide() []disaster {
 	return deck
 }
 
-// onThatSide are the disasters on the side of WorkOS: every kind of fault for everybody, every form of Retry-After, and bad wires.
+// onThatSide returns the disasters on the side of WorkOS: every kind of fault for all
+// connections, every form of Retry-After, and bad wires.
 func (w *weather) onThatSide() []disaster {
 	var deck []disaster
 	for _, bad := range toxics {
@@ -108,11 +112,13 @@ func (w *weather) onThatSide() []disaster {
 	} {
 		deck = append(deck, disaster{"WorkOS: " + name + " for all", func(ctx context.Context, span time.Duration) { w.misbehaving(ctx, span, f) }, false})
 	}
-	slices.SortFunc(deck, func(a, b disaster) int { return strings.Compare(a.name, b.name) }) // maps have no order, and the seed has to decide
+	// Maps have no order, and the seed must determine the order.
+	slices.SortFunc(deck, func(a, b disaster) int { return strings.Compare(a.name, b.name) })
 	return deck
 }
 
-// faultOf is a fault of a kind with what the kind needs. Statuses that close the whole key for long are left to the other forms.
+// faultOf returns a fault of a kind with the fields that the kind needs. The other forms of
+// faults send the statuses that hold back the whole API key for long.
 func faultOf(kind workossim.FaultKind, times int) workossim.Fault {
 	f := workossim.Fault{Kind: kind, Times: times}
 	switch kind {
@@ -155,7 +161,7 @@ func (w *weather) restartCompacted(ctx context.Context, span time.Duration) {
 	w.restartAPIServer(ctx, span)
 }
 
-// answered has both doors answer in place of the API server, leader election left alone.
+// answered makes both doors answer instead of the API server, except to the leader election.
 func (w *weather) answered(which func(request) bool, answer refusal) func(context.Context, time.Duration) {
 	return w.ruled(func(r request) *intervention {
 		if r.isLease() || which != nil && !which(r) {
@@ -165,7 +171,7 @@ func (w *weather) answered(which func(request) bool, answer refusal) func(contex
 	})
 }
 
-// ruled has both doors go by a rule.
+// ruled makes both doors use a rule.
 func (w *weather) ruled(r rule) func(context.Context, time.Duration) {
 	return func(ctx context.Context, span time.Duration) {
 		w.storm.troubles.during("the way to the API server is obstructed", settled, func() {
@@ -194,7 +200,8 @@ func (w *weather) poisoned(ctx context.Context, span time.Duration, bad toxic, p
 	w.storm.troubles.add(trouble{from: from, to: time.Now().Add(settled), what: bad.kind, wire: poisoned == w.storm.workos})
 }
 
-// misbehaving has WorkOS misbehave to all. ClearFaults takes along what is left of the faults for single connections.
+// misbehaving makes WorkOS misbehave for all connections. ClearFaults also clears the faults for
+// single connections that are left.
 func (w *weather) misbehaving(ctx context.Context, span time.Duration, f workossim.Fault) {
 	w.storm.troubles.during(string(f.Kind), settled, func() {
 		w.storm.upstream.Inject(f)
@@ -203,5 +210,5 @@ func (w *weather) misbehaving(ctx context.Context, span time.Duration, f workoss
 	})
 }
 
-// sortedKeys are the keys of a map in order.
+// sortedKeys returns the keys of a map, sorted.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -14,34 +14,35 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// wire is a stretch of network, on loopback, that can be made bad.
+// wire is a network connection on loopback that can be made bad.
 type wire struct {
 	proxy *toxiproxy.Proxy
 }
 
-// toxic is one way in which a wire can be bad. The names and attributes are toxiproxy's.
+// toxic is one way to make a wire bad. The names and attributes are those of toxiproxy.
 type toxic struct {
 	kind       string
 	attributes string
 }
 
-// toxics are all of them: each is bad enough to be felt, and not by itself the end of a lease.
+// toxics are all toxics of this suite. Each has a noticeable effect, but none alone costs the
+// leader its Lease.
 var toxics = []toxic{
 	{"latency", `{"latency": 400, "jitter": 300}`},
 	{"bandwidth", `{"rate": 20}`},
 	{"slow_close", `{"delay": 2000}`},
 	{"limit_data", `{"bytes": 6000}`},
 	{"reset_peer", `{"timeout": 200}`},
-	{"timeout", `{"timeout": 0}`}, // half open: what is sent is lost, and nobody is told
+	{"timeout", `{"timeout": 0}`}, // half open: data is lost, and neither side gets an error
 }
 
-// quiet is toxiproxy's server, which is only there to be quiet.
+// quiet is a toxiproxy server whose only purpose is to disable logging.
 var quiet = sync.OnceValue(func() *toxiproxy.ApiServer {
 	zerolog.SetGlobalLevel(zerolog.Disabled)
 	return toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
 })
 
-// layWire lays a wire to an address.
+// layWire creates a wire to an address.
 func layWire(t *testing.T, name, to string) *wire {
 	t.Helper()
 	w := &wire{proxy: toxiproxy.NewProxy(quiet(), name, "127.0.0.1:0", to)}
@@ -52,7 +53,7 @@ func layWire(t *testing.T, name, to string) *wire {
 	return w
 }
 
-// address is that of the near end.
+// address is the address that the wire listens on.
 func (w *wire) address() string { return w.proxy.Listen }
 
 // poison makes the wire bad in both directions.
@@ -66,7 +67,8 @@ func (w *wire) poison(bad toxic) error {
 	return nil
 }
 
-// heal makes it good again. Connections that have lost something end then, as they would sooner or later.
+// heal makes the wire good again. Connections that have lost data end then, as they would sooner
+// or later.
 func (w *wire) heal(bad toxic) error {
 	for _, direction := range []string{"upstream", "downstream"} {
 		if err := w.proxy.Toxics.RemoveToxic(context.Background(), bad.kind+"_"+direction); err != nil {

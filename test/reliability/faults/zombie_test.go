@@ -14,17 +14,18 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
-// takeover bounds how long it takes until another replica works in place of a leader that is lost without a farewell: 15 seconds
-// until the Lease is up, 2 to 4.4 until that is noticed, and a start.
+// takeover bounds how long it takes until another replica works after a leader is lost without
+// releasing its Lease: 10 seconds until the Lease expires, up to 2.2 until another replica
+// notices that, and the start of a process.
 const takeover = 45 * time.Second
 
-// electing are the flags of replicas of which one works.
+// electing returns the flags of replicas that elect a leader.
 func electing(id string) []string {
 	return []string{"--leader-elect", "--leader-election-id=" + id, "--leader-election-namespace=" + shipped.Namespace}
 }
 
-// testZombies stops the leader for longer than its Lease, and has it go on when another one has long taken its place: once in
-// the middle of two passes, and once when it has nothing to do.
+// testZombies stops the leader for longer than its Lease, and resumes it after another replica
+// has become the leader: once in the middle of two reconciles, and once when it is idle.
 func testZombies(t *testing.T, s *site) {
 	t.Helper()
 	l := s.newLane(t, "zombie", electing("zombie")...)
@@ -43,7 +44,8 @@ func testZombies(t *testing.T, s *site) {
 	<-answer.held
 	first.pause()
 	paused := time.Now()
-	inDoor.renewedWithin(takeover, 2) // the next token is the one that is held up
+	// The next token is the token that is held back.
+	inDoor.renewedWithin(takeover, 2)
 	atWorkOS.renewedWithin(takeover, 2)
 	lateWrite.release()
 	NewWithT(t).Eventually(func() bool {
@@ -74,7 +76,7 @@ func testZombies(t *testing.T, s *site) {
 	idle.renewedWithin(soon, 2)
 }
 
-// holdWrite holds up the next write of the token, in the door of the first replica.
+// holdWrite holds the next write of the token, in the door of the first replica.
 func (s *scene) holdWrite() *hold {
 	h := newHold(s.t)
 	s.replica.door.set("hold", func(r request) *intervention {
@@ -86,7 +88,7 @@ func (s *scene) holdWrite() *hold {
 	return h
 }
 
-// holdAnswer holds up WorkOS's answer to the next call.
+// holdAnswer holds the answer of WorkOS to the next call.
 func (s *scene) holdAnswer() *hold {
 	h := newHold(s.t)
 	s.upstream.set(s.connection.ID, func() *intervention {
@@ -98,9 +100,10 @@ func (s *scene) holdAnswer() *hold {
 	return h
 }
 
-// expectZombieEnds waits until a process that has lost its Lease has ended. It tries to renew the Lease for ten seconds before it gives
-// up, and goes on working meanwhile: what it decides then, it decides on what is there now, like any other. The judges look after
-// what it may not do.
+// expectZombieEnds waits until a process that has lost its Lease has ended. The process tries to
+// renew the Lease for 8 seconds before it gives up, and continues to work during that time. It
+// then decides on the current state, as any process does. The judges check that it breaks no
+// promise.
 func expectZombieEnds(t *testing.T, r *replica) {
 	t.Helper()
 	select {
@@ -110,7 +113,7 @@ func expectZombieEnds(t *testing.T, r *replica) {
 	}
 }
 
-// lateWrites are those that were answered after an instant.
+// lateWrites returns the writes that were answered after a time.
 func lateWrites(r *replica, after time.Time) []write {
 	var late []write
 	for _, w := range r.door.written() {
@@ -121,7 +124,8 @@ func lateWrites(r *replica, after time.Time) []write {
 	return late
 }
 
-// renewedWithin waits until the Secret holds a token that is so many later than the one of the beginning, or more.
+// renewedWithin waits until the Secret holds a token whose serial is at least by higher than at
+// the beginning.
 func (s *scene) renewedWithin(limit time.Duration, by int) {
 	s.t.Helper()
 	s.g.Eventually(func(g Gomega) {
@@ -129,7 +133,8 @@ func (s *scene) renewedWithin(limit time.Duration, by int) {
 	}, limit, often).Should(Succeed())
 }
 
-// hold keeps the first that comes until it is released, which is when the test ends at the latest.
+// hold holds the first request that arrives until it is released, at the latest at the end of the
+// test.
 type hold struct {
 	once     sync.Once
 	held     chan struct{}
@@ -145,7 +150,7 @@ func newHold(t *testing.T) *hold {
 	return h
 }
 
-// takes says whether this is the first.
+// takes reports whether this is the first call.
 func (h *hold) takes() bool {
 	first := false
 	h.once.Do(func() { first = true })
