@@ -25,17 +25,17 @@ import (
 	"github.com/pipes-operator/pipes-operator/controllers"
 )
 
-// A real API server refuses, loses and changes what the operator writes.
+// These specs use a real API server that refuses, loses or changes the writes of the operator.
 var _ = Describe("Admission", func() {
 	var w *world
 	BeforeEach(func() { w = running() })
 
-	// inTenant selects the namespace of the spec, so that specs do not get into each other's way.
+	// inTenant selects the namespace of the spec, so that specs do not affect each other.
 	inTenant := func() *metav1.LabelSelector {
 		return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: w.tenant}}
 	}
 
-	// webhookDown has the API server ask a webhook that nobody serves.
+	// webhookDown returns a webhook configuration for a URL that no server listens on.
 	webhookDown := func(resource string, operations ...admissionv1.OperationType) client.Object {
 		group, version := "", "v1"
 		if resource != "secrets" {
@@ -54,7 +54,8 @@ var _ = Describe("Admission", func() {
 		}
 	}
 
-	// install creates admission objects and waits until the API server heeds them; the function takes them away again.
+	// install creates admission objects, and waits until the API server applies them. remove
+	// deletes the objects.
 	install := func(heeded func() error, objects ...client.Object) (remove func()) {
 		for _, object := range objects {
 			w.create(object)
@@ -69,7 +70,8 @@ var _ = Describe("Admission", func() {
 		return remove
 	}
 
-	// probe is a Secret of somebody else's in the namespace, as the API server would store it.
+	// probe dry-runs the creation of somebody else's Secret in the namespace, and returns the
+	// Secret as the API server would store it.
 	probe := func() (*corev1.Secret, error) {
 		secret := &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{
@@ -90,7 +92,7 @@ var _ = Describe("Admission", func() {
 		return err
 	}
 
-	// policy is a MutatingAdmissionPolicy for Secrets of PipesTokens in the namespace.
+	// policy returns a MutatingAdmissionPolicy, and its binding, for Secrets in the namespace.
 	policy := func(mutation string) []client.Object {
 		name := "mutate-" + w.tenant
 		return []client.Object{
@@ -106,7 +108,8 @@ var _ = Describe("Admission", func() {
 					}}},
 					Mutations: []admissionv1.Mutation{
 						{PatchType: admissionv1.PatchTypeJSONPatch, JSONPatch: &admissionv1.JSONPatch{Expression: mutation}},
-						// It marks what it has seen, so that it can be told when it is heeded.
+						// This mutation marks probes, so that the spec can see when the policy is
+						// applied.
 						{PatchType: admissionv1.PatchTypeJSONPatch, JSONPatch: &admissionv1.JSONPatch{Expression: `has(object.metadata.labels) && "probe" in object.metadata.labels ?
 							[JSONPatch{op: "replace", path: "/metadata/labels/probe", value: "seen"}] : []`}},
 					},
@@ -134,7 +137,7 @@ var _ = Describe("Admission", func() {
 	}
 
 	askNow := func(token *v1alpha1.PipesToken, value string) {
-		w.clock.Step(5 * time.Second) // between two calls for one connection
+		w.clock.Step(5 * time.Second) // the least time between two calls for one connection
 		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: value} })
 	}
 	calls := func(token *v1alpha1.PipesToken) int { return len(w.upstream.RequestsFor(idOf(token))) }
@@ -211,7 +214,7 @@ var _ = Describe("Admission", func() {
 			}
 			return nil
 		}, webhookDown("pipestokens/status", admissionv1.Update))
-		askNow(token, "now") // nothing settles while reconciles fail
+		askNow(token, "now") // the timeline does not settle while reconciles fail
 		Eventually(func() int { return calls(token) }, soon, often).Should(Equal(before + 1))
 		Consistently(func() int { return calls(token) }, time.Second, often).Should(Equal(before + 1))
 		remove()
@@ -348,7 +351,8 @@ var _ = Describe("Admission", func() {
 	}
 })
 
-// remove and replace are mutations of one key of a map of Secrets, where it is there.
+// remove and replace are mutations of one key of a map in Secrets. They apply only if the key
+// exists.
 func remove(path, key string) string {
 	return mutation(path, key, fmt.Sprintf(`JSONPatch{op: "remove", path: %q}`, pointer(path, key)))
 }
@@ -365,7 +369,7 @@ func pointer(path, key string) string {
 	return "/" + strings.ReplaceAll(path, ".", "/") + "/" + strings.ReplaceAll(key, "/", "~1")
 }
 
-// slowWebhook lets everything pass: probes at once, and everything else once it is released.
+// slowWebhook admits everything: probes at once, and everything else after release is closed.
 type slowWebhook struct {
 	server *httptest.Server
 	probes atomic.Int32

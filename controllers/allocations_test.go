@@ -15,7 +15,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// caches are a client that reads one object of each kind, copied, as those of controller-runtime are. Whoever writes with it panics.
+// caches is a client that returns a copy of one object of each kind, as the caches of
+// controller-runtime do. A write with it panics.
 type caches struct {
 	client.Client
 	token       *v1alpha1.PipesToken
@@ -37,10 +38,10 @@ func (c *caches) Get(_ context.Context, key client.ObjectKey, object client.Obje
 	return nil
 }
 
-// List finds no PipesToken by an index.
+// List finds no PipesTokens.
 func (c *caches) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
 
-// quiet is a reconciler with one PipesToken for which nothing is due, as it stands in the caches.
+// quiet returns a reconciler whose caches contain one PipesToken for which nothing is due.
 func quiet(t *testing.T) (*PipesTokenReconciler, ctrl.Request) {
 	t.Helper()
 	seen := healthy()
@@ -67,8 +68,9 @@ func quiet(t *testing.T) (*PipesTokenReconciler, ctrl.Request) {
 	}, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(token)}
 }
 
-// A guard: most passes find nothing to do, among them all of a start, and those that our own writes bring about. Counted in
-// allocations; with the copies that the caches hand out they are 96, and 100 with the race detector.
+// This test guards the cost, in allocations, of a reconcile that finds nothing to do. Most
+// reconciles are of this kind: all reconciles at a start, and those that our own writes cause.
+// With the copies that the caches return, the number is 96, and 100 with the race detector.
 func TestAPassThatFindsNothingToDoIsCheap(t *testing.T) {
 	reconciler, request := quiet(t)
 	pass := func() {
@@ -76,7 +78,7 @@ func TestAPassThatFindsNothingToDoIsCheap(t *testing.T) {
 			t.Fatalf("got %+v, %v", result, err)
 		}
 	}
-	pass() // the first one remembers
+	pass() // the first reconcile fills the memory
 	const most = 115
 	if each := testing.AllocsPerRun(1000, pass); each > most {
 		t.Errorf("%.0f allocations, more than %d", each, most)

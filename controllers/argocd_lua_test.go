@@ -15,7 +15,7 @@ import (
 
 var healthCheckFile = filepath.Join("..", "docs", "argocd", "health.lua")
 
-// healthCheck is the health check, compiled.
+// healthCheck is the compiled health check.
 var healthCheck = sync.OnceValues(func() (*lua.FunctionProto, error) {
 	script, err := os.ReadFile(healthCheckFile)
 	if err != nil {
@@ -28,9 +28,10 @@ var healthCheck = sync.OnceValues(func() (*lua.FunctionProto, error) {
 	return lua.Compile(chunk, healthCheckFile)
 })
 
-// argoHealth is what Argo CD makes of an object. It runs the health check as util/lua/lua.go of Argo CD does: in a new state without
-// the string, math and io libraries, with the object in the global obj. The os library that Argo CD adds, with only time and date in
-// it, is left out: health does not depend on the time.
+// argoHealth returns the health that Argo CD computes for an object. It runs the health check as
+// util/lua/lua.go of Argo CD does: in a new state without the string, math and io libraries, with
+// the object in the global obj. The os library of Argo CD, which has only time and date, is
+// missing here, because the health does not depend on the time.
 func argoHealth(object *unstructured.Unstructured) (health, message string, err error) {
 	script, err := healthCheck()
 	if err != nil {
@@ -67,7 +68,7 @@ func argoHealth(object *unstructured.Unstructured) (health, message string, err 
 	return health, message, nil
 }
 
-// luaValue is a value of an unstructured object in Lua.
+// luaValue converts a value of an unstructured object to Lua.
 func luaValue(state *lua.LState, value any) lua.LValue {
 	switch value := value.(type) {
 	case map[string]any:

@@ -29,7 +29,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/controllers"
 )
 
-// What Argo CD calls the results of kstatus.
+// argoHealthOf is Argo CD's health for each result of kstatus.
 var argoHealthOf = map[status.Status]string{
 	status.CurrentStatus:    "Healthy",
 	status.InProgressStatus: "Progressing",
@@ -39,12 +39,13 @@ var argoHealthOf = map[status.Status]string{
 // judged are the situations in which kstatus and Argo CD have agreed, as "Kind Type/Reason".
 var judged = sets.New[string]()
 
-// expectArgoCDToAgree asserts that Argo CD's health check makes of an object what kstatus does, and shows the message that helps.
-// Every status that a spec reads, and every object of which it asks kstatus, comes by here.
+// expectArgoCDToAgree asserts that the health check for Argo CD agrees with kstatus about an
+// object, and shows the message that helps the user. It is called for every status that a spec
+// reads, and for every object whose kstatus a spec checks.
 func expectArgoCDToAgree(object *unstructured.Unstructured, result status.Status) {
 	GinkgoHelper()
 	if result == status.TerminatingStatus {
-		return // Argo CD asks no health check about what is being deleted.
+		return // Argo CD runs no health check for an object that is being deleted
 	}
 	health, message, err := argoHealth(object)
 	Expect(err).NotTo(HaveOccurred())
@@ -71,7 +72,8 @@ func expectArgoCDToAgree(object *unstructured.Unstructured, result status.Status
 	Expect(message).To(Equal(shown.Message))
 }
 
-// A situation that no spec reaches is one in which nobody knows whether Argo CD agrees. A run of only some specs cannot tell.
+// If no spec reaches a situation, the suite cannot know whether Argo CD agrees with kstatus in it.
+// A run of only some specs cannot check this.
 var _ = ReportAfterSuite("kstatus and Argo CD have judged every situation", func(report Report) {
 	pending := len(report.SpecReports.WithState(ginkgotypes.SpecStatePending))
 	whole := report.PreRunStats.SpecsThatWillRun+pending == report.PreRunStats.TotalSpecs
@@ -81,7 +83,8 @@ var _ = ReportAfterSuite("kstatus and Argo CD have judged every situation", func
 	Expect(sets.List(sets.New(situations()...).Difference(judged))).To(BeEmpty(), "no spec reaches these")
 })
 
-// situations are all that docs/conditions.md has a row for: each reason of Ready, and those that a valid token hides.
+// situations returns all situations that have a row in docs/conditions.md: each reason of Ready,
+// and the reasons that a valid token hides.
 func situations() []string {
 	GinkgoHelper()
 	all := []string{"PipesEnvironment Ready/" + v1alpha1.PendingReason}
@@ -100,7 +103,8 @@ func situations() []string {
 	return all
 }
 
-// reasonsUnder are the values of the constants whose comment in conditions.go begins with a heading.
+// reasonsUnder returns the values of the constants whose comment in conditions.go begins with
+// heading.
 func reasonsUnder(heading string) []string {
 	GinkgoHelper()
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "api", "v1alpha1", "conditions.go"), nil, parser.ParseComments)
@@ -122,7 +126,7 @@ func reasonsUnder(heading string) []string {
 	return reasons
 }
 
-// What no other spec reaches, or none with an eye on the health of the object.
+// These specs reach the situations that no other spec reaches, or that no other spec compares.
 var _ = Describe("Argo CD and kstatus agree", func() {
 	It("on objects that the operator has not looked at", func() {
 		w := newWorld()
@@ -154,7 +158,7 @@ var _ = Describe("Argo CD and kstatus agree", func() {
 	})
 })
 
-// forbidding refuses to read Secrets, as an API server does without the right to.
+// forbidding refuses to read Secrets, as an API server does if the operator has no right to.
 type forbidding struct{ client.Reader }
 
 func (f forbidding) Get(ctx context.Context, key types.NamespacedName, object client.Object, options ...client.GetOption) error {
@@ -164,14 +168,14 @@ func (f forbidding) Get(ctx context.Context, key types.NamespacedName, object cl
 	return f.Reader.Get(ctx, key, object, options...)
 }
 
-// Shapes that are rare, or that only somebody else can have made.
+// These shapes of a status are rare, or only somebody other than the operator can create them.
 func TestArgoCDHealthCheckAgreesWithKstatus(t *testing.T) {
 	const (
 		waiting   = "Waiting for the operator"
 		newChange = "Waiting for the operator to look at the latest change"
 	)
 	type content = map[string]any
-	// conditions are written as Type=Status/Message.
+	// conditions parses conditions that are written as Type=Status/Message.
 	conditions := func(written ...string) []any {
 		list := []any{}
 		for _, w := range written {
@@ -188,9 +192,11 @@ func TestArgoCDHealthCheckAgreesWithKstatus(t *testing.T) {
 	tests := map[string]struct {
 		status          any
 		health, message string
-		// kstatus is its result where the health check decides otherwise, on purpose. kstatus takes for done what it knows
-		// nothing of. The API server gives every object that is created without a status one with a condition, so that one
-		// without has been made by somebody else, and the operator has yet to look at it.
+		// kstatus is the result of kstatus if the health check decides differently on purpose.
+		// kstatus reports an object as done if the object has no condition that kstatus knows. The
+		// API server gives every object that is created without a status a status with a condition.
+		// So an object without any condition has been changed by somebody else, and the operator has
+		// not reconciled it yet.
 		kstatus status.Status
 	}{
 		"no status":              {nil, "Progressing", waiting, status.CurrentStatus},
@@ -257,7 +263,7 @@ func TestArgoCDHealthCheckAgreesWithKstatus(t *testing.T) {
 	}
 }
 
-// What users copy from the page is what the tests have run.
+// Users copy the health check from the page, so the page must contain exactly the tested script.
 func TestArgoCDPageHasTheHealthCheck(t *testing.T) {
 	g := NewWithT(t)
 	page, err := os.ReadFile(filepath.Join("..", "docs", "argocd.md"))

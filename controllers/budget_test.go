@@ -11,7 +11,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// cost is what something took: calls of WorkOS, and requests to the API server.
+// cost counts the calls to WorkOS and the requests to the API server from one time on.
 type cost struct {
 	w     *world
 	token *v1alpha1.PipesToken
@@ -24,7 +24,7 @@ func (w *world) costFrom(token *v1alpha1.PipesToken) *cost {
 	return &cost{w: w, token: token, calls: len(w.upstream.RequestsFor(idOf(token))), mark: w.operator.requests.mark()}
 }
 
-// is asserts the cost since costFrom, once the operator has settled.
+// is asserts the cost since costFrom, after the operator has settled.
 func (c *cost) is(calls int, requests ...string) {
 	GinkgoHelper()
 	c.w.timeline.settle()
@@ -180,7 +180,8 @@ var _ = Describe("The budget of calls and writes", func() {
 		spent := w.costFrom(token)
 		secret := w.secret(token)
 		w.waitForPass(token, func() { w.edit(secret, func() { delete(secret.Labels, v1alpha1.ManagedByLabel) }) })
-		// The name turns out to be taken, and the taker to be ourselves.
+		// The create fails, because the name is taken. The list shows that the Secret is the
+		// operator's own, without its label.
 		spent.is(1, createSecret, listSecrets, patchSecret)
 		Expect(w.secret(token).Labels).To(HaveKeyWithValue(v1alpha1.ManagedByLabel, v1alpha1.ManagedByValue))
 	})
@@ -248,7 +249,7 @@ var _ = Describe("The budget of calls and writes", func() {
 
 func alwaysFresh(c *workossim.Connection) { c.AlwaysFresh = true }
 
-// held is the token that WorkOS holds for the user of token.
+// held is the current token at WorkOS for the user of token.
 func (w *world) held(token *v1alpha1.PipesToken) string {
 	value, _, _ := w.upstream.CurrentToken(idOf(token))
 	return value

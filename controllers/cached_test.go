@@ -16,7 +16,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// stored is a PipesToken, applied with kubectl, and the metadata of its Secret, as the API server returns them.
+// stored returns a PipesToken that was applied with kubectl, and the metadata of its Secret, as
+// the API server returns them.
 func stored(t *testing.T, n int) (token *v1alpha1.PipesToken, secret *metav1.PartialObjectMetadata) {
 	t.Helper()
 	token = &v1alpha1.PipesToken{
@@ -59,7 +60,7 @@ func stored(t *testing.T, n int) (token *v1alpha1.PipesToken, secret *metav1.Par
 	return token, secret
 }
 
-// What is left out of the caches changes nothing that is decided or written.
+// The fields that the caches omit must not change any decision or write.
 func TestTheCachesKeepWhatIsUsed(t *testing.T) {
 	token, secret := stored(t, 1)
 	token.Annotations[v1alpha1.RefreshRequestedAtAnnotation] = "now"
@@ -99,7 +100,7 @@ func TestTheCachesKeepWhatIsUsed(t *testing.T) {
 	}
 }
 
-// What others have written is kept as it is.
+// Fields that others have written are kept unchanged.
 func TestTheCachesKeepWhatOthersHaveWritten(t *testing.T) {
 	token, secret := stored(t, 1)
 	secret.ManagedFields = append(secret.ManagedFields, metav1.ManagedFieldsEntry{Manager: "kubectl", FieldsV1: metav1.NewFieldsV1(`{"f:type":{}}`)})
@@ -113,10 +114,12 @@ func TestTheCachesKeepWhatOthersHaveWritten(t *testing.T) {
 	}
 }
 
-// A guard: what a PipesToken and its Secret cost in the caches, in bytes on the heap. They were 2,180 and 2,540 untrimmed.
+// This test guards the heap bytes that a PipesToken and its Secret take in the caches. Untrimmed,
+// they took 2,180 and 2,540 bytes.
 //
-// One thread, and no collection meanwhile, make the figures the same each time: equal strings that come with a collection between them are
-// not shared, and threads fill up their blocks of small strings in an order of their own.
+// The test uses one thread and no garbage collection, so that the figures are the same each time:
+// equal strings are not shared if a collection happens between them, and each thread fills its
+// blocks of small strings in its own order.
 func TestTheCachesAreSmall(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))

@@ -13,7 +13,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// keySecrets reads the same Secret, whatever its name.
+// keySecrets returns the same Secret for every name.
 type keySecrets struct {
 	client.Reader
 	secret corev1.Secret
@@ -24,7 +24,8 @@ func (k *keySecrets) Get(_ context.Context, _ client.ObjectKey, object client.Ob
 	return nil
 }
 
-// connected is an environment with a key, and what counts how often its PipesTokens were told that it can be used again.
+// connected returns an environment with an API key, its Connections, and a counter of how often
+// its PipesTokens were notified that it can be used again.
 func connected() (key *keySecrets, environment *v1alpha1.PipesEnvironment, connections *Connections, told *int) {
 	key, told = &keySecrets{secret: corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1"}, Data: map[string][]byte{"key": []byte("sk_test_canary_first")},
@@ -42,7 +43,8 @@ func connected() (key *keySecrets, environment *v1alpha1.PipesEnvironment, conne
 	}, connections, told
 }
 
-// expectLook does what the pass of a PipesEnvironment does, which finds nothing wrong.
+// expectLook does the work of a reconcile of a PipesEnvironment, and expects that nothing is
+// wrong.
 func expectLook(t *testing.T, connections *Connections, environment *v1alpha1.PipesEnvironment) {
 	t.Helper()
 	problem, err := connections.check(t.Context(), environment)
@@ -52,8 +54,9 @@ func expectLook(t *testing.T, connections *Connections, environment *v1alpha1.Pi
 	connections.tell(t.Context(), environment, problem)
 }
 
-// A key may be replaced so soon after WorkOS has refused it that nobody has told of that yet. The PipesTokens that were refused with it
-// would then wait for their next poll.
+// A rejected key may be replaced before the status of the PipesEnvironment reports the rejection.
+// Then the PipesTokens that failed with the old key must still be notified; otherwise they would
+// wait for their next slow poll.
 func TestPipesTokensAreToldOfAKeyThatFollowsARefusedOneAtOnce(t *testing.T) {
 	key, environment, connections, told := connected()
 	expectLook(t, connections, environment)
@@ -70,7 +73,8 @@ func TestPipesTokensAreToldOfAKeyThatFollowsARefusedOneAtOnce(t *testing.T) {
 	}
 }
 
-// A process that finds a key refused when it starts may hear that WorkOS accepts it before the first pass of the PipesEnvironment.
+// A process starts with a status that reports a rejected key. WorkOS may accept the key before
+// the first reconcile of the PipesEnvironment.
 func TestPipesTokensAreToldOfAKeyThatIsAcceptedAfterAll(t *testing.T) {
 	_, environment, connections, told := connected()
 	environment.Status.Conditions = []metav1.Condition{condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.APIKeyRejectedReason, "x")}

@@ -17,7 +17,8 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// healthy is a token of an hour, obtained at noon and looked at a minute later: there is nothing to do.
+// healthy is an observation with nothing to do: a token that lives for an hour, obtained at noon,
+// one minute later.
 func healthy() observation {
 	template, err := tokensecret.Compile(nil)
 	if err != nil {
@@ -135,7 +136,8 @@ func request(o *observation, value string) {
 	o.token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: value}
 }
 
-// Urgent is what has a deadline: a valid token. What the reconcile after it is for makes no difference.
+// Only a valid token with an expiry makes the next reconcile urgent. The cause of that reconcile
+// makes no difference.
 func TestUrgencyIsTheExpiryOfAValidToken(t *testing.T) {
 	valid, expired, unlimited, none := healthy(), healthy(), healthy(), healthy()
 	expires := valid.secret.Facts.ExpiresAt
@@ -159,7 +161,8 @@ func TestUrgencyIsTheExpiryOfAValidToken(t *testing.T) {
 	}
 }
 
-// The answer of a call that was under way while the next API key came has nothing to say about that one.
+// The API key was replaced during a call that was rejected. The answer says nothing about the new
+// key, so the operator must ask again at once.
 func TestWhatTheKeyBeforeWasRefusedIsAskedForAgainAtOnce(t *testing.T) {
 	done := outcome{observation: healthy(), finding: finding{v1alpha1.EnvironmentNotReadyReason, "x"}, tried: true}
 	done.client = 1
@@ -177,7 +180,7 @@ func TestWhatTheKeyBeforeWasRefusedIsAskedForAgainAtOnce(t *testing.T) {
 	}
 }
 
-// Timers of what nothing is fetched for any more would fire for ever.
+// No token is fetched for an object that is being deleted, so its timers would fire forever.
 func TestNothingIsDueForWhatIsBeingDeleted(t *testing.T) {
 	for _, state := range []tokensecret.State{tokensecret.Absent, tokensecret.Empty, tokensecret.Altered, tokensecret.Intact} {
 		seen := healthy()
@@ -192,7 +195,8 @@ func TestNothingIsDueForWhatIsBeingDeleted(t *testing.T) {
 	}
 }
 
-// Every exit of a pass over a living object comes back, and none comes back at once for ever.
+// Every reconcile of an existing object must be followed by another reconcile, and no outcome may
+// requeue at once forever.
 func TestEveryOutcomeComesBack(t *testing.T) {
 	for _, reason := range append(slices.Collect(maps.Keys(traits)), "") {
 		for _, state := range []tokensecret.State{tokensecret.Absent, tokensecret.Foreign, tokensecret.Empty, tokensecret.Altered, tokensecret.Intact} {

@@ -24,7 +24,7 @@ func eventOf(recorder *limitedRecorder, namespace string) {
 	recorder.Eventf(token, nil, "Normal", "TokenSynced", "SyncToken", "said")
 }
 
-// One namespace with too many events takes none away from another.
+// A namespace with too many events must not use up the events of another namespace.
 func TestEventsAreLimitedForEachNamespace(t *testing.T) {
 	clock, recorded := testingclock.NewFakePassiveClock(time.Unix(1_800_000_000, 0)), counter{}
 	recorder := newLimitedRecorder(recorded, clock)

@@ -24,17 +24,20 @@ import (
 )
 
 const (
-	// fuzzToken is the token that WorkOS returns. It is in no input, and has to be in nothing that is shown.
+	// fuzzToken is the token that WorkOS returns. It is in no input, and must not be in any
+	// output.
 	fuzzToken = "canary_token_5up3r_s3cr3t"
-	// longestNote is what the API server takes of an event.
+	// longestNote is the longest note of an event that the API server accepts.
 	longestNote = 1024
-	// patience is what the passes of one input may take. Most take milliseconds; the machine may be busy.
+	// patience is how long the reconciles of one input may take. Most take milliseconds, but the
+	// machine may be busy.
 	patience = 10 * time.Second
 )
 
-// FuzzPass: a PipesToken of whatever an API server may have stored, under this CRD or an older one, meets a Secret, a
-// PipesEnvironment and an answer of WorkOS of every kind. Some passes later it has a status that an API server takes, without the
-// token, and it comes back.
+// FuzzPass combines a PipesToken that an API server may have stored, under this CRD or an older
+// CRD, with a Secret, a PipesEnvironment and an answer of WorkOS of every kind. After some
+// reconciles its status must be acceptable to the API server and must not contain the token, and
+// the object must be requeued.
 func FuzzPass(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"name":"alice","namespace":"agents","uid":"uid"},"spec":{"slug":"github","userID":"user_1"}}`),
 		"No such integration.", "repo", int64(3600), []byte("choices"))
@@ -55,17 +58,18 @@ func FuzzPass(f *testing.F) {
 	})
 }
 
-// passes are what follows one another for one PipesToken.
+// passes are consecutive reconciles of one PipesToken.
 type passes struct {
 	*testing.T
 	reconciler PipesTokenReconciler
 	token      *v1alpha1.PipesToken
 	now        time.Time
-	// stored is the Secret's metadata; nil when there is none.
+	// stored is the metadata of the Secret; nil if it does not exist.
 	stored *metav1.PartialObjectMetadata
-	// inherited: the first pass finds a status, of whatever the input has. What is taken over of it is not checked.
+	// inherited: the first reconcile finds a status from the input. The parts that it keeps are
+	// not checked.
 	inherited bool
-	// choices are used up byte by byte. When there are none left, each choice is the first.
+	// choices are consumed byte by byte. If none is left, each choice is the first alternative.
 	choices []byte
 }
 
@@ -78,7 +82,8 @@ func (p *passes) below(n int) int {
 	return choice
 }
 
-// make is Reconcile without a client: what it reads is at hand, and what it writes is checked and kept.
+// make does the work of Reconcile without a client: its input is in memory, and its writes are
+// checked and kept.
 func (p *passes) make(answer workos.Answer) {
 	seen := p.observe()
 	decided := decide(seen)
@@ -112,7 +117,7 @@ func (p *passes) observe() observation {
 	return seen.remembering(p.reconciler.recall(seen))
 }
 
-// environment grants all, or some, or is not there.
+// environment returns a PipesEnvironment that grants everything or nothing, or nil.
 func (p *passes) environment() *v1alpha1.PipesEnvironment {
 	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: "pipes-system", Name: "default"}}
 	switch p.below(6) {
@@ -129,7 +134,8 @@ func (p *passes) environment() *v1alpha1.PipesEnvironment {
 	}
 }
 
-// storedSecret is none, one as the operator wrote it, or one that somebody has been at.
+// storedSecret returns nil, or a Secret as the operator wrote it, or a Secret that somebody has
+// changed.
 func (p *passes) storedSecret() *metav1.PartialObjectMetadata {
 	facts := tokensecret.Facts{ObtainedAt: p.now.Add(-50 * time.Minute), ExpiresAt: p.now.Add(10 * time.Minute), TemplateHash: "old", TokenHash: "hash"}
 	if template, err := tokensecret.Compile(p.token.Spec.SecretTemplate); err == nil {
@@ -153,7 +159,7 @@ func (p *passes) storedSecret() *metav1.PartialObjectMetadata {
 	return stored
 }
 
-// secretOf are the metadata of the Secret just after we have written content.
+// secretOf returns the metadata of the Secret just after we have written content.
 func secretOf(token *v1alpha1.PipesToken, content tokensecret.Content) *metav1.PartialObjectMetadata {
 	secret := tokensecret.New(token, content)
 	fields := func(keys []string) map[string]any {
@@ -175,7 +181,8 @@ func secretOf(token *v1alpha1.PipesToken, content tokensecret.Content) *metav1.P
 	return &metav1.PartialObjectMetadata{ObjectMeta: secret.ObjectMeta}
 }
 
-// answer is one of those that package workos gives, within the bounds that it promises.
+// answer returns an answer as package workos gives them, within the bounds that the package
+// promises.
 func (p *passes) answer(message, scope string, lifetime int64) workos.Answer {
 	answer := workos.Answer{
 		Outcome: workos.Outcomes()[p.below(len(workos.Outcomes()))], Message: printable(message), Sent: p.below(4) > 0,
@@ -210,7 +217,7 @@ func (p *passes) fetch(done *outcome, answer workos.Answer) {
 	}
 }
 
-// write succeeds, is refused, or comes too late.
+// write succeeds, is refused, or finds that the Secret has changed.
 func (p *passes) write(done *outcome, content tokensecret.Content) {
 	if done.secret.State != tokensecret.Absent {
 		if patch, err := done.secret.WritePatch(p.token, content); err != nil || !json.Valid(patch) {
@@ -232,7 +239,7 @@ func (p *passes) write(done *outcome, content tokensecret.Content) {
 	}
 }
 
-// clear is inactivePolicy at its default.
+// clear applies the default inactivePolicy.
 func (p *passes) clear(done *outcome) {
 	if !done.secret.IsOurs() {
 		return
@@ -246,7 +253,8 @@ func (p *passes) clear(done *outcome) {
 	done.secret = tokensecret.Observe(emptied, p.token, done.template)
 }
 
-// report is that of the reconciler, with every promise about it checked.
+// report does the work of the reconciler's report, and checks everything that is promised about
+// it.
 func (p *passes) report(done outcome) {
 	status := statusOf(done)
 	done.attempt = nextAttempt(done, status)
@@ -271,7 +279,7 @@ func (p *passes) report(done outcome) {
 
 var conditionReason = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
 
-// expectStatus: the API server takes it, and a user can read it.
+// expectStatus checks that the API server would accept the status, and that a user can read it.
 func (p *passes) expectStatus(status v1alpha1.PipesTokenStatus) {
 	marks := 0
 	for i, c := range status.Conditions {
@@ -294,8 +302,9 @@ func (p *passes) expectStatus(status v1alpha1.PipesTokenStatus) {
 	}
 }
 
-// longestOf is what a message may have for this object: a sentence of ours, 256 characters of somebody else's, and the names that
-// it quotes. Within the CRD's bounds that is much less than what the API server takes.
+// longestOf is the longest allowed message for this object: a sentence of ours, 256 characters of
+// somebody else's text, and the names that the message quotes. Within the bounds of the CRD this
+// is much less than the API server accepts.
 func (p *passes) longestOf() int {
 	spec := p.token.Spec
 	names := fmt.Sprintf("%q %q %q %q %q %q", spec.Slug, spec.UserID, spec.OrganizationID, spec.SecretName, p.token.Name, p.token.Namespace)
@@ -305,7 +314,7 @@ func (p *passes) longestOf() int {
 	return 1024 + 4*256 + len(names)
 }
 
-// notes take events.
+// notes receives events.
 type notes struct {
 	*testing.T
 	text []string

@@ -13,7 +13,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// What WorkOS answers one PipesToken says something of its own connection, and of those with the same slug and environment; of no others.
+// An answer for one PipesToken tells something about its own connection, and about connections
+// with the same slug and environment. It tells nothing about any other connection.
 func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 	h := &habits{}
 	same, another := redact.NewString("the same"), redact.NewString("another")
@@ -51,7 +52,7 @@ func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 	}
 }
 
-// A process that has just started goes on with what stands beside the token.
+// A process that has just started uses the lead that is stored in the Secret, beside the token.
 func TestHabitIsRecalledFromTheSecret(t *testing.T) {
 	r, seen := &PipesTokenReconciler{}, healthy()
 	seen.secret.Facts.UpstreamLead = ptr.To(50 * time.Second)
@@ -64,8 +65,9 @@ func TestHabitIsRecalledFromTheSecret(t *testing.T) {
 	}
 }
 
-// A renewal that was due already when a process came has been asked for in vain, if others have got a token since. Then it waits for when
-// those like it are replaced; otherwise nobody was there to ask.
+// A renewal was already due when a process started. If other tokens of the slug were obtained
+// after that renewal was due, the previous process has asked for it without success. Then it
+// waits for the lead that is known of the slug; otherwise nobody has asked, and it does not wait.
 func TestWhatWasAskedInVainWaitsForWhenOthersAreReplaced(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*observation)
@@ -106,7 +108,8 @@ func TestWhatWasAskedInVainWaitsForWhenOthersAreReplaced(t *testing.T) {
 
 func TestWhatOthersFoundIsTheLatest(t *testing.T) {
 	h, seen := &habits{}, healthy()
-	for _, obtained := range []time.Time{noon.Add(-time.Minute), noon, noon.Add(-time.Hour), seen.now.Add(time.Hour)} { // by a clock that was ahead
+	// The last time comes from a clock that was ahead.
+	for _, obtained := range []time.Time{noon.Add(-time.Minute), noon, noon.Add(-time.Hour), seen.now.Add(time.Hour)} {
 		seen.secret.Facts.ObtainedAt = obtained
 		h.inherit(seen)
 	}
@@ -117,7 +120,8 @@ func TestWhatOthersFoundIsTheLatest(t *testing.T) {
 	}
 }
 
-// Slugs are for tenants to choose: what is known of them is bounded, and many slugs of one environment push out none of another.
+// Tenants choose slugs. So what is known of slugs is bounded, and many slugs of one environment
+// must not displace those of another.
 func TestHabitsAreBounded(t *testing.T) {
 	h := &habits{}
 	note := func(environment, slug string) {

@@ -15,7 +15,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// trouble is the reason and the message of a condition of the environment that is there only while there is trouble; empty otherwise.
+// trouble returns the reason and the message of a condition that the environment has only while
+// something is wrong; empty if it does not have the condition.
 func (w *world) trouble(kind string) string {
 	environment := w.environment()
 	Expect(user.Get(w.ctx, client.ObjectKeyFromObject(environment), environment)).To(Succeed())
@@ -44,7 +45,7 @@ var _ = Describe("An outage of WorkOS", func() {
 		w.upstream.ResetRequests()
 	})
 
-	// held are the tokens in the Secrets.
+	// held returns the tokens in the Secrets.
 	held := func() (all []string) {
 		for _, token := range tokens {
 			all = append(all, w.tokenIn(token))
@@ -59,21 +60,24 @@ var _ = Describe("An outage of WorkOS", func() {
 		It("is found out by a few calls, and told once, on the PipesEnvironment: "+name, func() {
 			before, statuses := held(), w.operator.requests.count(writeStatus)
 			w.upstream.Inject(fault)
-			w.timeline.advance(56 * time.Minute) // all have been due for minutes, and none has expired
+			w.timeline.advance(56 * time.Minute) // every renewal is overdue, and no token has expired
 			Expect(w.trouble(v1alpha1.UpstreamFailingCondition)).To(HavePrefix(name + ": "))
 			for _, token := range tokens {
 				Expect(conditionsOf(w.reload(token))).To(ContainElement("Ready=True/TokenSynced"))
 			}
 			Expect(held()).To(Equal(before))
-			// Renewals begin at 48 minutes. Until a fifth connection fails the first four try again by themselves, two or three times each;
-			// each of four workers may have a call on its way then; and after that one every 20 or 30 seconds finds out. Without the
-			// breaker it would be 40 connections with seven tries each.
+			// Renewals begin at 48 minutes. Until a fifth connection fails, the first four retry
+			// on their own, two or three times each. Each of the four workers may then have a
+			// call on its way. After that, one probe leaves every 20 or 30 seconds. Without the
+			// circuit, 40 connections would make seven attempts each.
 			const most = 5 + 4*3 + 4 + 1 + 8*60/20
 			Expect(len(w.upstream.Requests())).To(BeNumerically("<=", most))
 			Expect(w.operator.requests.count(writeStatus)-statuses).To(BeNumerically("<=", most), "one for each that has asked in vain")
 
 			w.upstream.ClearFaults()
-			w.timeline.advance(3 * time.Minute) // half a minute until somebody finds out, and another one until the pace is back
+			// It takes half a minute until a probe succeeds, and up to a minute more until the
+			// pace is restored.
+			w.timeline.advance(3 * time.Minute)
 			Expect(w.trouble(v1alpha1.UpstreamFailingCondition)).To(BeEmpty())
 			for i, token := range tokens {
 				Expect(conditionsOf(w.reload(token))).NotTo(ContainElement(HavePrefix("RenewalFailed")))

@@ -19,12 +19,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// What other people do to the objects while a pass is under way, and what the API server refuses.
+// These specs cover changes by other people while a reconcile is running, and errors of the API
+// server.
 var _ = Describe("Interference", func() {
 	var w *world
 	BeforeEach(func() { w = running() })
 
-	// held makes WorkOS's next answer wait for the returned function.
+	// held delays WorkOS's next answer until the returned function is called.
 	held := func() func() {
 		release := make(chan struct{})
 		w.upstream.Inject(workossim.Fault{Kind: workossim.FaultLatency, Hold: release, Times: 1})
@@ -258,37 +259,40 @@ var _ = Describe("Interference", func() {
 	})
 })
 
-// faults are what a test makes of an operator's requests to the API server.
+// faults are the faults that a test injects into an operator's requests to the API server.
 type faults struct {
 	failing  string
 	failures atomic.Int32
 	refusing atomic.Pointer[refusal]
 }
 
-// refusal is an answer to every request of some kinds.
+// refusal is the answer to every request of some kinds.
 type refusal struct {
 	code    int32
 	message string
 	notes   []string
 }
 
-// fail lets the next so many requests of that kind fail as a struggling API server does.
+// fail makes the next requests of that kind fail, as many as times says, as an overloaded API
+// server would.
 func (r *requests) fail(note string, times int32) {
 	r.faults.failing = note
 	r.faults.failures.Store(times)
 }
 
-// refuse lets every request of that kind be refused with that message; an empty kind ends it.
+// refuse makes the API server refuse every request of that kind with that message. An empty kind
+// ends the refusal.
 func (r *requests) refuse(note, message string) {
 	r.refuseWith(http.StatusForbidden, message, note)
 }
 
-// refuseWith lets every request of those kinds be answered like that.
+// refuseWith makes the API server answer every request of those kinds with that code and message.
 func (r *requests) refuseWith(code int32, message string, notes ...string) {
 	r.faults.refusing.Store(&refusal{code, message, notes})
 }
 
-// answer is the answer to a request that shall not reach the API server; nil for one that shall.
+// answer returns the answer to a request that must not reach the API server; nil if it must reach
+// it.
 func (f *faults) answer(request *http.Request, note string) *http.Response {
 	if f.failures.Load() > 0 && note == f.failing && f.failures.Add(-1) >= 0 {
 		return respond(request, http.StatusInternalServerError, metav1.StatusReasonInternalError, "the test says no")

@@ -16,7 +16,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// slowKeys counts reads, none of which is answered before it is released.
+// slowKeys counts reads. It answers none of them before released is closed.
 type slowKeys struct {
 	*keySecrets
 	reads    atomic.Int32
@@ -29,7 +29,8 @@ func (s *slowKeys) Get(ctx context.Context, key client.ObjectKey, object client.
 	return s.keySecrets.Get(ctx, key, object, options...)
 }
 
-// Many PipesTokens that need the same API key at the same time, as after a start, read it once.
+// Many PipesTokens that need the same API key at the same time, as after a start, must read it
+// only once.
 func TestAPIKeyIsReadOnceForMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key, environment, connections, _ := connected()
@@ -53,8 +54,8 @@ func TestAPIKeyIsReadOnceForMany(t *testing.T) {
 	})
 }
 
-// A PipesToken may find that the key can be read before the PipesEnvironment is checked again,
-// which may be minutes later.
+// A PipesToken may find that the key can be read minutes before the next check of the
+// PipesEnvironment.
 func TestEnvironmentIsCheckedWhenAPipesTokenFindsItsKey(t *testing.T) {
 	key, environment, connections, _ := connected()
 	delete(key.secret.Data, "key")
@@ -107,7 +108,8 @@ func TestAPIKeyIsCheckedRarelyWhereNobodyUsesIt(t *testing.T) {
 	}
 }
 
-// However many PipesEnvironments tenants create, their keys are read ten times a second at most.
+// However many PipesEnvironments tenants create, the operator reads their keys at most ten times
+// a second.
 func TestChecksOfAPIKeysAreBounded(t *testing.T) {
 	connections := &Connections{known: map[types.NamespacedName]*connectionState{}}
 	perSecond := 0.

@@ -11,8 +11,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// The cache runs behind our own writes. A pass that believed it would take the token that it has just replaced for the present
-// one, and ask WorkOS again.
+// The cache is behind our own writes. A reconcile that used only the cache would take the token
+// that it has just replaced for the current token, and ask WorkOS again.
 func TestTheNewestSecretIsBelieved(t *testing.T) {
 	meta := func(version string) *metav1.PartialObjectMetadata {
 		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: "secret", ResourceVersion: version}}
@@ -69,7 +69,7 @@ func TestADeletedSecretFreesItsNameOnce(t *testing.T) {
 	m := &memory{}
 	m.remember(token, attempt{notBefore: noon})
 	m.secretDeleted(types.NamespacedName{Namespace: "agents", Name: "alice"}, "secret")
-	m.remember(token, attempt{notBefore: noon}) // of a pass that was under way
+	m.remember(token, attempt{notBefore: noon}) // by a reconcile that ran during the deletion
 	if !m.wasFreed(token) {
 		t.Error("the deletion is lost")
 	}
@@ -78,7 +78,7 @@ func TestADeletedSecretFreesItsNameOnce(t *testing.T) {
 	}
 }
 
-// What comes back from our own write tells nothing new; whatever else the cache shows does.
+// The watch event of our own write is no news. Everything else that the cache shows is news.
 func TestAnEchoIsOnlyWhatWasWritten(t *testing.T) {
 	meta := func(uid types.UID, version string) *metav1.PartialObjectMetadata {
 		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: uid, ResourceVersion: version}}

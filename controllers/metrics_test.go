@@ -56,7 +56,8 @@ pipes_operator_tokens{reason="TokenSynced"} 1
 	}
 }
 
-// The watch for expired tokens asks twice a second, and must not report the same token again and again.
+// The watch for expired tokens calls Expired twice a second, and must not report the same token
+// again.
 func TestATokenThatExpiredIsReportedOnce(t *testing.T) {
 	metrics, err := NewMetrics(prometheus.NewRegistry(), testingclock.NewFakePassiveClock(noon), true)
 	if err != nil {

@@ -189,7 +189,7 @@ var _ = Describe("Grants", func() {
 		Expect(kstatusOf(token)).To(Equal(status.FailedStatus))
 		Expect(w.upstream.Requests()).To(BeEmpty())
 
-		// The machine may be busy with something else: the best of three counts.
+		// The machine may be busy, so the best of three attempts counts.
 		best := time.Hour
 		for range 3 {
 			w.timeline.advance(workos.MinInterval)
@@ -275,7 +275,7 @@ var _ = Describe("The PipesEnvironment", func() {
 		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: apiKeySecret, Namespace: w.home}}
 	}
 
-	// breaks makes the environment unusable; mends undoes it.
+	// breakage is one way to make the environment unusable: breaks causes it, and mends fixes it.
 	type breakage struct {
 		reason, says  string
 		breaks, mends func()
@@ -348,7 +348,8 @@ var _ = Describe("The PipesEnvironment", func() {
 		},
 	}
 
-	// checkKey has the operator read the key again, as it does every 30 seconds, without waiting for them.
+	// checkKey makes the operator read the key again, as it does every 30 seconds, without that
+	// wait.
 	checkKey := func() {
 		environment := w.environment()
 		if err := user.Get(w.ctx, client.ObjectKeyFromObject(environment), environment); err == nil {
@@ -356,7 +357,8 @@ var _ = Describe("The PipesEnvironment", func() {
 		}
 	}
 
-	// breakIt waits until the operator knows, but of a rejected key, which only a call tells.
+	// breakIt waits until the operator has noticed the breakage. It does not wait for a rejected
+	// key, because only a call shows the rejection.
 	breakIt := func(broken breakage) {
 		broken.breaks()
 		checkKey()

@@ -13,19 +13,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// timeline runs the timers of an operator's queues on a stepped clock: an object that asks to come back in an hour comes back
-// when the clock has been stepped by an hour. Everything else, the retries of errors included, is controller-runtime's own.
+// timeline runs the timers of an operator's queues on a stepped clock: an object with
+// RequeueAfter of an hour is reconciled when the clock has been stepped by an hour. Everything
+// else, including the retries after errors, is controller-runtime's own.
 type timeline struct {
 	clock *testingclock.FakeClock
 
 	mu     sync.Mutex
 	idle   *sync.Cond
 	timers map[timer]alarm
-	// busy is what has been added and is not yet done. What is added once more meanwhile waits in again, so that a queue never
-	// holds what is being worked on, and it can be told when all is done.
+	// busy are the timers whose objects were added and are not done. again are those that were
+	// added again during that time. Items in again are not in the queue, so the queue never holds
+	// an object that is being reconciled, and the timeline knows when everything is done.
 	busy  map[timer]bool
 	again map[timer]priorityqueue.AddOpts
-	// begun is when the pass that is under way began: what it asks for counts from there.
+	// begun is when the running reconcile began. Its RequeueAfter counts from that time.
 	begun  map[timer]time.Time
 	passes map[reconcile.Request]int
 }
@@ -36,7 +38,7 @@ type timer struct {
 	request reconcile.Request
 }
 
-// alarm is when an object comes back, and how urgently.
+// alarm is when an object is requeued, and with which priority.
 type alarm struct {
 	at       time.Time
 	priority *int
@@ -51,10 +53,10 @@ func newTimeline(clock *testingclock.FakeClock) *timeline {
 	return t
 }
 
-// workers is how many objects a controller works on at once.
+// workers is how many objects a controller reconciles at the same time.
 const workers = 4
 
-// options are those of a controller whose timers run on the timeline.
+// options are the options of a controller whose timers run on the timeline.
 func (t *timeline) options() controller.Options {
 	skip := true
 	return controller.Options{SkipNameValidation: &skip, MaxConcurrentReconciles: workers, NewQueue: t.newQueue}
@@ -67,7 +69,8 @@ func (t *timeline) newQueue(name string, limiter workqueue.TypedRateLimiter[reco
 	}
 }
 
-// advance steps the clock by d, stopping at each timer on the way until its object has been worked on.
+// advance steps the clock by d. It stops at each timer on the way until its object has been
+// reconciled.
 func (t *timeline) advance(d time.Duration) {
 	target := t.clock.Now().Add(d)
 	for {
@@ -83,7 +86,7 @@ func (t *timeline) advance(d time.Duration) {
 	}
 }
 
-// only lets one object's timer fire, at its time; the others stay behind.
+// only steps the clock to at, and fires the timers of one object only.
 func (t *timeline) only(request reconcile.Request, at time.Time) {
 	t.settle()
 	t.clock.SetTime(latestOf(at, t.clock.Now()))
@@ -97,7 +100,7 @@ func (t *timeline) only(request reconcile.Request, at time.Time) {
 	t.settle()
 }
 
-// lose takes an object's timer away, as a faulty queue would.
+// lose removes an object's timers, as a faulty queue would.
 func (t *timeline) lose(request reconcile.Request) {
 	t.settle()
 	t.mu.Lock()
@@ -109,7 +112,7 @@ func (t *timeline) lose(request reconcile.Request) {
 	}
 }
 
-// settle waits until no object is being worked on, or waits to be.
+// settle waits until no object is queued or being reconciled.
 func (t *timeline) settle() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -118,7 +121,8 @@ func (t *timeline) settle() {
 	}
 }
 
-// nextTimers takes those timers that are due first, if that is not after target.
+// nextTimers removes and returns the timers that fire first, if they fire before target or at
+// target.
 func (t *timeline) nextTimers(target time.Time) (due map[timer]alarm, earliest time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -136,22 +140,23 @@ func (t *timeline) nextTimers(target time.Time) (due map[timer]alarm, earliest t
 	return due, earliest
 }
 
-// fire puts the object into its queue.
+// fire adds the object to its queue.
 func (t timer) fire(alarm alarm) {
 	t.queue.AddWithOpts(priorityqueue.AddOpts{Priority: alarm.priority}, t.request)
 }
 
-// passesOf counts the passes over one object.
+// passesOf counts the reconciles of one object.
 func (t *timeline) passesOf(request reconcile.Request) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.passes[request]
 }
 
-// timerOf is when the object comes back by itself, once it is not being worked on; zero when it does not.
+// timerOf is when the object's timer fires, after the queues have settled; zero if it has no
+// timer.
 func (t *timeline) timerOf(request reconcile.Request) time.Time { return t.alarmOf(request).at }
 
-// priorityOf is with which priority it does.
+// priorityOf is the priority of that timer.
 func (t *timeline) priorityOf(request reconcile.Request) int {
 	return ptr.Deref(t.alarmOf(request).priority, 0)
 }
@@ -170,14 +175,14 @@ func (t *timeline) alarmOf(request reconcile.Request) alarm {
 	return alarm{}
 }
 
-// added says whether the queue shall have what was added now.
+// added reports whether the item must be added to the queue now.
 func (t *timeline) added(timer timer, o priorityqueue.AddOpts) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if timer.queue.closed {
 		return false
 	}
-	delete(t.timers, timer) // an event uses a pending timer up
+	delete(t.timers, timer) // an event consumes a pending timer
 	if t.busy[timer] {
 		t.again[timer] = o
 		return false
@@ -207,7 +212,7 @@ func (t *timeline) started(timer timer) {
 	t.begun[timer] = t.clock.Now()
 }
 
-// done returns what was added meanwhile, if anything was.
+// done returns what was added during the reconcile, if anything was.
 func (t *timeline) done(timer timer) (priorityqueue.AddOpts, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -222,7 +227,7 @@ func (t *timeline) done(timer timer) (priorityqueue.AddOpts, bool) {
 	return priorityqueue.AddOpts{}, false
 }
 
-// forget drops what a queue that has been shut down still had.
+// forget drops the items of a queue that has been shut down.
 func (t *timeline) forget(queue *steppedQueue) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// waiting is a PipesToken of the default environment whose token expires after a while; negative:
-// it has none.
+// waiting returns a PipesToken of the default environment whose token expires after a duration;
+// if expires is negative, it has no token.
 func waiting(name, slug string, expires time.Duration) *v1alpha1.PipesToken {
 	token := &v1alpha1.PipesToken{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "agents", Name: name, UID: types.UID(name)},
@@ -74,8 +74,8 @@ func TestThoseHeldBackAreCalledBackInTheOrderOfTheirExpiry(t *testing.T) {
 	}
 }
 
-// An attempt that was held back does not wait for its time once that has ended; one that failed by
-// itself does.
+// An attempt that was held back does not wait for its time after it is released. An attempt that
+// failed by itself does.
 func TestAttemptThatWasHeldBackIsReleased(t *testing.T) {
 	for name, test := range map[string]struct {
 		since, epoch uint64
@@ -131,7 +131,8 @@ func TestHeldAttemptWaitsForItsTurnAndNotForABackOff(t *testing.T) {
 	}
 }
 
-// The time that WorkOS has asked for is in the message, which stays the same as long as it lasts.
+// The message contains the time until which WorkOS has asked to wait. It stays the same as long
+// as that wait lasts.
 func TestTimeThatWorkOSAskedForIsTold(t *testing.T) {
 	until := noon.Add(3 * time.Hour)
 	limited := workos.Answer{Outcome: workos.OutcomeRateLimited, Message: "no request is sent", RetryAfter: time.Hour, Until: until}

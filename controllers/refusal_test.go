@@ -23,7 +23,7 @@ func refusal(code int32, reason metav1.StatusReason, message string) error {
 
 var secretKind = schema.GroupResource{Resource: "secrets"}
 
-// A webhook can refuse with any status: the words say that it was a webhook.
+// A webhook can refuse with any status code. Only the message shows that it was a webhook.
 func TestWhatAnErrorOfAWriteMeans(t *testing.T) {
 	denied := func(code int32, reason metav1.StatusReason) error {
 		return refusal(code, reason, `admission webhook "strict.example.com" denied the request: no`)
@@ -61,13 +61,13 @@ func TestWhatAnErrorOfAWriteMeans(t *testing.T) {
 	}
 }
 
-// refusalOf is the error as a client decodes it, with details.
+// refusalOf returns the error as a client decodes it, with details.
 func refusalOf(err *apierrors.StatusError) error {
 	err.ErrStatus.Details.Kind = "namespaces"
 	return err
 }
 
-// A webhook is shown the new Secret and the old one, and may quote either.
+// A webhook sees the new Secret and the old Secret, and may quote the token of either.
 func TestTheWordsOfAWebhookNeverShowAToken(t *testing.T) {
 	const old, fetched = "old-canary-0123456789abcdef", "new-canary-0123456789abcdef"
 	seen := healthy()

@@ -16,7 +16,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// lead is how early WorkOS hands out the next token of a slug, which nobody can know.
+// lead is how long before the expiry WorkOS returns the next token of a slug. The operator cannot
+// know it.
 type lead struct {
 	name, slug string
 	set        func(*workossim.Connection)
@@ -38,14 +39,16 @@ type rotating struct {
 	expires   time.Time // of the token in the Secret
 }
 
-// 2,000 rotations over lifetimes from 3 min to 8 h, on the stepped clock: every lifetime with every lead. The clock stops at every
-// timer, so what the Secret holds is known for each second in between.
+// This spec runs 2,000 rotations with lifetimes from 3 minutes to 8 hours on the stepped clock:
+// every lifetime with every lead. The clock stops at every timer, so the content of the Secret is
+// known for each second in between.
 var _ = Describe("The long run", func() {
 	It("never leaves an expired token in the Secret while WorkOS would have given a valid one", func() {
 		const target = 2000
 		lifetimes := []time.Duration{3 * time.Minute, 10 * time.Minute, 47 * time.Minute, time.Hour, 8 * time.Hour}
 		w := newWorld()
-		// Each call counts here: none may be made again because a busy machine took its time for one.
+		// The number of calls is checked below. With a long timeout, no call is made again
+		// because the machine is busy.
 		w.start(func(r *controllers.PipesTokenReconciler) {
 			r.Connections.Upstream = workos.New(workos.Options{Clock: w.clock, Timeout: time.Minute})
 		})
@@ -55,7 +58,7 @@ var _ = Describe("The long run", func() {
 			for i, lead := range leads {
 				token := w.token(fmt.Sprintf("user-%d-%d", int(lifetime.Minutes()), i))
 				token.Spec.Slug = lead.slug
-				// Tokens expire at any fraction of a second.
+				// Real tokens expire at any fraction of a second.
 				w.connect(token, func(c *workossim.Connection) { c.Lifetime = lifetime + 300*time.Millisecond }, lead.set)
 				w.create(token)
 				all = append(all, &rotating{token: token, lead: lead.name, lifetime: lifetime})
@@ -69,7 +72,8 @@ var _ = Describe("The long run", func() {
 
 		total := 0
 		for _, r := range all {
-			// Each takes its part of the rotations alone: those with long lives would otherwise wait for those with short ones.
+			// Each object does its rotations alone. Otherwise objects with long lifetimes would
+			// wait for those with short lifetimes.
 			total += w.rotate(r, target/len(all))
 		}
 		Expect(total).To(BeNumerically(">=", target))
@@ -125,7 +129,9 @@ var _ = Describe("Renewals that fell due while nobody was there", func() {
 	})
 
 	It("are made when WorkOS hands out the next token, where another process has been told that it is too early", func() {
-		const tokens = 60 // fall due within two minutes, and WorkOS hands out the next ones a minute after that
+		// Their renewals fall due within two minutes. WorkOS returns the next tokens a minute
+		// later.
+		const tokens = 60
 		w := running()
 		var all []*v1alpha1.PipesToken
 		for i := range tokens {
@@ -133,7 +139,8 @@ var _ = Describe("Renewals that fell due while nobody was there", func() {
 				c.RefreshLead, c.Lifetime = time.Minute, 10*time.Minute+time.Duration(2*i)*time.Second
 			}))
 		}
-		// counted counts connections that have been handed these tokens, one after the other.
+		// counted counts the connections to which WorkOS has returned exactly these serials, in
+		// this order.
 		counted := func(serials ...int) (count int) {
 			for _, token := range all {
 				var handedOut []int
@@ -160,7 +167,8 @@ var _ = Describe("Renewals that fell due while nobody was there", func() {
 	})
 })
 
-// rotate lets one token rotate so many times, and returns how often it did. The others are suspended in time: nobody asks for them.
+// rotate waits for as many rotations of one token as times says, and returns their number. The
+// timers of the other objects do not fire during that time.
 func (w *world) rotate(r *rotating, times int) int {
 	GinkgoHelper()
 	for r.rotations < times {
@@ -179,7 +187,8 @@ func (w *world) rotate(r *rotating, times int) int {
 	return r.rotations
 }
 
-// expectNoGap asserts for each second until next that the Secret holds a valid token, or that WorkOS had none to give.
+// expectNoGap asserts for each second until next that the Secret holds a valid token, or that
+// WorkOS had no valid token.
 func (w *world) expectNoGap(r *rotating, next time.Time) {
 	GinkgoHelper()
 	for at := r.expires; at.Before(next.Truncate(time.Second)); at = at.Add(time.Second) {
@@ -188,8 +197,9 @@ func (w *world) expectNoGap(r *rotating, next time.Time) {
 	}
 }
 
-// report prints the calls per lifetime, and asserts that there is one: but for what it takes to learn when WorkOS hands out the next
-// token, and the renewals that ask a little earlier to see whether it still is so.
+// report prints the calls per lifetime, and asserts that there is one call per lifetime. More calls
+// are allowed only to learn when WorkOS returns the next token, and for the renewals that ask a
+// little earlier to check this.
 func report(w *world, all []*rotating) {
 	lines := []string{"calls per lifetime:"}
 	for _, r := range all {

@@ -24,7 +24,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 )
 
-// fair is the queue of a controller as cmd/pipes-operator has it.
+// fair returns the queue of a controller as cmd/pipes-operator creates it.
 func fair(t *testing.T) *fairqueue.Queue {
 	t.Helper()
 	queue := fairqueue.New(fairqueue.Options{
@@ -44,8 +44,9 @@ func expectNext(t *testing.T, queue *fairqueue.Queue, want reconcile.Request, pr
 	}
 }
 
-// Found by measurement: a process that was started while more renewals were due than the API server could take looked at the tokens
-// that it had not looked at yet only when no other was due, and some of them expired.
+// Defect, found by measurement: a process started while more renewals were due than the API
+// server could take. It reconciled the tokens that it had not seen yet only when no other renewal
+// was due, and some of them expired.
 func TestATokenThatIsThereAtTheStartDoesNotWaitForTheRenewalsOfOthers(t *testing.T) {
 	reconciler, request := quiet(t)
 	held, queue := reconciler.Client.(*caches), fair(t)
@@ -54,7 +55,7 @@ func TestATokenThatIsThereAtTheStartDoesNotWaitForTheRenewalsOfOthers(t *testing
 	expectNext(t, queue, request, fairqueue.Renewal(reconciler.Clock.Now()))
 }
 
-// Whoever creates a Secret of that name gets no priority for it.
+// A Secret of that name that a user creates later must not give the PipesToken a higher priority.
 func TestASecretThatIsCreatedLaterIsAnEdit(t *testing.T) {
 	reconciler, request := quiet(t)
 	queue := fair(t)
@@ -62,7 +63,8 @@ func TestASecretThatIsCreatedLaterIsAnEdit(t *testing.T) {
 	expectNext(t, queue, request, fairqueue.Ordinary)
 }
 
-// A PipesEnvironment, or the labels of a namespace, may have lost a grant. What is there when the process starts has lost none.
+// A changed PipesEnvironment, or changed labels of a namespace, may have lost a grant. Objects
+// that exist when the process starts are no sign of a lost grant.
 func TestEventsThatMayTakeARightAwayComeFirst(t *testing.T) {
 	request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "agents", Name: "github"}}
 	watch := withdrawing(handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
@@ -107,7 +109,7 @@ func TestThoseThatRecoverComeByTheExpiryOfTheirToken(t *testing.T) {
 	}
 }
 
-// configured is as much of a manager as the choice of a queue takes.
+// configured implements the part of a manager that the choice of a queue needs.
 type configured struct {
 	manager.Manager
 	workers int

@@ -13,7 +13,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// A shard that lags behind must not take the labels off an object that the sharder has given to another one meanwhile.
+// A shard whose cache is stale must not remove the labels from an object that the sharder has
+// assigned to another shard in the meantime.
 func TestAShardLetsGoOfAnObjectAsItWasSeen(t *testing.T) {
 	shard := RingShard("r", "a")
 	scheme := runtime.NewScheme()

@@ -50,12 +50,13 @@ func labelled(object client.Object) *metav1.ObjectMeta {
 	}
 }
 
-// sees says whether an operator has the PipesToken in its cache.
+// sees reports whether an operator has the PipesToken in its cache.
 func (o *operator) sees(token *v1alpha1.PipesToken) bool {
 	return o.caches.Get(GinkgoT().Context(), client.ObjectKeyFromObject(token), &v1alpha1.PipesToken{}) == nil
 }
 
-// expectMove waits until a PipesToken has moved, and until the operators have done what they do about that.
+// expectMove waits until a PipesToken has moved from one operator to another, and until both have
+// reacted.
 func (w *world) expectMove(token *v1alpha1.PipesToken, from, to *operator) {
 	GinkgoHelper()
 	Eventually(func() bool { return to.sees(token) && !from.sees(token) }, soon, often).Should(BeTrue())
@@ -76,9 +77,11 @@ var _ = Describe("A shard", func() {
 		a, b = w.startShard(shardA), w.startShard(shardB)
 		w.operator = a
 		w.waitForEnvironment(v1alpha1.AvailableReason)
-		a.requests.waitForEvents(1) // that of the PipesEnvironment, which could be taken for a PipesToken's otherwise
+		// This event is about the PipesEnvironment. Without this wait it could be taken for an
+		// event about a PipesToken.
+		a.requests.waitForEvents(1)
 	}
-	// synced is a PipesToken with its Secret, in shard a.
+	// synced creates a PipesToken in shard a, and waits for its Secret.
 	synced := func(label string) *v1alpha1.PipesToken {
 		GinkgoHelper()
 		token := w.token("alice")
@@ -87,7 +90,8 @@ var _ = Describe("A shard", func() {
 		w.settled(token, v1alpha1.TokenSyncedReason)
 		return token
 	}
-	// expectRenewal steps the clock to the renewal, which is one call, and one write of Secret and status each, by the operator that has it.
+	// expectRenewal steps the clock to the renewal. The renewal must take one call, and the
+	// operator by must write the Secret and the status once each.
 	expectRenewal := func(token *v1alpha1.PipesToken, by, notBy *operator) {
 		GinkgoHelper()
 		before, mine, others := w.tokenIn(token), by.requests.mark(), notBy.requests.mark()

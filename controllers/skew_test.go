@@ -13,7 +13,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// WorkOS's clock decides when a token expires, and the node of the operator has another.
+// WorkOS's clock decides when a token expires. The clock of the operator's node may differ.
 var _ = Describe("While WorkOS's clock is", func() {
 	const lifetime = 3 * time.Minute
 	var w *world
@@ -27,8 +27,8 @@ var _ = Describe("While WorkOS's clock is", func() {
 		}
 		return ""
 	}
-	// watch lets time pass, and returns for how many seconds the Secret held an expired token. The status has whole seconds, and
-	// tokens expire 300 ms later.
+	// watch lets time pass, and returns for how many seconds the Secret held an expired token.
+	// The status has whole seconds, and tokens expire 300 ms later.
 	watch := func(token *v1alpha1.PipesToken, span time.Duration) (expired int) {
 		for range int(span.Seconds()) {
 			w.timeline.advance(time.Second)
@@ -66,7 +66,8 @@ var _ = Describe("While WorkOS's clock is", func() {
 				w.create(token)
 				waitForTimers(w, token)
 				if entry.ahead < -10*time.Second {
-					w.timeline.advance(2 * lifetime) // it has to be behind for a minute, in three answers
+					// A clock that is behind is believed after a minute and three answers.
+					w.timeline.advance(2 * lifetime)
 				}
 				w.waitForReason(token, v1alpha1.TokenSyncedReason)
 				Expect(token.Status.LastRefreshTime.Time).To(BeTemporally("~", upstreamNow(), 2*lifetime))
@@ -80,7 +81,9 @@ var _ = Describe("While WorkOS's clock is", func() {
 				w.upstream.ResetRequests()
 				Expect(watch(token, 3*lifetime)).To(BeZero())
 				Expect(len(w.upstream.RequestsFor(idOf(token)))).To(BeNumerically("<=", 8), "for three lifetimes")
-				if lead.name != "none" { // else the token expires at the moment at which the next one is there
+				// With lead none, the next token becomes available exactly when the old token
+				// expires.
+				if lead.name != "none" {
 					Expect(readySince(token)).To(BeTemporally("<", w.clock.Now().Add(-2*lifetime)), "Ready stays True")
 				}
 			})
@@ -92,7 +95,9 @@ var _ = Describe("While WorkOS's clock is", func() {
 		w.start()
 		w.waitForEnvironment(v1alpha1.AvailableReason)
 		alice, bob := w.synced("alice", short), w.synced("bob", short, alwaysFresh)
-		w.ahead.Store(int64(-time.Hour)) // a set-back: what is valid by the old clock is so for longer
+		// The clock is set back: a token that is valid by the old clock is valid for longer by
+		// the new clock.
+		w.ahead.Store(int64(-time.Hour))
 		watch(alice, 2*lifetime)
 		Eventually(clockSkewed, soon, often).Should(ContainSubstring("60 minutes behind"))
 		for _, ahead := range []time.Duration{150 * time.Second, 0} {
@@ -114,7 +119,7 @@ var _ = Describe("While WorkOS's clock is", func() {
 			w.connect(first)
 			w.create(first)
 			waitForTimers(w, first)
-			w.timeline.advance(4 * time.Minute) // until it is settled that the clock is behind
+			w.timeline.advance(4 * time.Minute) // until the operator believes that the clock is behind
 			all := []*v1alpha1.PipesToken{first}
 			for n := range 40 {
 				all = append(all, w.synced(fmt.Sprint("user-", n)))
@@ -136,7 +141,7 @@ var _ = Describe("While WorkOS's clock is", func() {
 	}
 })
 
-// readySince is when Ready became what it is.
+// readySince is when the Ready condition last changed its status.
 func readySince(token *v1alpha1.PipesToken) time.Time {
 	return meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition).LastTransitionTime.Time
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// The API server refuses a grant without userIDs, but one may be stored: the CRD may be newer than
-// the object.
+// The API server refuses a grant without userIDs. But the object may be older than the CRD, so
+// the grant may already be stored.
 func TestAStoredGrantWithoutUsersIsNoReasonToFetch(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*v1alpha1.Grant)
@@ -24,7 +24,8 @@ func TestAStoredGrantWithoutUsersIsNoReasonToFetch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			reconciler, request := quiet(t)
 			stored := reconciler.Client.(*caches)
-			stored.token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} // a fetch is due
+			// The annotation makes a fetch due.
+			stored.token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"}
 			test.change(&stored.environment.Spec.Grants[0])
 			token := &v1alpha1.PipesToken{}
 			if err := reconciler.Client.Get(t.Context(), request.NamespacedName, token); err != nil {

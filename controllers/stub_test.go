@@ -20,13 +20,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// fill returns size bytes of text that no other n has.
+// fill returns size bytes of text that differ for each n.
 func fill(n, size int) string {
 	text := fmt.Sprintf("%06d", n)
 	return strings.Repeat(text, size/len(text)+1)[:size]
 }
 
-// flood has the ways in which users put bytes into the metadata of any object.
+// flood has the ways in which users can put bytes into the metadata of any object.
 var flood = map[string]func(meta *metav1.ObjectMeta, n int){
 	"annotations of 250 kB": func(meta *metav1.ObjectMeta, n int) {
 		meta.Annotations = with(meta.Annotations, "note", fill(n, 250_000))
@@ -83,8 +83,8 @@ func manyFields(manager string, n int) metav1.ManagedFieldsEntry {
 		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(text))}
 }
 
-// tokenFlood has more ways for PipesTokens. Only the operator writes a status, but WorkOS says what
-// is in it.
+// tokenFlood has further ways for PipesTokens. Only the operator writes a status, but WorkOS
+// determines its content.
 var tokenFlood = map[string]func(token *v1alpha1.PipesToken, n int){
 	"a template of 64 KiB": func(token *v1alpha1.PipesToken, n int) { token.Spec.SecretTemplate = templateOf(n, 64<<10) },
 	"a template just small enough": func(token *v1alpha1.PipesToken, n int) {
@@ -129,7 +129,7 @@ func longestNames(token *v1alpha1.PipesToken, n int) {
 	token.Status.Binding = &v1alpha1.SecretReference{Name: token.Spec.SecretName}
 }
 
-// templateOf has a label, an annotation and four keys of data.
+// templateOf returns a template with a label, an annotation and four keys of data.
 func templateOf(n, size int) *v1alpha1.SecretTemplate {
 	template := &v1alpha1.SecretTemplate{
 		Labels: map[string]v1alpha1.LabelValue{"a": "b"}, Annotations: map[string]v1alpha1.AnnotationValue{"a": "b"},
@@ -141,8 +141,8 @@ func templateOf(n, size int) *v1alpha1.SecretTemplate {
 	return template
 }
 
-// A PipesToken takes at most 4 KiB in the cache, and the metadata of a Secret or Namespace less,
-// whatever users put into them.
+// A PipesToken takes at most 4 KiB in the cache, and the metadata of a Secret or Namespace takes
+// less, whatever users put into them.
 func TestAnObjectTakesLittleInTheCachesWhateverIsInIt(t *testing.T) {
 	for name, change := range flood {
 		expectSmall(t, "PipesToken: "+name, 4096, trimToken(Shard{}), func(n int) client.Object {
@@ -179,7 +179,8 @@ func TestAnObjectTakesLittleInTheCachesWhateverIsInIt(t *testing.T) {
 	}
 }
 
-// expectSmall measures live bytes on the heap. See TestTheCachesAreSmall for why there is one thread.
+// expectSmall measures live bytes on the heap. TestTheCachesAreSmall explains why it uses one
+// thread.
 func expectSmall(t *testing.T, name string, most uint64, trim func(any) (any, error), made func(n int) client.Object) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
@@ -209,7 +210,7 @@ func expectSmall(t *testing.T, name string, most uint64, trim func(any) (any, er
 	})
 }
 
-// What was created and deleted leaves nothing behind.
+// Secrets that were created and deleted must leave little in memory.
 func TestSecretsThatAreGoneLeaveLittleBehind(t *testing.T) {
 	const most = 8 << 20
 	before := heapInUse()
@@ -232,7 +233,8 @@ func TestSecretsThatAreGoneLeaveLittleBehind(t *testing.T) {
 	}
 }
 
-// api has one object of each kind that can be a stub, as the API server and as the cache have it.
+// api has one object of each kind that can be a stub. It stands for the API server or for the
+// cache.
 type api struct {
 	client.Client
 	objects map[string]client.Object
@@ -339,7 +341,8 @@ func TestLabelsOfANamespaceThatTheCacheHoldsAsAStubAreReadLive(t *testing.T) {
 	}
 }
 
-// Long lists of scopes are digests in the cache: the same scopes are no change, others are.
+// The cache holds a digest of a long list of scopes. The same scopes are no change of the status,
+// and other scopes are a change.
 func TestAStatusWithLongScopesIsComparedByTheirDigest(t *testing.T) {
 	token, _ := stored(t, 1)
 	tokenFlood["256 scopes of 512 characters, and as many missing"](token, 1)
@@ -368,7 +371,7 @@ func TestALargeSecretIsAStubThatNamesItsController(t *testing.T) {
 	}
 }
 
-// The labels of a PipesEnvironment say which shard writes its status.
+// The labels of a PipesEnvironment determine which shard writes its status.
 func TestACachedPipesEnvironmentStaysInItsShard(t *testing.T) {
 	selector, err := labels.Parse("team notin (b),shard=one")
 	if err != nil {

@@ -31,11 +31,11 @@ import (
 	"github.com/pipes-operator/pipes-operator/test/canary"
 )
 
-// What the whole suite shares: a real API server, and everything that the operators under test have said.
+// The whole suite shares a real API server, and collects the output of all operators under test.
 var (
 	apiServer *rest.Config
 	scheme    = runtime.NewScheme()
-	// user is the person with kubectl: uncached, unlimited, and not the operator.
+	// user is a client of the person with kubectl, without a cache and without a rate limit.
 	user client.Client
 	said = &transcript{}
 )
@@ -71,8 +71,8 @@ var _ = BeforeSuite(func() {
 	Expect(err).NotTo(HaveOccurred())
 })
 
-// Every token of the simulator and every API key of this suite has "canary" in it, and so has the value of every Secret that a
-// stranger owns. Whatever the operator has said, it has not said that.
+// Every token of the simulator, every API key of this suite, and the data of every stranger's
+// Secret contain "canary". The output of the operator must never contain that word.
 var _ = AfterSuite(func() {
 	if apiServer == nil {
 		return
@@ -101,14 +101,14 @@ func expectNoCanary(where, text string) {
 	Expect(canary.Find(text)).To(BeEmpty(), where)
 }
 
-// transcript collects what is logged, at the highest verbosity.
+// transcript collects the log, at the highest verbosity, and the metrics.
 type transcript struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
 	metrics bytes.Buffer
 }
 
-// gather adds what a registry shows.
+// gather adds the metrics of a registry.
 func (t *transcript) gather(registry prometheus.Gatherer) {
 	families, err := registry.Gather()
 	Expect(err).NotTo(HaveOccurred())

@@ -11,7 +11,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// Time passes while the operator waits for an answer, and the world changes.
+// These specs change objects and clocks while the operator waits for an answer.
 var _ = Describe("During a call to WorkOS", func() {
 	var w *world
 	BeforeEach(func() { w = running() })
@@ -20,7 +20,7 @@ var _ = Describe("During a call to WorkOS", func() {
 	shortLived := func(lifetime time.Duration) func(*workossim.Connection) {
 		return func(c *workossim.Connection) { c.Lifetime, c.AlwaysFresh = lifetime, true }
 	}
-	// whileAsking makes a call wait for its answer, begins it with start, and changes the world meanwhile.
+	// whileAsking begins a call with start, delays its answer, and calls change during the delay.
 	whileAsking := func(token *v1alpha1.PipesToken, start, change func()) {
 		GinkgoHelper()
 		release := make(chan struct{})
@@ -31,7 +31,7 @@ var _ = Describe("During a call to WorkOS", func() {
 		change()
 		close(release)
 	}
-	// cached waits until the operator sees the object as it is.
+	// cached waits until the operator's cache has the current version of the object.
 	cached := func(object client.Object) {
 		GinkgoHelper()
 		Expect(user.Get(w.ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
@@ -44,7 +44,7 @@ var _ = Describe("During a call to WorkOS", func() {
 		}, soon, often).Should(Equal(object.GetResourceVersion()))
 	}
 	askNow := func(token *v1alpha1.PipesToken) {
-		w.clock.Step(5 * time.Second) // between two calls for one connection
+		w.clock.Step(5 * time.Second) // the least time between two calls for one connection
 		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
 	}
 

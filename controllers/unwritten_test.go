@@ -48,7 +48,7 @@ func TestAnOverwriteIsTrustedForAWhileInItsNamespace(t *testing.T) {
 	}
 }
 
-// Namespaces come and go.
+// Namespaces are created and deleted all the time, so the memory of them must be bounded.
 func TestNamespacesWithoutTroubleAreForgotten(t *testing.T) {
 	u := &unwritten{}
 	u.failed(objectIn("waits", "x"))

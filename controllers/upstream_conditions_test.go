@@ -13,13 +13,14 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// trouble is a way in which WorkOS fails to hand out a token.
+// trouble is a way in which WorkOS fails to return a token.
 type trouble struct {
 	fault workossim.Fault
-	// reason, mark and kstatus are what the object shows once no valid token is left.
+	// reason, mark and kstatus are what the object shows when it has no valid token.
 	reason, mark string
 	kstatus      status.Status
-	// pollsSlowly says whether it waits for a human, rather than backs off.
+	// pollsSlowly reports whether the object waits for a person (slow poll) instead of backing
+	// off.
 	pollsSlowly bool
 }
 
@@ -212,7 +213,7 @@ var _ = Describe("WorkOS in trouble", func() {
 	})
 })
 
-// expectComplete asserts what holds for every status.
+// expectComplete asserts the rules that every status must follow.
 func expectComplete(token *v1alpha1.PipesToken) {
 	GinkgoHelper()
 	Expect(token.Status.ObservedGeneration).To(Equal(token.Generation))

@@ -15,8 +15,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// Whatever a tenant has done to the PipesToken or its Secret: the token goes with the grant, or the
-// status says that it is still there.
+// Attack: a tenant tries to keep the token after the grant is withdrawn. Whatever the tenant has
+// done to the PipesToken or its Secret, the token must be removed, or the status must say that
+// the token is still in the Secret.
 var _ = Describe("Withdrawal", func() {
 	var w *world
 	BeforeEach(func() { w = running() })

@@ -47,10 +47,11 @@ const (
 	often         = 10 * time.Millisecond
 )
 
-// world is what one spec happens in: two namespaces, a WorkOS, a clock, and an operator that can be restarted.
+// world is the environment of one spec: two namespaces, a WorkOS, a clock, and an operator that
+// can be restarted.
 type world struct {
 	ctx context.Context
-	// home is the namespace of the PipesEnvironment, tenant that of the PipesTokens.
+	// home is the namespace of the PipesEnvironment, and tenant the namespace of the PipesTokens.
 	home, tenant string
 	upstream     *workossim.Simulator
 	baseURL      string
@@ -59,11 +60,12 @@ type world struct {
 	ahead    atomic.Int64
 	timeline *timeline
 	operator *operator
-	// stepEnvironments runs the timers of PipesEnvironments on the timeline too. They fire every 30 seconds.
+	// stepEnvironments also runs the timers of PipesEnvironments on the timeline. They fire every
+	// 30 seconds.
 	stepEnvironments bool
 }
 
-// newWorld starts from an environment that grants the tenant everything. The operator is not yet running.
+// newWorld has an environment that grants the tenant everything. The operator does not run yet.
 func newWorld() *world {
 	w := &world{ctx: context.Background(), clock: testingclock.NewFakeClock(time.Now().UTC().Truncate(time.Second))}
 	w.timeline = newTimeline(w.clock)
@@ -77,14 +79,14 @@ func newWorld() *world {
 	return w
 }
 
-// upstreamClock is WorkOS's.
+// upstreamClock is the clock of WorkOS.
 type upstreamClock struct{ *world }
 
 func (c upstreamClock) Now() time.Time { return c.clock.Now().Add(time.Duration(c.ahead.Load())) }
 
 func (c upstreamClock) Since(then time.Time) time.Duration { return c.Now().Sub(then) }
 
-// running is a new world with its operator at work.
+// running returns a new world with a running operator.
 func running() *world {
 	w := newWorld()
 	w.start()
@@ -118,7 +120,7 @@ func (w *world) environment() *v1alpha1.PipesEnvironment {
 	}
 }
 
-// token is a PipesToken of the tenant, for a user of the same name.
+// token returns a PipesToken of the tenant, for a user of the same name.
 func (w *world) token(name string) *v1alpha1.PipesToken {
 	return &v1alpha1.PipesToken{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.tenant},
@@ -140,7 +142,7 @@ func idOf(token *v1alpha1.PipesToken) workossim.ID {
 	return workossim.ID{Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID}
 }
 
-// synced creates a connected PipesToken and waits until its Secret is there.
+// synced creates a connected PipesToken, and waits until its Secret contains a token.
 func (w *world) synced(name string, change ...func(*workossim.Connection)) *v1alpha1.PipesToken {
 	GinkgoHelper()
 	token := w.token(name)
@@ -149,7 +151,7 @@ func (w *world) synced(name string, change ...func(*workossim.Connection)) *v1al
 	return token
 }
 
-// rested is synced, and as much later as two requests for one connection are apart at least.
+// rested calls synced, and then waits for the least time between two requests for one connection.
 func (w *world) rested(name string, change ...func(*workossim.Connection)) *v1alpha1.PipesToken {
 	GinkgoHelper()
 	token := w.synced(name, change...)
@@ -157,7 +159,8 @@ func (w *world) rested(name string, change ...func(*workossim.Connection)) *v1al
 	return token
 }
 
-// settled creates a PipesToken and waits until the operator has said so much of it, in status and event.
+// settled creates a PipesToken, and waits until the operator has reported reason in status and
+// event.
 func (w *world) settled(token *v1alpha1.PipesToken, reason string) {
 	GinkgoHelper()
 	events := w.operator.requests.count(emitEvent)
@@ -171,7 +174,7 @@ func (w *world) create(object client.Object) {
 	Expect(user.Create(w.ctx, object)).To(Succeed())
 }
 
-// edit changes what change changes, as kubectl edit does.
+// edit applies change to an object, as kubectl edit does.
 func (w *world) edit(object client.Object, change func()) {
 	GinkgoHelper()
 	Expect(user.Get(w.ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
@@ -180,7 +183,8 @@ func (w *world) edit(object client.Object, change func()) {
 	Expect(user.Patch(w.ctx, object, client.MergeFrom(before))).To(Succeed())
 }
 
-// reload reads a PipesToken as it is now. Whatever status a spec comes across, kstatus and Argo CD agree on it.
+// reload reads the current state of a PipesToken. It also expects that kstatus and Argo CD agree
+// on its status.
 func (w *world) reload(token *v1alpha1.PipesToken) *v1alpha1.PipesToken {
 	GinkgoHelper()
 	Expect(user.Get(w.ctx, client.ObjectKeyFromObject(token), token)).To(Succeed())
@@ -188,7 +192,7 @@ func (w *world) reload(token *v1alpha1.PipesToken) *v1alpha1.PipesToken {
 	return token
 }
 
-// secret is the Secret of token as it is now; nil when there is none.
+// secret returns the current Secret of token, or nil if it does not exist.
 func (w *world) secret(token *v1alpha1.PipesToken) *corev1.Secret {
 	GinkgoHelper()
 	secret := &corev1.Secret{}
@@ -200,7 +204,7 @@ func (w *world) secret(token *v1alpha1.PipesToken) *corev1.Secret {
 	return secret
 }
 
-// tokenIn is the token in the Secret, empty when there is none.
+// tokenIn returns the token in the Secret; empty if there is none.
 func (w *world) tokenIn(token *v1alpha1.PipesToken) string {
 	if secret := w.secret(token); secret != nil {
 		return string(secret.Data["access_token"])
@@ -214,7 +218,8 @@ func (w *world) waitForReason(token *v1alpha1.PipesToken, reason string) {
 	w.timeline.settle()
 }
 
-// waitForReasonOnly does not wait for the operator to settle, which it does not while its passes fail.
+// waitForReasonOnly does not wait until the operator settles, because the operator does not
+// settle while its reconciles fail.
 func (w *world) waitForReasonOnly(token *v1alpha1.PipesToken, reason string) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -239,7 +244,8 @@ func (w *world) waitForEnvironment(reason string) {
 	w.timeline.settle()
 }
 
-// waitForPass waits until the operator has made another pass over token after what change does, and has settled.
+// waitForPass calls change, and waits until the operator has reconciled token after that and has
+// settled.
 func (w *world) waitForPass(token *v1alpha1.PipesToken, change func()) {
 	GinkgoHelper()
 	before := w.timeline.passesOf(requestFor(token))
@@ -248,7 +254,8 @@ func (w *world) waitForPass(token *v1alpha1.PipesToken, change func()) {
 	w.timeline.settle()
 }
 
-// waitForTimers waits until each object waits for its next pass, as all do once an operator that has just been started has looked at them.
+// waitForTimers waits until each object has a timer for its next reconcile. After a start, this
+// shows that the operator has reconciled all of them.
 func waitForTimers[O client.Object](w *world, objects ...O) {
 	GinkgoHelper()
 	for _, object := range objects {
@@ -261,7 +268,8 @@ func requestFor(object client.Object) reconcile.Request {
 	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
 }
 
-// kstatusOf is what kubectl-like tools make of the object. Argo CD has to make the same of it.
+// kstatusOf returns the status that kstatus computes for the object, as kubectl-like tools show
+// it. It also expects that Argo CD's health check agrees.
 func kstatusOf(object client.Object) status.Status {
 	GinkgoHelper()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
@@ -285,22 +293,22 @@ func conditionsOf(token *v1alpha1.PipesToken) []string {
 	return conditions
 }
 
-// operator is one process of the operator, with a memory and caches of its own.
+// operator is one process of the operator, with its own memory and caches.
 type operator struct {
 	stop     func()
 	requests *requests
 	watchdog *controllers.Watchdog
-	// caches are what it sees.
+	// caches is the operator's cache.
 	caches client.Reader
 }
 
-// start starts the operator, as cmd/pipes-operator does, but for the clock.
+// start starts the operator as cmd/pipes-operator does, except for the clock.
 func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 	GinkgoHelper()
 	w.operator = w.startShard(controllers.Shard{}, change...)
 }
 
-// startShard starts one that looks after a part of all PipesTokens.
+// startShard starts an operator that is responsible for a part of all PipesTokens.
 func (w *world) startShard(shard controllers.Shard, change ...func(*controllers.PipesTokenReconciler)) *operator {
 	GinkgoHelper()
 	requests := &requests{}
@@ -362,14 +370,14 @@ func (w *world) startShard(shard controllers.Shard, change ...func(*controllers.
 	return started
 }
 
-// restart ends the operator and starts another.
+// restart stops the operator and starts another.
 func (w *world) restart() {
 	GinkgoHelper()
 	w.operator.stop()
 	w.start()
 }
 
-// requests counts what an operator asks of the API server, at its door.
+// requests notes the requests that an operator makes to the API server.
 type requests struct {
 	faults faults
 
@@ -377,7 +385,8 @@ type requests struct {
 	seen []string
 }
 
-// watch notes each request as "VERB resource", with the subresource if there is one: "PATCH pipestokens/status".
+// watch notes each request as "VERB resource", with the subresource if it has one: "PATCH
+// pipestokens/status".
 func (r *requests) watch(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		note := describe(request)
@@ -393,7 +402,7 @@ func (r *requests) watch(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// What an operator asks of the API server, as requests are noted.
+// Requests of an operator to the API server, as they are noted.
 const (
 	createSecret = "POST secrets"
 	patchSecret  = "PATCH secrets"
@@ -405,7 +414,8 @@ const (
 	emitEvent    = "POST events"
 )
 
-// describe leaves out watches, discovery, and the API key's own Secret, which belongs to no PipesToken.
+// describe returns the note for a request. It is empty for watches, for discovery, and for the
+// API key's Secret, which belongs to no PipesToken.
 func describe(request *http.Request) string {
 	_, path, ok := strings.Cut(request.URL.Path, "/namespaces/")
 	if !ok || request.URL.Query().Get("watch") != "" {
@@ -422,7 +432,7 @@ func describe(request *http.Request) string {
 	if verb == http.MethodGet && len(parts) == 2 {
 		verb = "LIST"
 		if request.URL.Query().Get("limit") != "" || request.URL.Query().Get("resourceVersion") != "" {
-			return "" // the informers' own
+			return "" // a list of an informer
 		}
 	}
 	if request.URL.Query().Get("dryRun") != "" {
@@ -431,7 +441,7 @@ func describe(request *http.Request) string {
 	return verb + " " + resource
 }
 
-// since returns what has been asked since the count was what mark says.
+// since returns the requests after mark.
 func (r *requests) since(mark int) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -450,7 +460,8 @@ func (r *requests) count(note string) int {
 	return count
 }
 
-// waitForEvents waits until so many events have been sent: that happens in the background.
+// waitForEvents waits until at least count events have been sent. Events are sent in the
+// background.
 func (r *requests) waitForEvents(count int) {
 	GinkgoHelper()
 	Eventually(func() int { return r.count(emitEvent) }, soon, often).Should(BeNumerically(">=", count))
