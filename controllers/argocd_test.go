@@ -193,10 +193,10 @@ func TestArgoCDHealthCheckAgreesWithKstatus(t *testing.T) {
 		status          any
 		health, message string
 		// kstatus is the result of kstatus if the health check decides differently on purpose.
-		// kstatus reports an object as done if the object has no condition that kstatus knows. The
-		// API server gives every object that is created without a status a status with a condition.
-		// So an object without any condition has been changed by somebody else, and the operator has
-		// not reconciled it yet.
+		// kstatus reports an object as done if the object has no condition that kstatus knows.
+		// The API server gives every object that is created without a status a status with a
+		// condition. So an object without any condition has been changed by somebody else, and
+		// the operator has not reconciled it yet.
 		kstatus status.Status
 	}{
 		"no status":              {nil, "Progressing", waiting, status.CurrentStatus},

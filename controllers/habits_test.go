@@ -13,8 +13,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// An answer for one PipesToken tells something about its own connection, and about connections
-// with the same slug and environment. It tells nothing about any other connection.
+// An answer for one PipesToken shows something about its own connection, and about connections
+// with the same slug and environment. It shows nothing about any other connection.
 func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 	h := &habits{}
 	same, another := redact.NewString("the same"), redact.NewString("another")
@@ -67,7 +67,8 @@ func TestHabitIsRecalledFromTheSecret(t *testing.T) {
 
 // A renewal was already due when a process started. If other tokens of the slug were obtained
 // after that renewal was due, the previous process has asked for it without success. Then it
-// waits for the lead that is known of the slug; otherwise nobody has asked, and it does not wait.
+// waits for the lead that is known of the slug; otherwise no process has asked, and it does not
+// wait.
 func TestWhatWasAskedInVainWaitsForWhenOthersAreReplaced(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*observation)

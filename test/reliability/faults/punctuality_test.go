@@ -30,7 +30,7 @@ import (
 // A trouble is one of these: the connection to the API server or to WorkOS is bad (and 5 seconds
 // more); there is no leader (a leader that is lost without releasing its Lease is replaced after
 // about 12 seconds, and 25 count); WorkOS has just answered this connection with anything but a
-// valid token, or has told everybody who uses the API key to wait.
+// valid token, or has asked all users of the API key to wait.
 const (
 	promptly  = 20 * time.Second
 	patiently = 50 * time.Second

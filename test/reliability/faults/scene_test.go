@@ -128,8 +128,8 @@ func (s *scene) synced() {
 	s.serial = serialIn(s.connection, s.readSecret(s.g))
 }
 
-// rests waits until the operator may ask for the connection again: what happens earlier waits for
-// that.
+// rests waits until the operator may ask for the connection again. A request before that time would
+// wait for it.
 func (s *scene) rests() {
 	s.t.Helper()
 	s.eventually(func(g Gomega) {

@@ -34,7 +34,7 @@ type disaster struct {
 
 // rewatched is for how long before the end of a spell no more watches are broken. After many
 // failures client-go waits 30 to 60 seconds before it tries again, and it resets this delay only
-// after two minutes, so a later fault would cost half of the promised time.
+// after two minutes. With this margin, at least half of that wait is over when the spell ends.
 const rewatched = 30 * time.Second
 
 // settled is for how long the effects of a fault may last after its end: connections and watches

@@ -63,7 +63,7 @@ type operator struct {
 	// skew is how far the clock of the node is ahead. suspended is for how long the node has
 	// stood still.
 	skew, suspended time.Duration
-	// dead: the process has been killed. Its requests reach nobody any more.
+	// dead: the process has been killed. Its later requests have no effect.
 	dead bool
 	// wrote is, for each kind, the length of the history after the process's own last write.
 	wrote map[kind]int
@@ -157,7 +157,7 @@ func (o *operator) kill() {
 	}
 }
 
-// monotonic is the clock for timers. It stands still while the node does, and nobody can set it.
+// monotonic is the clock for timers. It stands still while the node does, and it cannot be set.
 type monotonic struct{ operator *operator }
 
 func (m monotonic) Now() time.Time                  { return m.operator.world.clock.Now().Add(-m.operator.suspended) }

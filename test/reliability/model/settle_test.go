@@ -61,7 +61,7 @@ func (w *world) settle() {
 }
 
 // expectFresh checks that no Secret holds an expired token although WorkOS would return a valid
-// token. It is called only when nobody has interfered for a while.
+// token. It is called only after a while without interference.
 func (w *world) expectFresh() {
 	for _, key := range w.server.keys(tokens) {
 		token := w.server.token(key)

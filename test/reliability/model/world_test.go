@@ -66,7 +66,7 @@ type world struct {
 	datesWereWrong bool
 	// booted is an instant with a monotonic reading. The clocks of nodes start from it.
 	booted time.Time
-	// quiet: nobody interferes any more.
+	// quiet: no action interferes any more.
 	quiet bool
 
 	// turns counts the reconciles of each object within the second that starts at turnsAt.
