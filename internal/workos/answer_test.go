@@ -12,7 +12,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// tokenBody is a good answer with one field of the token replaced, added or, with an empty value, left out.
+// tokenBody returns a good answer in which one field of the token has the given value. A new
+// field is added, and a field with an empty value is left out.
 func tokenBody(field, value string) string {
 	fields := map[string]string{
 		"object": `"access_token"`, "access_token": `"` + testToken + `"`, "expires_at": `null`, "scopes": `["repo"]`,
@@ -270,7 +271,7 @@ func TestOutcomesListsEachOnce(t *testing.T) {
 	}
 }
 
-// Messages are read by people who may not read Secrets.
+// People who may not read Secrets can read messages.
 func TestMessagesHoldNoCredentials(t *testing.T) {
 	const refresh = "ghr_1B4a2e77838347a7E420ce178F2E7c6912E169246c34E1"
 	for name, test := range map[string]struct {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// What is kept for what tenants choose goes again, and there is a bound on how much there is at
-// once.
+// State for values that tenants choose (slugs, users) is dropped after some time, and the
+// number of circuits is bounded at all times.
 func TestWhatTenantsChooseIsForgotten(t *testing.T) {
 	now := time.Date(2026, time.November, 23, 13, 0, 0, 0, time.UTC)
 	key := newKeyState(1_000_000, &atomic.Uint64{})
@@ -77,8 +77,8 @@ func TestOpenGatesAreForgotten(t *testing.T) {
 	}
 }
 
-// Of those that are held back for the first time the latest comes first, and all of them before
-// those that are held back again.
+// Among callers that are held back for the first time, the latest comes first. All of them come
+// before callers that are held back again.
 func TestNewcomersProbeFirst(t *testing.T) {
 	now := time.Date(2026, time.November, 23, 13, 0, 0, 0, time.UTC)
 	c, turn := newCircuit(), Turn{Share: "a", Expired: true}
@@ -103,7 +103,7 @@ func TestNewcomersProbeFirst(t *testing.T) {
 	}
 }
 
-// A renewal that has time is held back until it is urgent at the latest.
+// A renewal that still has time is held back no longer than until it becomes urgent.
 func TestHeldRenewalComesWhenItIsUrgent(t *testing.T) {
 	now := time.Date(2026, time.November, 23, 13, 0, 0, 0, time.UTC)
 	c, turn := newCircuit(), Turn{Share: "a", Deadline: now.Add(70 * time.Second)}

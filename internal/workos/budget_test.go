@@ -13,7 +13,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// recorder is a transport that notes when requests leave, and answers with a token.
+// recorder is a transport that records when requests leave, and answers with a token.
 type recorder struct {
 	clock *clocktesting.FakePassiveClock
 	sent  []time.Time
@@ -29,7 +29,7 @@ func recording() (*recorder, *workos.Upstream) {
 	return r, workos.New(workos.Options{Transport: r, Clock: r.clock})
 }
 
-// noMinuteAbove checks every window of 60 s, its ends included.
+// noMinuteAbove checks every window of 60 s, including its ends.
 func (r *recorder) noMinuteAbove(t *testing.T, limit int) {
 	t.Helper()
 	for i := limit; i < len(r.sent); i++ {
@@ -39,7 +39,7 @@ func (r *recorder) noMinuteAbove(t *testing.T, limit int) {
 	}
 }
 
-// visits is a work queue: who comes when.
+// visits is a work queue: each user with the time of its next visit.
 type visits []visit
 
 type visit struct {
@@ -57,7 +57,8 @@ func (v *visits) Pop() any {
 	return last
 }
 
-// contend lets many users ask again and again until the end, each late by what late says whenever it was told a time.
+// contend makes many users ask again and again until end. Each user comes back after the time
+// that it was told, plus the delay that late returns.
 func contend(t *testing.T, c *workos.Client, clock *clocktesting.FakePassiveClock, users int, end time.Time, late func() time.Duration) {
 	t.Helper()
 	var queue visits
@@ -96,7 +97,7 @@ func TestNoMinuteSeesMoreThanTheBudgetAndAllOfItIsUsed(t *testing.T) {
 	}
 }
 
-// With few who come back at once there is the same for a limit as large as WorkOS's own.
+// A limit as large as WorkOS's own is used up, too, if a few users come back at once.
 func TestAllOfALargeBudgetIsUsed(t *testing.T) {
 	const limit, minutes = 6000, 2
 	r, u := recording()
@@ -114,7 +115,8 @@ func TestNoMinuteSeesMoreThanTheBudgetHoweverLateSlotsAreCollected(t *testing.T)
 			random := rand.New(rand.NewPCG(seed, 0))
 			stalled := epoch
 			r, u := recording()
-			// Everybody is a little late, and now and then all are busy elsewhere for most of a minute.
+			// Every user is a little late, and now and then all are busy elsewhere for most of
+			// a minute.
 			late := func() time.Duration {
 				if now := r.clock.Now(); now.After(stalled) && random.IntN(500) == 0 {
 					stalled = now.Add(50 * time.Second)
@@ -134,10 +136,10 @@ func TestBacklogOfSlotsDoesNotGoOutOnTopOfTheBudget(t *testing.T) {
 	const limit = 120
 	r, u := recording()
 	client := connect(t, u, "a/a", baseURL, testKey, limit)
-	for n := range 2 * limit { // the first goes, the others get slots over two minutes
+	for n := range 2 * limit { // the first leaves, the others get slots over two minutes
 		ask(t, client, user(n))
 	}
-	for range 8 { // everybody comes at once, every minute
+	for range 8 { // all come at once, every minute
 		step(r.clock, time.Minute)
 		for n := range 2 * limit {
 			ask(t, client, user(n))
@@ -164,11 +166,12 @@ func TestHeldCallersAreServedInTheOrderOfArrival(t *testing.T) {
 	almost(ask(t, client, user(2)), 2*gap)
 	almost(ask(t, client, user(3)), 3*gap)
 
-	step(r.clock, gap/2) // too early: what is left, and no new slot
+	step(r.clock, gap/2) // too early: the rest of the wait, and no new slot
 	almost(ask(t, client, user(3)), 3*gap-gap/2)
 	almost(ask(t, client, user(1)), gap-gap/2)
 
-	step(r.clock, 3*gap) // all slots have come: who is new stands behind those who have not collected theirs
+	// All slots have come. A new user is behind the users that have not used theirs.
+	step(r.clock, 3*gap)
 	expect(t, ask(t, client, user(3)), workos.OutcomeToken, true, 0)
 	almost(ask(t, client, user(4)), gap/2)
 	expect(t, ask(t, client, user(1)), workos.OutcomeToken, true, 0)
@@ -191,7 +194,7 @@ func TestSlotIsForgottenAMinuteAfterItsTime(t *testing.T) {
 		ask(t, client, user(0))
 		slot := r.clock.Now().Add(ask(t, client, user(1)).RetryAfter)
 		r.clock.SetTime(slot.Add(late))
-		ask(t, client, user(2)) // takes what the bucket holds by now
+		ask(t, client, user(2)) // uses up the bucket
 		if answer := ask(t, client, user(1)); answer.Outcome != want {
 			t.Errorf("%v after its time: got %s, want %s", late, answer.Outcome, want)
 		}
@@ -205,7 +208,7 @@ func TestWaitForASlotIsToldAsAnHourAtMost(t *testing.T) {
 		ask(t, client, user(n))
 	}
 	expect(t, ask(t, client, user(99)), workos.OutcomeHeld, false, time.Hour)
-	step(r.clock, 30*time.Minute) // nobody waits for those whose turn has come, and who have not
+	step(r.clock, 30*time.Minute) // a user does not wait for users that missed their turn
 	if answer := ask(t, client, user(99)); answer.Outcome != workos.OutcomeHeld || answer.RetryAfter > 45*time.Minute {
 		t.Errorf("got %+v", answer)
 	}
@@ -255,7 +258,7 @@ func TestHigherLimitHoldsAtOnceForWhoIsNew(t *testing.T) {
 	connect(t, u, "a/a", baseURL, testKey, 60)
 	client := connect(t, u, "a/a", baseURL, testKey, 600)
 	step(r.clock, time.Minute)
-	for n := range 5 { // half a second's worth goes at once
+	for n := range 5 { // half a second of requests leaves at once
 		expect(t, ask(t, client, user(n)), workos.OutcomeToken, true, 0)
 	}
 	answer := ask(t, client, user(5))

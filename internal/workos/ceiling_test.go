@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// flight is a request on its way: WorkOS receives it some time before it ends.
+// flight is a request under way. WorkOS receives it some time before it ends.
 type flight struct{ received, ends time.Time }
 
-// fly sends one request after the other as soon as the budget lets it, for so long, and returns when WorkOS received them. Each takes as
-// long as latency says, and is received within that.
+// fly sends one request after another, each as soon as the budget allows it, until length has
+// passed. It returns the times at which WorkOS received them. latency returns how long the next
+// request takes, and WorkOS receives the request within that time.
 func fly(b *budget, random *rand.Rand, length time.Duration, latency func() time.Duration) []time.Time {
 	var underway []flight
 	var received []time.Time
@@ -41,7 +42,8 @@ func fly(b *budget, random *rand.Rand, length time.Duration, latency func() time
 	return received
 }
 
-// What counts is when WorkOS receives requests: those that were held up on the way arrive together with later ones.
+// The time at which WorkOS receives a request counts: requests that are delayed on the way
+// arrive together with later requests.
 func TestWorkOSNeverReceivesMoreThanTheBudgetWithinAMinute(t *testing.T) {
 	const length = 5 * time.Minute
 	for _, limit := range []int{1, 30, 60, 600} {
@@ -49,14 +51,14 @@ func TestWorkOSNeverReceivesMoreThanTheBudgetWithinAMinute(t *testing.T) {
 			t.Run(fmt.Sprint(limit, " ", name), func(t *testing.T) {
 				random := rand.New(rand.NewPCG(uint64(limit), 0))
 				received := fly(newBudget(limit), random, length, func() time.Duration {
-					return time.Duration(random.Int64N(2)) * longest // now at once, now as late as can be
+					return time.Duration(random.Int64N(2)) * longest // either at once or as late as possible
 				})
 				for i := limit; i < len(received); i++ {
 					if d := received[i].Sub(received[i-limit]); d < time.Minute {
 						t.Fatalf("WorkOS receives %d requests within %v", limit+1, d)
 					}
 				}
-				// While requests take less than half a second, the ceiling is not what limits.
+				// While requests take less than half a second, they do not reach the ceiling.
 				share := 0.98
 				if longest > 500*time.Millisecond {
 					share = 0.98 * float64(time.Minute) / float64(time.Minute+longest)
