@@ -4,76 +4,81 @@ import (
 	"time"
 )
 
-// A circuit opens when an integration fails for so many that a hundred thousand others need not
-// find out for themselves. Each failure since the last answer has a weight; the circuit opens at
-// tripWeight.
+// A circuit opens when an integration fails for several connections. Then a hundred thousand
+// other connections need not make a request to find out. Each failure since the last answer has
+// a weight, and the circuit opens at tripWeight.
 const (
-	// provenWeight is for a connection that has returned tokens before, and newWeight for one that
-	// never has: it may well be the user's own trouble. A connection that fails once more, with no
-	// answer for anybody in between, weighs repeatFactor as much.
+	// provenWeight is the weight of a connection that has returned tokens before. newWeight is
+	// that of a connection that never has: its failure may well be the user's own trouble. The
+	// weight is multiplied by repeatFactor when the connection fails again and no connection
+	// has been answered in between.
 	provenWeight, newWeight, repeatFactor = 10, 1, 2
-	// tripWeight is five proven connections, or fifty new ones.
+	// tripWeight is the weight of five proven connections, or of fifty new ones.
 	tripWeight = 50
-	// shareWeight is the most that one share adds to the circuit of all: one namespace alone holds
-	// back nobody but itself.
+	// shareWeight is the most that one share (namespace) adds to the sum that opens the circuit
+	// for everybody. One namespace alone therefore holds back only itself.
 	shareWeight = 20
 )
 
 const (
-	// slowCall is how long a call may take before it counts as failed until it is answered.
+	// slowCall is how long a call may be under way before it counts as failed until it is
+	// answered.
 	slowCall = 2 * time.Second
-	// urgentProbe is the least time between two probes while a token is expired, missing or about
-	// to expire. A connection that is known to fail waits twice as long, so that another one goes
-	// first if there is one.
+	// urgentProbe is the least time between two probes while a token is expired, missing or
+	// about to expire. A connection that is known to fail waits twice as long, so that another
+	// connection can probe first.
 	urgentProbe = 2 * time.Second
-	// longestProbe bounds the time between two probes while nobody is urgent: it begins at
-	// urgentProbe and doubles.
+	// longestProbe bounds the time between two probes while no token is urgent. That time
+	// begins at urgentProbe and doubles with each failed probe.
 	longestProbe = 30 * time.Second
-	// longestAlone bounds it for connections that are known to fail: no other one may be there to
-	// probe.
+	// longestAlone is the bound for connections that are known to fail. They must probe, too:
+	// possibly no other connection asks.
 	longestAlone = 5 * time.Minute
-	// urgentBefore is how long before its expiry a token is urgent.
+	// urgentBefore is how long before its expiry a token becomes urgent.
 	urgentBefore = time.Minute
-	// failureLife is how long a failed connection is remembered that nobody asks for any more.
+	// failureLife is how long a connection is remembered after its last failure.
 	failureLife = 15 * time.Minute
-	// maxNewcomers is how many can be held back for the first time between two probes before they
-	// go into line with the others.
+	// maxNewcomers is how many callers between two probes are treated as newcomers, which means
+	// that they are held back for the first time. Newcomers come back newcomerGap apart.
+	// Further callers stand in line with the others.
 	maxNewcomers, newcomerGap = 100, 2 * time.Millisecond
-	// maxFailing bounds how many failed connections a circuit remembers. Those beyond it count for
-	// nothing.
+	// maxFailing bounds how many failed connections a circuit remembers. The failures of
+	// further connections do not count.
 	maxFailing = 4096
 )
 
-// integration is what a circuit is for: one slug at one base URL.
+// integration identifies a circuit: one slug at one base URL.
 type integration struct{ base, slug string }
 
 // circuit holds back the callers of an integration that is down. While it is open, single calls
-// probe whether it still is; the first answer closes it. It may be open for single shares only.
+// probe whether the integration is still down. The first answer closes the circuit. A circuit
+// may be open for some shares only.
 type circuit struct {
-	// failing are the connections whose last call has failed.
+	// failing has the connections whose last call failed.
 	failing map[call]failing
-	// row counts answers: what failed in one row failed with no answer in between.
+	// row counts answers. WorkOS gave no answer between two failures of the same row.
 	row int
-	// weights are those of the failures of this row, by share.
+	// weights has, for each share, the sum of the weights of its failures in this row.
 	weights map[string]int
 	// everybody and shares say for whom the circuit is open.
 	everybody bool
 	shares    map[string]bool
-	// probed is when the last probe left, or when the circuit opened; prober is the share that it
-	// was for, and misses counts probes that have failed in a row.
+	// probed is when the last probe left, or when the circuit opened. prober is the share of
+	// the last probe. misses counts the probes that have failed in a row.
 	probed time.Time
 	prober string
 	misses int
-	// newcomers counts those that were held back for the first time since the last probe.
+	// newcomers counts the callers that were held back for the first time since the last probe.
 	newcomers int
-	// lines spread those who are told to come back. firsts is when those come who were told so for
-	// the first time.
+	// lines spread the times at which held-back callers come back. firsts has the time that a
+	// caller was given when it was held back for the first time, or zero once that time has
+	// passed.
 	lines  lines
 	firsts map[call]time.Time
 }
 
-// failing says of a connection whose last call has failed in which row it failed first, and when it
-// failed last.
+// failing describes a connection whose last call failed: the row in which it failed first, and
+// the time of its last failure.
 type failing struct {
 	row int
 	at  time.Time
@@ -86,19 +91,19 @@ func newCircuit() *circuit {
 	}
 }
 
-// failed says whether an outcome is none that WorkOS has decided on.
+// failed reports whether an outcome counts as a failure: it is not an answer of WorkOS.
 func failed(outcome Outcome) bool {
 	return outcome == OutcomeUnavailable || outcome == OutcomeUnreadable
 }
 
-// isOpen says whether the circuit is open for anybody.
+// isOpen reports whether the circuit is open for everybody or for at least one share.
 func (c *circuit) isOpen() bool { return c.everybody || len(c.shares) > 0 }
 
-// holds says whether it is open for a share.
+// holds reports whether the circuit is open for a share.
 func (c *circuit) holds(share string) bool { return c.everybody || c.shares[share] }
 
-// concernsSeveral says whether more than one connection has failed since the last answer. What one
-// connection alone meets with may be its own trouble.
+// concernsSeveral reports whether more than one connection has failed since the last answer.
+// The failures of a single connection may be its own trouble.
 func (c *circuit) concernsSeveral() bool {
 	found := 0
 	for _, connection := range c.failing {
@@ -112,8 +117,8 @@ func (c *circuit) concernsSeveral() bool {
 	return false
 }
 
-// fail learns that a call has failed. A connection that had failed before the last answer tells
-// nothing: it fails while others work.
+// fail records that a call has failed. A connection that failed already before the last answer
+// adds no weight: it fails while others work.
 func (c *circuit) fail(asked call, turn Turn, now time.Time) {
 	before, known := c.failing[asked]
 	if !known && len(c.failing) >= maxFailing {
@@ -136,7 +141,8 @@ func (c *circuit) fail(asked call, turn Turn, now time.Time) {
 	c.trip(turn.Share, now)
 }
 
-// trip opens the circuit for a share, or for everybody, if the failures of this row call for it.
+// trip opens the circuit for a share, or for everybody, if the weights of this row are high
+// enough.
 func (c *circuit) trip(share string, now time.Time) {
 	together := 0
 	for _, weight := range c.weights {
@@ -152,7 +158,8 @@ func (c *circuit) trip(share string, now time.Time) {
 	}
 }
 
-// answer learns that WorkOS has answered a call, and says whether that has closed the circuit.
+// answer records that WorkOS has answered a call, closes the circuit, and reports whether it
+// was open.
 func (c *circuit) answer(asked call) (closed bool) {
 	closed = c.isOpen()
 	delete(c.failing, asked)
@@ -165,8 +172,8 @@ func (c *circuit) answer(asked call) (closed bool) {
 	return closed
 }
 
-// forget drops connections that nobody asks for any more, and says whether nothing is left to
-// remember.
+// forget drops connections whose last failure is older than failureLife, and reports whether
+// the circuit has nothing left to remember.
 func (c *circuit) forget(now time.Time) (empty bool) {
 	for asked, f := range c.failing {
 		if now.Sub(f.at) > failureLife {
@@ -176,15 +183,15 @@ func (c *circuit) forget(now time.Time) (empty bool) {
 	return len(c.failing) == 0 && now.Sub(c.probed) > failureLife
 }
 
-// probe notes that a call leaves while the circuit is open for it.
+// probe records that a call leaves while the circuit is open for it.
 func (c *circuit) probe(turn Turn, now time.Time) {
 	c.probed, c.prober, c.newcomers = now, turn.Share, 0
 }
 
-// miss notes that a probe has failed.
+// miss records that a probe has failed.
 func (c *circuit) miss() { c.misses++ }
 
-// wait returns how long a call has to wait until it may probe; zero if it may leave.
+// wait returns how long a call has to wait until it may probe; zero means that it may leave.
 func (c *circuit) wait(asking call, turn Turn, now time.Time) time.Duration {
 	if !c.holds(turn.Share) {
 		return 0
@@ -203,20 +210,21 @@ func (c *circuit) wait(asking call, turn Turn, now time.Time) time.Duration {
 	return max(0, c.probed.Add(interval).Sub(now))
 }
 
-// stepsBack says whether others should probe first: the connection is known to fail, or the last
-// probe was for the same share while others wait as well.
+// stepsBack reports whether other calls should probe first: the connection is known to fail, or
+// the last probe was for the same share although other shares wait as well.
 func (c *circuit) stepsBack(asking call, turn Turn) bool {
 	_, known := c.failing[asking]
 	return known || c.everybody && c.prober == turn.Share
 }
 
-// hold returns when a call that may not leave shall come back: those that are held back for the
-// first time just before the others, the latest of them first, because it is the least likely to be
-// one of those that fail; and the others in a line with those that are like them.
+// hold returns how long a caller that may not leave has to stay away. Callers that are held
+// back for the first time come back just before the others. The latest of them comes first,
+// because it is the least likely to be a connection that fails. The other callers stand in line
+// with callers that are like them.
 func (c *circuit) hold(asking call, turn Turn, now time.Time) time.Duration {
 	wait := c.holdInLine(asking, turn, now)
 	if urgent := turn.Deadline.Add(-urgentBefore).Sub(now); !turn.Deadline.IsZero() && urgent > 0 {
-		return min(wait, urgent) // from then on it probes more often
+		return min(wait, urgent) // then the call may probe more often
 	}
 	return wait
 }
@@ -224,10 +232,10 @@ func (c *circuit) hold(asking call, turn Turn, now time.Time) time.Duration {
 func (c *circuit) holdInLine(asking call, turn Turn, now time.Time) time.Duration {
 	first, seen := c.firsts[asking]
 	if left := first.Sub(now); seen && left > c.wait(asking, turn, now) {
-		return left // it asks before its time
+		return left // the caller comes before its time
 	}
 	if seen {
-		c.firsts[asking] = time.Time{} // its time has come, and another one was first
+		c.firsts[asking] = time.Time{} // the caller came at its time, but another call probed first
 	}
 	wait := c.wait(asking, turn, now)
 	room := c.newcomers < maxNewcomers && len(c.firsts) < maxFailing

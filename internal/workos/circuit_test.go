@@ -23,11 +23,11 @@ func askAs(t *testing.T, c *workos.Client, r workos.Request, turn workos.Turn) w
 	return answer
 }
 
-// proven is a turn of a connection that has returned a token before, which has expired, in a
-// namespace.
+// proven returns a turn of a connection in a namespace that has returned a token before. That
+// token has expired.
 func proven(share string) workos.Turn { return workos.Turn{Share: share, Proven: true, Expired: true} }
 
-// down has five connections of a namespace fail, which opens the circuit for it.
+// down makes five connections of a namespace fail, which opens the circuit for it.
 func down(t *testing.T, s *scripted, c *workos.Client, share string) {
 	t.Helper()
 	s.next = always(500, "")
@@ -50,7 +50,7 @@ func TestCircuitOpensWhenFiveConnectionsFailInARow(t *testing.T) {
 	for n := range 4 {
 		expectOutcome(t, askAs(t, client, user(n), proven("a")), workos.OutcomeUnavailable, true)
 	}
-	s.next = always(404, "") // an answer: WorkOS is there
+	s.next = always(404, "") // an answer: WorkOS is up
 	askAs(t, client, user(4), proven("a"))
 	s.next = always(500, "")
 	for n := range 5 {
@@ -68,7 +68,8 @@ func TestCircuitOpensWhenFiveConnectionsFailInARow(t *testing.T) {
 	}
 }
 
-// A user whose calls fail while no other user calls is no trouble of the integration.
+// If the calls of one user fail while no other user calls, that is not a failure of the
+// integration.
 func TestOneConnectionThatFailsIsNoTroubleOfOthers(t *testing.T) {
 	s, u := scriptedUpstream()
 	client := connect(t, u, "a/a", baseURL, testKey, 6000)
@@ -86,7 +87,8 @@ func TestOneConnectionThatFailsIsNoTroubleOfOthers(t *testing.T) {
 	}
 }
 
-// Connections that have never returned a token may have never worked: it takes more of them.
+// Connections that have never returned a token may never have worked: it takes more of them to
+// open the circuit.
 func TestNewConnectionsThatFailAreTheirOwnTrouble(t *testing.T) {
 	s, u := scriptedUpstream()
 	client := connect(t, u, "a/a", baseURL, testKey, 60000)
@@ -101,7 +103,7 @@ func TestNewConnectionsThatFailAreTheirOwnTrouble(t *testing.T) {
 	expectOutcome(t, askAs(t, client, user(50), workos.Turn{Share: "a"}), workos.OutcomeUnavailable, false)
 }
 
-// What WorkOS says to one connection is not shown to another one.
+// The words of WorkOS to one connection are not shown to another connection.
 func TestOpenCircuitSpeaksInWordsOfItsOwn(t *testing.T) {
 	s, u := scriptedUpstream()
 	client := connect(t, u, "a/a", baseURL, testKey, 6000)
@@ -117,7 +119,7 @@ func TestOpenCircuitSpeaksInWordsOfItsOwn(t *testing.T) {
 	}
 }
 
-// One namespace holds back nobody but itself, however many of its users fail.
+// One namespace holds back only itself, however many of its users fail.
 func TestCircuitOfOneNamespaceIsItsOwn(t *testing.T) {
 	s, u := scriptedUpstream()
 	client := connect(t, u, "a/a", baseURL, testKey, 60000)
@@ -134,7 +136,8 @@ func TestCircuitOfOneNamespaceIsItsOwn(t *testing.T) {
 	expect(t, askAs(t, client, user(201), proven("attacker")), workos.OutcomeToken, true, 0)
 }
 
-// Where each namespace has one user, five of them tell as much as five users of one.
+// If each namespace has one user, five of these users are as much evidence as five users of one
+// namespace.
 func TestCircuitOpensForAllWhenManyNamespacesFail(t *testing.T) {
 	s, u := scriptedUpstream()
 	client := connect(t, u, "a/a", baseURL, testKey, 6000)
@@ -145,7 +148,7 @@ func TestCircuitOpensForAllWhenManyNamespacesFail(t *testing.T) {
 	expectOutcome(t, askAs(t, client, user(5), proven("another")), workos.OutcomeUnavailable, false)
 }
 
-// Connections that fail while others are answered open the circuit once, and not again and again.
+// Connections that fail while others are answered open the circuit once, but not again and again.
 func TestConnectionsThatFailWhileOthersWorkAreNoEvidence(t *testing.T) {
 	s, u := scriptedUpstream()
 	client := connect(t, u, "a/a", baseURL, testKey, 6000)
@@ -187,7 +190,7 @@ func TestProbesWhileTheCircuitIsOpen(t *testing.T) {
 			for n := 0; len(waits) < len(test.want); step(s.clock, 100*time.Millisecond) {
 				request := test.request
 				if request == user(100) {
-					request = user(100 + n) // one that is not known to fail
+					request = user(100 + n) // a connection that is not known to fail
 				}
 				if askAs(t, client, request, test.turn).Sent {
 					waits = append(waits, s.clock.Now().Sub(last))
@@ -202,8 +205,8 @@ func TestProbesWhileTheCircuitIsOpen(t *testing.T) {
 	}
 }
 
-// A probe that hangs keeps no other one from being sent, and the first answer closes the circuit,
-// whoever gets it.
+// A probe that hangs does not stop other probes, and the first answer closes the circuit,
+// whichever call gets it.
 func TestProbeThatHangsDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, u := scriptedUpstream()
@@ -231,7 +234,7 @@ func TestProbeThatHangsDelaysNoOther(t *testing.T) {
 	})
 }
 
-// A WorkOS that swallows requests is down before the first of them times out.
+// If WorkOS does not answer requests, the circuit opens before the first of them times out.
 func TestCallsThatHangCountAsFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock, slow := steppedClock(), newBlocking()
@@ -261,7 +264,7 @@ func TestCallsThatHangCountAsFailed(t *testing.T) {
 	})
 }
 
-// An integration that fails concerns nobody who uses another one, and no other base URL.
+// An integration that fails does not affect other integrations or other base URLs.
 func TestCircuitIsOfOneIntegration(t *testing.T) {
 	s, u := scriptedUpstream()
 	client, elsewhere := connect(t, u, "a/a", baseURL, testKey, 6000), connect(t, u, "b/b", staging, testKey, 6000)
@@ -277,7 +280,7 @@ func TestCircuitIsOfOneIntegration(t *testing.T) {
 	}
 }
 
-// An outage that ends in a rejected key has ended: WorkOS answers.
+// A rejected key ends an outage, because WorkOS answers.
 func TestRejectedKeyEndsAnOutage(t *testing.T) {
 	s, u := scriptedUpstream()
 	client := connect(t, u, "a/a", baseURL, testKey, 6000)
@@ -290,7 +293,7 @@ func TestRejectedKeyEndsAnOutage(t *testing.T) {
 	}
 }
 
-// recovered collects what OnRecovery is told.
+// recovered collects the calls of the function that OnRecovery sets.
 func recovered(u *workos.Upstream) *[]string {
 	told := &[]string{}
 	u.OnRecovery(func(owner string, of workos.Request) { *told = append(*told, owner+" "+of.Slug) })
@@ -337,7 +340,8 @@ func TestEverybodyIsCalledBackWhenAGateOpens(t *testing.T) {
 	}
 }
 
-// The time that WorkOS has asked for is told to everybody, in the same words as long as it lasts.
+// All callers are told the time until which WorkOS asked to wait. It stays the same for as long
+// as the wait lasts.
 func TestLongRetryAfterIsToldWithItsTime(t *testing.T) {
 	for name, test := range map[string]struct {
 		header, outcome string
@@ -373,7 +377,7 @@ func TestLongRetryAfterIsToldWithItsTime(t *testing.T) {
 	}
 }
 
-// Many calls on their way that all get a 429 slow the pace down once.
+// Many calls under way that all get a 429 slow the pace down once.
 func TestABurstOf429HalvesThePaceOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock, release := steppedClock(), make(chan struct{})

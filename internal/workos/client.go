@@ -14,17 +14,20 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
 
-// maxBody bounds what is read of a response, in bytes. A token's answer has a few hundred.
+// maxBody bounds how much of a response is read, in bytes. An answer with a token usually has a
+// few hundred.
 const maxBody = 1 << 20
 
 var (
-	// errTooLong says that a response has more than maxBody.
+	// errTooLong says that a response is longer than maxBody.
 	errTooLong = errors.New("longer than 1 MiB")
-	// errCompressed says that a response is compressed, although the request asks for an uncompressed one.
+	// errCompressed says that a response is compressed, although the request asks for an
+	// uncompressed one.
 	errCompressed = errors.New("compressed")
 )
 
-// Client asks for tokens with one API key at one base URL. Upstream.Connect makes it. It is safe for concurrent use.
+// Client asks for tokens with one API key at one base URL. Upstream.Connect creates it. It is
+// safe for concurrent use.
 type Client struct {
 	upstream *Upstream
 	state    *keyState
@@ -33,18 +36,20 @@ type Client struct {
 	key      redact.String
 }
 
-// Format implements fmt.Formatter: the base URL is all that is to be seen. fmt would otherwise walk state that
-// others are changing.
+// Format implements fmt.Formatter and prints only the base URL. Without it fmt would read state
+// that other goroutines are changing.
 func (c Client) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "workos.Client(%s)", c.base)
 }
 
-// Token asks for the token of one connection, when it is its turn. What comes of it is an Answer, whatever the upstream does. The error
-// is not nil only when ctx has ended (and wraps ctx.Err()), or when the program is wrong: a request that names no
-// user or whose slug is none, or a panic on the way.
+// Token asks for the token of one connection, if it is the call's turn. Whatever WorkOS or the
+// network does, the result is an Answer. The error is not nil only when ctx has ended (it then
+// wraps ctx.Err()), or for a programming error: a request without a user or with an invalid
+// slug, or a panic on the way.
 //
-// Calls for the same connection with the same key and base URL that overlap share one request, and its answer. A
-// caller whose ctx ends leaves alone; the request goes on for the others, until Options.Timeout.
+// Calls for the same connection with the same key and base URL that overlap share one request
+// and its answer. A caller whose ctx ends stops waiting alone. The request goes on for the
+// others, until Options.Timeout.
 func (c *Client) Token(ctx context.Context, r Request, turn Turn) (Answer, error) {
 	if err := r.validate(); err != nil {
 		return Answer{}, fmt.Errorf("asking WorkOS for a token: %w", err)
@@ -66,23 +71,25 @@ func (c *Client) Token(ctx context.Context, r Request, turn Turn) (Answer, error
 	return landed.Val.(Answer).clone(), nil
 }
 
-// Trouble returns why calls with this client are held back now. False: they are not.
+// Trouble returns why calls of this client are held back now. The result is false if they are not.
 func (c *Client) Trouble() (Trouble, bool) {
 	return c.state.trouble(c.base.String(), c.upstream.clock.Now())
 }
 
-// Epoch is the Answer.Epoch of an answer that is given now. It differs from an earlier one if calls that were held back then may leave.
+// Epoch returns the Answer.Epoch of an answer that is given now. If it differs from that of an
+// earlier answer, calls that were held back then may leave.
 func (c *Client) Epoch() uint64 { return c.state.currentEpoch() }
 
-// Need tells how many requests a minute the client's owner needs. It returns how many all owners that use the same API key need
-// together, and how many they may make.
+// Need records how many requests a minute the client's owner needs. It returns how many
+// requests a minute all owners with the same API key need together, and how many they may make.
 func (c *Client) Need(perMinute float64) (together float64, limit int) {
 	return c.state.need(c.owner, perMinute)
 }
 
-// ask sends the call if gates and budget let it pass, and keeps what the answer says of the key. It turns a panic
-// into an error, because one in a flight could not be recovered by anybody; of the panic it tells no more than is
-// safe to log.
+// ask sends the call if gates, circuit and budget let it pass, and records what the answer says
+// about the key. It turns a panic into an error, because no caller could recover a panic inside
+// a flight, which runs in a goroutine of its own. The error contains only as much of the panic
+// as is safe to log.
 func (c *Client) ask(ctx context.Context, call call, turn Turn) (answer Answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -104,7 +111,8 @@ func (c *Client) ask(ctx context.Context, call call, turn Turn) (answer Answer, 
 	return answer, nil
 }
 
-// send makes the request. It goes to the transport directly: what http.Client would add are redirects.
+// send makes the request. It uses the transport directly, because http.Client would follow
+// redirects.
 func (c *Client) send(ctx context.Context, r Request) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.upstream.timeout)
 	defer cancel()
@@ -122,7 +130,8 @@ func (c *Client) send(ctx context.Context, r Request) (Answer, error) {
 	body, readErr := readBody(response)
 	answer := decode(response.StatusCode, body, readErr, c.key)
 	answer.RequestID = requestID(response.Header, c.key)
-	if answer.Outcome != OutcomeBusy { // That concerns one connection, and no gate may close for it.
+	// OutcomeBusy concerns one connection only, so no gate may close for it.
+	if answer.Outcome != OutcomeBusy {
 		answer.RetryAfter = retryAfter(response.StatusCode, response.Header, received)
 	}
 	answer.ClockSkew, answer.ClockDoubt = clockSkew(response.Header, sent, received)
@@ -148,8 +157,9 @@ func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	return request, nil
 }
 
-// readBody reads to the end, so that the connection can be used again, or gives up after maxBody. The "body" of a
-// 101 is the connection itself, which no deadline ends: it is left alone.
+// readBody reads the body to its end, so that the connection can be used again, but gives up
+// after maxBody. It does not read the "body" of a 101, which is the connection itself: no
+// deadline ends it.
 func readBody(response *http.Response) ([]byte, error) {
 	if response.StatusCode == http.StatusSwitchingProtocols {
 		return nil, nil
@@ -165,7 +175,8 @@ func readBody(response *http.Response) ([]byte, error) {
 	return body, err
 }
 
-// panicError names a panic of the runtime, and only the type of any other: a value may hold a request with its key.
+// panicError keeps the text of a runtime error, but only the type of any other panic value.
+// That value may contain a request with its key.
 func panicError(p any) error {
 	if err, ok := p.(runtime.Error); ok {
 		return fmt.Errorf("recovered from a panic: %w", err)

@@ -8,12 +8,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
 
-// maxToken bounds a token, in bytes. Those of known providers stay below 4 KiB, and no server takes a header of more than
-// 64 KiB.
+// maxToken bounds a token, in bytes. The tokens of known providers stay below 4 KiB, and no
+// server accepts a header of more than 64 KiB.
 const maxToken = 64 << 10
 
-// decode reads an answer's status and body. It is pure: key is only struck out of what is quoted, readErr is what
-// reading the body came to. It sets Outcome, Token and Message.
+// decode reads the status and the body of an answer, and sets Outcome, Token and Message. It is
+// a pure function. readErr is the error from reading the body. key is needed only to redact it
+// in quoted text.
 func decode(status int, body []byte, readErr error, key redact.String) Answer {
 	switch success := status >= 200 && status <= 299; {
 	case !success && readErr != nil:
@@ -32,8 +33,8 @@ func decode(status int, body []byte, readErr error, key redact.String) Answer {
 	return decodeSuccess(body, key)
 }
 
-// decodeSuccess tells the two shapes apart by active alone: what else an answer carries, an "error" next to a token
-// included, is looked at only in the shape that it belongs to.
+// decodeSuccess distinguishes the two shapes of an answer by "active" alone. Members that
+// belong to the other shape are ignored, for example an "error" next to a token.
 func decodeSuccess(body []byte, key redact.String) Answer {
 	answer, err := readMembers(body)
 	switch {
@@ -54,7 +55,8 @@ func decodeSuccess(body []byte, key redact.String) Answer {
 	return unreadable(`the answer's "active" is neither true nor false`)
 }
 
-// decodeInactive reads the reason of a connection that is not active. Those that are codes of refusals mean the same here.
+// decodeInactive reads the reason why a connection is not active. A reason that is also a code
+// of refusals has the same meaning here.
 func decodeInactive(reason string, key redact.String) Answer {
 	switch reason {
 	case "not_installed":
@@ -70,10 +72,11 @@ func decodeInactive(reason string, key redact.String) Answer {
 	}
 }
 
-// decodeToken reads the token of an active connection. The specification requires all its fields and lets only
-// expires_at be null. An absent one is read as null too: leaving nulls out is what serializers do, whereas an
-// expiry that is known does not get lost; refusing would take every token without an expiry from its users. A token
-// without an expiry is asked for again at the refresh interval, so a mistake here heals.
+// decodeToken reads the token of an active connection. WorkOS's specification requires all
+// fields, and allows null only for expires_at. An absent expires_at is read as null, too:
+// serializers often leave nulls out, but a known expiry does not get lost. To refuse it would
+// take every token without an expiry from its users. A token without an expiry is fetched again
+// at the refresh interval, and that corrects a mistake made here.
 func decodeToken(answer members, key redact.String) Answer {
 	if !answer.has("access_token") {
 		return unreadable("the connection is active, but the answer holds no token")
@@ -104,7 +107,7 @@ func decodeToken(answer members, key redact.String) Answer {
 	return Answer{Outcome: OutcomeToken, Token: token}
 }
 
-// readToken reads the token itself, or says what is wrong with it.
+// readToken returns the token itself, or a text that says what is wrong with it.
 func readToken(object members) (token redact.String, problem string) {
 	value, ok := object.text("access_token")
 	switch {

@@ -10,7 +10,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
 
-// FuzzDecode holds decode to what Answer promises, whatever the upstream sends.
+// FuzzDecode checks that decode keeps the promises of Answer, whatever the upstream sends.
 func FuzzDecode(f *testing.F) {
 	const key = "sk_fuzz"
 	for _, body := range []string{

@@ -10,10 +10,11 @@ import (
 	"syscall"
 )
 
-// failure names why no answer came, in a closed vocabulary. The transport's own text is never passed on: it holds
-// addresses, and what answered at them, so that whoever may choose a base URL could explore the operator's network
-// with it. What is left tells as much as a user needs to fix a setting. Proxies are the administrator's, and so it says
-// when it was the proxy that failed.
+// failure describes why no answer came, in a closed vocabulary. It never passes on the text of
+// the transport, which contains addresses and the replies of the services at these addresses.
+// Otherwise a user who may choose a base URL could explore the operator's network with it. The
+// vocabulary says enough to fix a setting. It names a proxy that failed, because proxies are
+// the administrator's.
 func failure(err error) string {
 	var refusal proxyRefusal
 	if errors.As(err, &refusal) {
@@ -53,7 +54,8 @@ func isTimeout(err error) bool {
 		errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// isTLS covers certificates that do not verify, alerts of the other side, and servers that do not speak TLS.
+// isTLS reports whether a certificate cannot be verified, the server sends a TLS alert, or the
+// server does not speak TLS.
 func isTLS(err error) bool {
 	var (
 		certificate *tls.CertificateVerificationError

@@ -19,8 +19,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// hijack hands the raw connection to act, and closes it after. The request has been read by then: closing with something
-// left to read would reset the connection.
+// hijack passes the raw connection to act and closes it afterwards. It reads the request first:
+// closing a connection with unread data would reset it.
 func hijack(t *testing.T, act func(*net.TCPConn)) http.HandlerFunc {
 	t.Helper()
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -114,7 +114,8 @@ func TestTimeoutBoundsTheWholeCall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.ReadAll(r.Body) // only then does the server notice that the client has left
+				// Only after reading the body does the server notice that the client has left.
+				_, _ = io.ReadAll(r.Body)
 				begin(w)
 				<-r.Context().Done()
 			})

@@ -15,8 +15,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// blocking is a transport that counts requests and lets none be answered before it is released. The tests that use it run
-// in a synctest bubble, where synctest.Wait returns once everybody waits.
+// blocking is a transport that counts requests and answers none of them before released is closed.
+// Tests use it in a synctest bubble, where synctest.Wait returns once all goroutines wait.
 type blocking struct {
 	requests, cancelled atomic.Int32
 	released            chan struct{}
@@ -39,7 +39,8 @@ func TestIdenticalCallsInFlightShareOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport := newBlocking()
 		u := workos.New(workos.Options{Transport: transport})
-		client := connect(t, u, "pipes-system/default", baseURL, testKey, 1) // the budget has room for one request
+		// The budget has room for one request.
+		client := connect(t, u, "pipes-system/default", baseURL, testKey, 1)
 		same := connect(t, u, "pipes-system/same", baseURL+"/", testKey, 1)
 		answers := make([]workos.Answer, 10)
 		var calls sync.WaitGroup
@@ -63,7 +64,7 @@ func TestIdenticalCallsInFlightShareOneRequest(t *testing.T) {
 	})
 }
 
-// The call of somebody else may have been answered before the refresh was asked for.
+// WorkOS may have answered the call of another asker before the refresh was asked for.
 func TestARefreshDoesNotJoinTheCallOfSomebodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport := newBlocking()

@@ -6,11 +6,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// MinInterval is the least time between two calls for one connection from one share. It is kept in
-// memory: whatever is created, deleted, edited or annotated, it makes no call more.
+// MinInterval is the least time between two calls for one connection from one share. The times
+// are kept in memory, so to create, delete, edit or annotate objects causes no additional call.
 const MinInterval = 5 * time.Second
 
-// floors is when the last calls left, and what they brought.
+// floors remembers when the last calls left, and their answers.
 type floors struct {
 	last    map[floor]lastCall
 	cleaned time.Time
@@ -23,21 +23,21 @@ type floor struct {
 
 type lastCall struct {
 	left time.Time
-	// answer is nil until there is a token that lives for longer than the floor.
+	// answer is nil until the call has brought a token that is still valid when the floor ends.
 	answer *Answer
-	// served have got the answer. held were told to come back, and before are those who were told
-	// so before this call left.
+	// served are the askers that have got the answer. held are the askers that were told to
+	// come back after this call left, and before are those that were told so before it left.
 	served, held, before sets.Set[string]
 }
 
 func newFloors() *floors { return &floors{last: map[floor]lastCall{}} }
 
-// wait returns how long a call has to wait, or the answer that the last one brought somebody else. A
-// refresh gets it only if it was asked for before that call left. A call without a share has no
-// floor.
+// wait returns how long a call has to wait, or the answer that the last call brought to another
+// asker. A refresh gets that answer only if its asker was held back before that call left. A
+// call without a share has no floor.
 func (f *floors) wait(asking call, turn Turn, now time.Time) (time.Duration, *Answer) {
 	last, ok := f.last[floor{asking, turn.Share}]
-	if turn.Share == "" || !ok || now.Before(last.left) { // the clock has been set back
+	if turn.Share == "" || !ok || now.Before(last.left) { // the clock was set back
 		return 0, nil
 	}
 	wait := max(0, last.left.Add(MinInterval).Sub(now))
@@ -53,7 +53,8 @@ func (f *floors) wait(asking call, turn Turn, now time.Time) (time.Duration, *An
 	return wait, last.answer
 }
 
-// leave notes that a call leaves, and drops those that count no more.
+// leave records that a call leaves. At most once per MinInterval it drops calls that left more
+// than keepFloor ago.
 func (f *floors) leave(asking call, turn Turn, now time.Time) {
 	if turn.Share == "" {
 		return
@@ -72,15 +73,15 @@ func (f *floors) leave(asking call, turn Turn, now time.Time) {
 	}
 }
 
-// keepFloor is longer than MinInterval: those who were held back come when that is over, and the
-// next call is theirs, too.
+// keepFloor is how long a call is remembered. It is longer than MinInterval: callers that were
+// held back come when MinInterval is over, and the next call counts as theirs, too.
 const keepFloor = 2 * MinInterval
 
-// mostShared bounds the bytes of an answer that is kept for others.
+// mostShared bounds the size of an answer that is kept for others, in bytes.
 const mostShared = 4 << 10
 
-// answered keeps a token for those of the same share who ask for it within the floor. One that
-// expires so soon is nothing to share: WorkOS may have another one by then.
+// answered keeps a token for other askers of the same share that ask for it within the floor. A
+// token that expires within the floor is not shared: WorkOS may have another token by then.
 func (f *floors) answered(asked call, turn Turn, answer Answer) {
 	key := floor{asked, turn.Share}
 	last, ok := f.last[key]

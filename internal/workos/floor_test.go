@@ -8,8 +8,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// Whatever makes a caller come again, requests for one connection from one namespace are five
-// seconds apart.
+// Requests for one connection from one namespace are five seconds apart, whatever makes the
+// caller come again.
 func TestCallsForOneConnectionAreFiveSecondsApart(t *testing.T) {
 	for name, turn := range map[string]workos.Turn{
 		"a first token": {Share: "a"}, "a renewal": {Share: "a", Deadline: epoch.Add(time.Minute)}, "a poll": {Share: "a", Idle: true},
@@ -44,8 +44,8 @@ func TestFloorIsOfOneConnectionAndNamespace(t *testing.T) {
 	expectOutcome(t, askAs(t, client, alice, workos.Turn{Share: "a"}), workos.OutcomeHeld, false)
 }
 
-// Two PipesTokens of a namespace may be for one connection. When its token expires, both are due at
-// the same moment, and neither may be without a token for five seconds.
+// Two PipesTokens of a namespace may be for one connection. When its token expires, both are
+// due at the same moment, and neither may be without a token for five seconds.
 func TestOthersOfTheNamespaceShareTheTokenWithinTheFloor(t *testing.T) {
 	r, u := recording()
 	client := connect(t, u, "a/a", baseURL, testKey, 6000)
@@ -69,8 +69,8 @@ func TestOthersOfTheNamespaceShareTheTokenWithinTheFloor(t *testing.T) {
 	}
 }
 
-// Somebody asks for a refresh because of what happened just now. A token that was brought before
-// that is no answer, although it is new to this PipesToken.
+// A user asks for a refresh because of a recent event. A token from before the event is no
+// answer, even if it is new to this PipesToken.
 func TestARefreshGetsNothingThatWasBroughtBefore(t *testing.T) {
 	r, u := recording()
 	client := connect(t, u, "a/a", baseURL, testKey, 6000)
@@ -96,8 +96,8 @@ func TestARefreshGetsNothingThatWasBroughtBefore(t *testing.T) {
 	}
 }
 
-// Two connections that are asked for ten times a second take so little of a small budget that the
-// first token of a neighbour comes at once.
+// Two connections that are asked for ten times a second take only a little of a small budget.
+// The first token of a neighbour comes at once.
 func TestRefreshesInALoopDelayNoNeighbour(t *testing.T) {
 	r, u := recording()
 	client := connect(t, u, "a/a", baseURL, testKey, 60)
