@@ -48,8 +48,8 @@ func (c Client) Format(f fmt.State, _ rune) {
 // slug, or a panic on the way.
 //
 // Calls for the same connection with the same key and base URL that overlap share one request
-// and its answer. A caller whose ctx ends stops waiting alone. The request goes on for the
-// others, until Options.Timeout.
+// and its answer. If the ctx of a caller ends, only that caller stops waiting. The request goes
+// on, until Options.Timeout.
 func (c *Client) Token(ctx context.Context, r Request, turn Turn) (Answer, error) {
 	if err := r.validate(); err != nil {
 		return Answer{}, fmt.Errorf("asking WorkOS for a token: %w", err)

@@ -107,7 +107,7 @@ func decodeToken(answer members, key redact.String) Answer {
 	return Answer{Outcome: OutcomeToken, Token: token}
 }
 
-// readToken returns the token itself, or a text that says what is wrong with it.
+// readToken returns the token itself, or a description of the problem.
 func readToken(object members) (token redact.String, problem string) {
 	value, ok := object.text("access_token")
 	switch {

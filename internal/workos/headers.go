@@ -11,16 +11,19 @@ import (
 )
 
 const (
-	// maxRetryAfter bounds every wait that this package asks for, so that no header puts a key to sleep for good.
+	// maxRetryAfter bounds every wait that this package asks for, so that no header blocks a
+	// key for good.
 	maxRetryAfter = time.Hour
-	// defaultRetryAfter is the patience after a 429 that names none: enough to stop the calls that are on their way
-	// to a key that is over its limit, little enough for the spurious 429s that WorkOS has sent (July 2025).
+	// defaultRetryAfter is the wait after a 429 that names none. It is long enough to stop the
+	// calls that would follow for a key that is over its limit, and short enough for the
+	// spurious 429s that WorkOS has sent (July 2025).
 	defaultRetryAfter = time.Second
-	// rejectedRetryAfter is how long a rejected key (401) is left alone.
+	// rejectedRetryAfter is how long no request is sent with a rejected key (401).
 	rejectedRetryAfter = 30 * time.Second
 )
 
-// retryAfter is how long the answer's outcome and headers ask to wait, at most an hour; 0 when they do not.
+// retryAfter returns how long the status and the headers of an answer ask to wait, at most an
+// hour. It is 0 when they do not ask to wait.
 func retryAfter(status int, header http.Header, received time.Time) time.Duration {
 	switch status {
 	case http.StatusUnauthorized:
@@ -36,9 +39,9 @@ func retryAfter(status int, header http.Header, received time.Time) time.Duratio
 	return 0
 }
 
-// parseRetryAfter reads both forms of RFC 9110, section 10.2.3: seconds, and an HTTP date. A date is taken relative
-// to the answer's own Date, so that a local clock that is off does not count; 0 when there is none, or none to
-// come.
+// parseRetryAfter reads both forms of RFC 9110, section 10.2.3: seconds, and an HTTP date. It
+// compares a date with the answer's own Date header, so that a wrong local clock does not
+// matter. It returns 0 when the header is absent or invalid, or when its date has passed.
 func parseRetryAfter(header http.Header, received time.Time) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	seconds, err := strconv.ParseInt(value, 10, 64)
@@ -55,8 +58,8 @@ func parseRetryAfter(header http.Header, received time.Time) time.Duration {
 	return min(max(until.Sub(received), 0), maxRetryAfter)
 }
 
-// clockSkew is the answer's Date less the local time of its receipt, and by how much more it may be; 0 and 0
-// when the answer is undated.
+// clockSkew returns the answer's Date minus the local time of its receipt, and by how much the
+// true difference may be larger. Both are 0 when the answer has no Date.
 func clockSkew(header http.Header, sent, received time.Time) (skew, doubt time.Duration) {
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
@@ -65,8 +68,8 @@ func clockSkew(header http.Header, sent, received time.Time) (skew, doubt time.D
 	return date.Sub(received), time.Second + max(received.Sub(sent), 0)
 }
 
-// requestID is the X-Request-ID, without what no such ID needs. It is empty when that leaves the key, whose letters may have stood
-// apart.
+// requestID returns the X-Request-ID without the characters that no request ID needs. It is
+// empty if the rest contains the key, which the removed characters may have split.
 func requestID(header http.Header, key redact.String) string {
 	needed := func(r rune) rune {
 		switch {

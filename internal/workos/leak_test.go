@@ -6,8 +6,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain fails the run when a goroutine is left over: a call that nobody waits for any more has to end, and a client has
-// nothing that runs on its own. Connections that a transport keeps for the next call are closed by the tests that made it.
+// TestMain fails the run when a goroutine is left over. A call for which no caller waits any
+// more must end, and a client must run nothing on its own. The tests close the connections that
+// their transports keep for the next call.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }

@@ -5,15 +5,16 @@ import (
 	"errors"
 )
 
-// members are those of a JSON object. Their names are case-sensitive: "ACTIVE" is a member that WorkOS does not document,
-// and is ignored as such. encoding/json would take it for "active" in a struct. Of members of the same name the last
-// counts, as it does for nearly everybody who reads JSON (RFC 8259, section 4, leaves it open).
+// members are the members of a JSON object. Names are case-sensitive: WorkOS does not document
+// "ACTIVE", so that member is ignored. In a struct, encoding/json would accept it as "active".
+// If several members have the same name, the last member counts, as with most readers of JSON
+// (RFC 8259, section 4, leaves this open).
 type members map[string]json.RawMessage
 
-// errNotAnObject: JSON, but no object.
+// errNotAnObject says that the text is JSON, but not an object.
 var errNotAnObject = errors.New("not an object")
 
-// readMembers reads a JSON object, and nothing else.
+// readMembers reads a JSON object, and returns an error for any other text.
 func readMembers(raw []byte) (members, error) {
 	if !json.Valid(raw) {
 		return nil, errors.New("not JSON")
@@ -25,16 +26,16 @@ func readMembers(raw []byte) (members, error) {
 	return object, nil
 }
 
-// has says whether there is a member of that name, and it is not null.
+// has reports whether the object has a member of that name whose value is not null.
 func (m members) has(name string) bool {
 	raw, ok := m[name]
 	return ok && string(raw) != "null"
 }
 
-// text is the text of the member of that name if it is a string.
+// text returns the text of the member of that name, if it is a string.
 func (m members) text(name string) (string, bool) { return text(m[name]) }
 
-// text is a JSON string's text; false for every other value.
+// text returns the text of a JSON string, and false for any other value.
 func text(raw json.RawMessage) (string, bool) {
 	var s *string
 	if err := json.Unmarshal(raw, &s); err != nil || s == nil {
@@ -43,7 +44,7 @@ func text(raw json.RawMessage) (string, bool) {
 	return *s, true
 }
 
-// list has the items of a JSON array, and none for every other value.
+// list returns the items of a JSON array, and none for any other value.
 func list(raw json.RawMessage) []json.RawMessage {
 	var items []json.RawMessage
 	_ = json.Unmarshal(raw, &items)

@@ -13,7 +13,7 @@ import (
 // maxErrors bounds how many items of "errors" a message lists.
 const maxErrors = 8
 
-// codes are the values of "code" that say more than the status they come with.
+// codes are the values of "code" that say more than the status of the answer.
 var codes = map[string]Outcome{
 	"account_selection_required": OutcomeAccountSelectionRequired,
 	"auth_method_mismatch":       OutcomeAuthMethodMismatch,
@@ -21,7 +21,7 @@ var codes = map[string]Outcome{
 	"refresh_in_progress":        OutcomeBusy,
 }
 
-// decodeRefusal reads an answer that is no success. Nothing promises JSON here.
+// decodeRefusal reads an answer that is not a success. WorkOS does not promise a JSON body for it.
 func decodeRefusal(status int, body []byte, key redact.String) Answer {
 	refusal, _ := readMembers(body)
 	code, _ := refusal.text("code")
@@ -33,7 +33,7 @@ func decodeRefusal(status int, body []byte, key redact.String) Answer {
 	return Answer{Outcome: outcome, Message: cmp.Or(message, quoted(statusMessage(status, code), key, maxMessage))}
 }
 
-// refusalOutcome goes by the status, and by the code where WorkOS documents one.
+// refusalOutcome decides by the status, and also by the code where WorkOS documents a code.
 func refusalOutcome(status int, code string) Outcome {
 	switch status {
 	case http.StatusUnauthorized:
@@ -43,12 +43,12 @@ func refusalOutcome(status int, code string) Outcome {
 	case http.StatusTooManyRequests:
 		return OutcomeRateLimited
 	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusProxyAuthRequired:
-		return OutcomeUnavailable // They come from what is in front of WorkOS.
+		return OutcomeUnavailable // They come from a proxy or gateway in front of WorkOS.
 	case http.StatusConflict:
 		if codes[code] == OutcomeAccountSelectionRequired {
 			return OutcomeAccountSelectionRequired
 		}
-		return OutcomeBusy // A conflict with another request passes, whatever it is called.
+		return OutcomeBusy // A conflict with another request passes, whatever its code is.
 	case http.StatusUnprocessableEntity:
 		if codes[code] == OutcomeAuthMethodMismatch {
 			return OutcomeAuthMethodMismatch
@@ -67,8 +67,8 @@ func refusalOutcome(status int, code string) Outcome {
 	return OutcomeUnreadable
 }
 
-// refusalMessage is what a refusal says in words: "message", a string or a list of them, or else OAuth's
-// "error_description"; and the items of "errors".
+// refusalMessage returns the words of a refusal. They are "message" (a string or a list of
+// strings), or else OAuth's "error_description", and the items of "errors".
 func refusalMessage(refusal members) string {
 	message := strings.Join(sentences(refusal["message"]), "; ")
 	if redact.Printable(message) == "" {
@@ -89,7 +89,7 @@ func refusalMessage(refusal members) string {
 	return message + " " + strings.Join(details, "; ")
 }
 
-// sentences are a string, or the strings of a list.
+// sentences returns a string, or the strings of a list.
 func sentences(raw json.RawMessage) []string {
 	if sentence, ok := text(raw); ok {
 		return []string{sentence}
@@ -103,7 +103,8 @@ func sentences(raw json.RawMessage) []string {
 	return found
 }
 
-// errorDetail puts an item of "errors" into words: "user_id: required", "user_id: must be a string (invalid)".
+// errorDetail puts an item of "errors" into words: "user_id: required", "user_id: must be a
+// string (invalid)".
 func errorDetail(raw json.RawMessage) string {
 	if detail, ok := text(raw); ok {
 		return detail
@@ -122,13 +123,13 @@ func errorDetail(raw json.RawMessage) string {
 	return cmp.Or(detail, field)
 }
 
-// isRedirect says whether a status sends the caller to another address.
+// isRedirect reports whether a status sends the caller to another address.
 func isRedirect(status int) bool {
 	return status >= 300 && status <= 399 && status != http.StatusNotModified
 }
 
-// statusMessage is the text for an answer that brings no message of its own. That of a redirect does not say where it leads:
-// a condition must not help to explore the operator's network.
+// statusMessage is the text for an answer without a message of its own. For a redirect it does
+// not name the target: a condition must not help a user to explore the operator's network.
 func statusMessage(status int, code string) string {
 	message := httpStatus(status)
 	switch {
@@ -145,7 +146,7 @@ func statusMessage(status int, code string) string {
 	return message
 }
 
-// httpStatus names a status.
+// httpStatus returns a status with its name.
 func httpStatus(status int) string {
 	if name := http.StatusText(status); name != "" {
 		return fmt.Sprintf("HTTP %d %s", status, name)

@@ -8,22 +8,24 @@ import (
 	"unicode/utf8"
 )
 
-// Request names the connection that a token is asked for.
+// Request names the connection whose token is asked for.
 type Request struct {
-	// Slug of the integration, such as "github". It matches ^[A-Za-z0-9][A-Za-z0-9_-]*$.
+	// Slug is the slug of the integration, such as "github". It matches
+	// ^[A-Za-z0-9][A-Za-z0-9_-]*$.
 	Slug string
-	// UserID is the WorkOS user, such as "user_01EHZNVPK3SFK441A1RGBFSHRT". Never empty.
+	// UserID is the WorkOS user, such as "user_01EHZNVPK3SFK441A1RGBFSHRT". It is never empty.
 	UserID string
-	// OrganizationID is the WorkOS organization, such as "org_01EHZNVPK3SFK441A1RGBFSHRT". It is part of what
-	// identifies a connection: empty leaves organization_id out of the request.
+	// OrganizationID is the WorkOS organization, such as "org_01EHZNVPK3SFK441A1RGBFSHRT". It is
+	// part of the identity of a connection. If it is empty, the request has no organization_id.
 	OrganizationID string
 }
 
-// slugPattern keeps a slug one path segment: "..", which url.PathEscape lets pass, is none.
+// slugPattern makes sure that a slug is one path segment. It refuses "..", which url.PathEscape
+// does not escape.
 var slugPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
-// validate refuses what the API server should have refused before. Text that is not UTF-8 would reach WorkOS
-// altered by encoding/json, and so name somebody else.
+// validate refuses values that the API server should have refused before. encoding/json would
+// alter text that is not UTF-8, and the request would name another user.
 func (r Request) validate() error {
 	switch {
 	case !slugPattern.MatchString(r.Slug):
@@ -36,7 +38,7 @@ func (r Request) validate() error {
 	return nil
 }
 
-// body is the JSON that is sent.
+// body returns the JSON body of the request.
 func (r Request) body() ([]byte, error) {
 	return json.Marshal(struct {
 		UserID         string `json:"user_id"`

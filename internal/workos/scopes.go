@@ -7,18 +7,20 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
 
-// MaxScopes bounds Token.Scopes and Token.MissingScopes in number, so that they fit a status.
+// MaxScopes bounds the number of Token.Scopes and of Token.MissingScopes, so that they fit into
+// a status.
 const MaxScopes = 256
 
 const (
 	// maxScope bounds each scope, in characters.
 	maxScope = 512
-	// enoughScopes is from how many bytes of scopes on no more are read. The most that known providers
-	// have are 100 of 60 characters. Each is in the Secret twice and in the status once.
+	// enoughScopes is the number of bytes from which on no further scopes are read. The longest
+	// lists of known providers have 100 scopes of 60 characters. Each scope is in the Secret
+	// twice and in the status once.
 	enoughScopes = 16 << 10
 )
 
-// Truncated says whether scopes may be the beginning of a longer list.
+// Truncated reports whether scopes may be the beginning of a longer list.
 func Truncated(scopes []string) bool {
 	bytes := 0
 	for _, scope := range scopes {
@@ -27,8 +29,9 @@ func Truncated(scopes []string) bool {
 	return len(scopes) >= MaxScopes || bytes >= enoughScopes
 }
 
-// readScopes reads a list of scopes. They only describe a token, so that nothing in their place costs the token: a string is
-// a list separated by spaces, as in OAuth; items that are no strings are left out; and any other value is no scope.
+// readScopes reads a list of scopes. Scopes only describe a token, so a wrong value must not
+// cost the token. A string is a list separated by spaces, as in OAuth. Items that are not
+// strings are left out. Any other value means no scopes.
 func readScopes(raw json.RawMessage, secrets ...redact.String) []string {
 	var scopes []string
 	if line, ok := text(raw); ok {

@@ -6,19 +6,21 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
 
-// maxMessage bounds Answer.Message, in characters: what conditions quote of WorkOS, by design.
+// maxMessage bounds Answer.Message, in characters. By design, conditions quote this much of
+// WorkOS's words.
 const maxMessage = 256
 
-// maxRequestID bounds Answer.RequestID, in characters. WorkOS's are UUIDs of 36.
+// maxRequestID bounds Answer.RequestID, in characters. WorkOS's request IDs are UUIDs of 36.
 const maxRequestID = 128
 
-// quoted is text that somebody else wrote, fit for a status or a log: printable, without the key and what looks like a
-// credential, and cut to limit characters. What is struck is struck before the cut, which could leave half of it.
+// quoted makes foreign text fit for a status or a log: printable, without the key and without
+// text that looks like a credential, and cut to limit characters. Text is redacted before the
+// cut, because the cut could leave half of a secret.
 func quoted(text string, key redact.String, limit int) string {
 	return redact.Cut(redact.Text(text, key), limit)
 }
 
-// withoutKey strikes the key out, for upstreams and proxies that echo what they were sent.
+// withoutKey redacts the key, because some upstreams and proxies echo the request.
 func withoutKey(text string, key redact.String) string {
 	if key.IsEmpty() {
 		return text
@@ -26,8 +28,9 @@ func withoutKey(text string, key redact.String) string {
 	return strings.ReplaceAll(text, key.Reveal(), key.String())
 }
 
-// visibleASCII says whether text is one or more of ! to ~, what RFC 6749 (appendix A.12, VSCHAR) allows in an access
-// token, less the space. API keys are held to the same: they travel in the same header.
+// visibleASCII reports whether text consists of one or more characters from ! to ~. RFC 6749
+// (appendix A.12, VSCHAR) allows these and the space in an access token. API keys have to meet
+// the same rule, because they are sent in the same header.
 func visibleASCII(text string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' })
 }

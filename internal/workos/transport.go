@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// NewTransport returns the transport for WorkOS: one host, many small calls at once.
+// NewTransport returns the transport for WorkOS: one host, and many small calls at once.
 //
-// HTTP/2 carries them over a few connections; its pings find connections that died silently, which would otherwise
-// take every call into a timeout until the kernel gives up, a quarter of an hour later. Should only HTTP/1.1 be on
-// offer, 256 idle connections are kept, for 50 s: less than the 60 s after which common load balancers drop them.
-// TLS is 1.2 or newer, and proxies are taken from the environment. Answers come uncompressed, so that the bound on
-// a body is one on what is read off the wire.
+// HTTP/2 carries the calls over a few connections. Its pings detect connections that died
+// silently. Without pings every call on such a connection would time out, until the kernel
+// gives up after a quarter of an hour. If the server offers only HTTP/1.1, 256 idle connections
+// are kept for 50 s, which is less than the 60 s after which common load balancers drop them.
+// TLS must be 1.2 or newer, and proxies are taken from the environment. Answers are not
+// compressed, so that maxBody also bounds the bytes that are read from the network.
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -34,14 +35,15 @@ func NewTransport() *http.Transport {
 	}
 }
 
-// proxyRefusal is the status with which a proxy refuses to connect to WorkOS.
+// proxyRefusal is the HTTP status with which a proxy refuses to connect to WorkOS.
 type proxyRefusal int
 
 func (r proxyRefusal) Error() string {
 	return "the proxy refuses the connection: " + httpStatus(int(r))
 }
 
-// checkProxy keeps the status of a refusal. net/http would return the words alone that the proxy puts beside it.
+// checkProxy keeps the status of a proxy's refusal. Without it net/http would return only the
+// words that the proxy sends next to the status.
 func checkProxy(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
 	if response.StatusCode != http.StatusOK {
 		return proxyRefusal(response.StatusCode)
