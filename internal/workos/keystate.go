@@ -10,24 +10,24 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// call is what makes two calls with the same key identical.
+// call identifies a call. Two calls with the same key and an equal call are identical.
 type call struct {
 	base    string
 	request Request
 }
 
-// String is unambiguous whatever the fields hold.
+// String returns a text that is unambiguous for all values of the fields.
 func (c call) String() string {
 	return fmt.Sprintf("%q %q %q %q", c.base, c.request.Slug, c.request.UserID, c.request.OrganizationID)
 }
 
 func (c call) integration() integration { return integration{c.base, c.request.Slug} }
 
-// maxCircuits bounds how many integrations have a circuit: slugs are for tenants to choose. Those
-// beyond it have none.
+// maxCircuits bounds how many integrations have a circuit, because tenants choose the slugs.
+// Further integrations have none.
 const maxCircuits = 1024
 
-// keyState is what all users of an API key share. It does not hold the key.
+// keyState is the state that all users of an API key share. It does not contain the key.
 type keyState struct {
 	flights singleflight.Group // by call
 
@@ -35,14 +35,15 @@ type keyState struct {
 	owners   map[string]owner
 	budget   *budget
 	gates    gates
-	circuits map[integration]*circuit // of the integrations for which a call has failed
+	circuits map[integration]*circuit // only of integrations for which a call has failed
 	floors   *floors
 	underway map[call]*underway
-	waiting  map[call]int // how many wait for a call
+	waiting  map[call]int // number of callers that wait for a call
 	parked   map[call]parked
 	cleaned  time.Time
-	// epoch moves whenever a gate or a circuit that was closed to somebody has opened. epochs hands
-	// the numbers out, for all keys.
+	// epoch changes whenever calls that were held back may leave: a gate opens, a circuit
+	// closes, or an answer has come for which no caller waits any more. epochs provides the
+	// numbers, for all keys.
 	epoch  uint64
 	epochs *atomic.Uint64
 }
@@ -51,14 +52,15 @@ type keyState struct {
 type owner struct {
 	base              string
 	requestsPerMinute int
-	needed            float64 // requests per minute that renewals take
+	needed            float64 // requests per minute that renewals need
 }
 
 // underway is a call that has left and has not ended.
 type underway struct {
 	turn Turn
 	left time.Time
-	// probes: it is the one that finds out. slow: it has counted as failed already.
+	// probes: the call is a probe of an open circuit. slow: the call has already counted as
+	// failed, because it takes long.
 	probes, slow bool
 }
 
@@ -70,7 +72,8 @@ func newKeyState(requestsPerMinute int, epochs *atomic.Uint64) *keyState {
 	}
 }
 
-// join lets an owner use the key at base, at no more than requestsPerMinute.
+// join registers an owner that uses the key at base. From now on the key makes at most
+// requestsPerMinute.
 func (k *keyState) join(name, base string, requestsPerMinute int, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -78,7 +81,8 @@ func (k *keyState) join(name, base string, requestsPerMinute int, now time.Time)
 	k.applyLimit(now)
 }
 
-// leave takes an owner's limit away. The last limit stays, for clients that are still in use.
+// leave removes an owner and its limit. The last limit stays in force for clients that are
+// still in use.
 func (k *keyState) leave(name string, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -97,8 +101,8 @@ func (k *keyState) applyLimit(now time.Time) {
 	k.budget.setLimit(slices.Min(limits), now)
 }
 
-// need notes how many requests a minute an owner needs, and returns how many all owners need
-// together, and how many they have.
+// need records how many requests a minute an owner needs. It returns how many all owners need
+// together, and how many they may make.
 func (k *keyState) need(name string, perMinute float64) (together float64, limit int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -112,16 +116,16 @@ func (k *keyState) need(name string, perMinute float64) (together float64, limit
 	return together, k.budget.limit
 }
 
-// idle says whether nobody uses the key and nothing about it needs to be remembered.
+// idle reports whether the key has no owner and no state that must be remembered.
 func (k *keyState) idle(now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.owners) == 0 && k.budget.idle(now) && !k.gates.anyClosed(now)
 }
 
-// admit lets a call leave, charging the budget, or refuses it with the answer to give instead: why it
-// is held back, or the token that the same call has just brought somebody else. The
-// caller must call ended once a call that was let through is over.
+// admit lets a call leave and charges the budget, or refuses the call with an answer. That
+// answer says why the call is held back, or it is the token that the same call has just brought
+// to another asker. The caller must call ended once an admitted call is over.
 func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer, refused bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -157,16 +161,16 @@ func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer,
 	return Answer{}, false
 }
 
-// circuitMessage is all that is said of an open circuit: whose calls have failed, and how, is not
-// for others.
+// circuitMessage is the only text about an open circuit. Other users must not learn whose calls
+// failed or how.
 const circuitMessage = "requests for this integration fail, so single ones find out when it is back"
 
 func held(message string, wait time.Duration) Answer {
 	return Answer{Outcome: OutcomeHeld, Message: message, RetryAfter: min(wait, maxRetryAfter)}
 }
 
-// countSlow has calls of an integration count as failed that have not been answered for long, so
-// that a WorkOS that swallows requests is noticed before the first of them times out.
+// countSlow counts calls of an integration as failed once they have been under way for
+// slowCall. It detects a WorkOS that does not answer at all before the first call times out.
 func (k *keyState) countSlow(of integration, now time.Time) {
 	for asked, u := range k.underway {
 		if asked.integration() == of && !u.slow && now.Sub(u.left) >= slowCall {
@@ -187,7 +191,7 @@ func (k *keyState) fail(asked call, turn Turn, now time.Time) {
 	k.circuits[of].fail(asked, turn, now)
 }
 
-// forget drops, once a minute, what no longer matters.
+// forget drops outdated state, at most once a minute.
 func (k *keyState) forget(now time.Time) {
 	if now.Sub(k.cleaned) < time.Minute {
 		return
@@ -202,14 +206,14 @@ func (k *keyState) forget(now time.Time) {
 	}
 }
 
-// share keeps an answer for others who ask for the same.
+// share keeps an answer for other askers of the same connection.
 func (k *keyState) share(asked call, turn Turn, answer Answer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.floors.answered(asked, turn, answer)
 }
 
-// ended notes that a call that was let through is over, whatever came of it.
+// ended records that an admitted call is over, with or without success.
 func (k *keyState) ended(asked call, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -217,14 +221,15 @@ func (k *keyState) ended(asked call, now time.Time) {
 	k.budget.end(now)
 }
 
-// release says which owners can be asked for again, and for what; what is empty stands for all.
+// release names the owners that may ask again, and for which request. A request without UserID
+// stands for all connections, and a request without Slug for all integrations.
 type release struct {
 	owners  []string
 	request Request
 }
 
-// settle learns from an answer that WorkOS gave to a call. It returns the answer with what follows
-// for the caller, and who can be asked for again because of it.
+// settle updates the state of the key from WorkOS's answer to a call. It returns the answer
+// with the consequences for the caller, and the owners that may ask again because of it.
 func (k *keyState) settle(asked call, answer Answer, now time.Time) (Answer, []release) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -247,8 +252,8 @@ func (k *keyState) settle(asked call, answer Answer, now time.Time) (Answer, []r
 	return answer, releases
 }
 
-// settleCircuit has the circuit of the call's integration learn from an answer, and says whether
-// that has closed it.
+// settleCircuit updates the circuit of the call's integration from an answer, and reports
+// whether the answer has closed the circuit.
 func (k *keyState) settleCircuit(asked call, answer *Answer, now time.Time) (closed bool) {
 	of, u := asked.integration(), k.underway[asked]
 	if u == nil {
@@ -273,8 +278,8 @@ func (k *keyState) settleCircuit(asked call, answer *Answer, now time.Time) (clo
 	return false
 }
 
-// ownersAt are those that use the key at a base URL, or anywhere, because a gate of the whole key
-// may have opened.
+// ownersAt returns the owners that use the key at a base URL. With anywhere it returns all
+// owners, because a gate of the whole key may have opened.
 func (k *keyState) ownersAt(base string, anywhere bool) (names []string) {
 	for name, owner := range k.owners {
 		if anywhere || owner.base == base {
@@ -285,18 +290,19 @@ func (k *keyState) ownersAt(base string, anywhere bool) (names []string) {
 	return names
 }
 
-// currentEpoch is the epoch that an answer has which is given now.
+// currentEpoch returns the epoch of an answer that is given now.
 func (k *keyState) currentEpoch() uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.epoch
 }
 
-// staleProbe is how long an open circuit is reported that nobody probes any more.
+// staleProbe is how long an open circuit is reported after its last probe.
 const staleProbe = 10 * time.Minute
 
-// trouble returns why calls at base are held back, if they are: WorkOS is down for more than one
-// connection, or has limited the rate within the last minute.
+// trouble returns why calls at base are held back, if they are: WorkOS has asked to wait for a
+// minute or more, an integration is down for more than one connection, or WorkOS has limited
+// the rate within the last minute.
 func (k *keyState) trouble(base string, now time.Time) (Trouble, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

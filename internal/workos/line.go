@@ -3,33 +3,34 @@ package workos
 import "time"
 
 const (
-	// lineGap is the time between two that are told to come back, and placeGap that between the
+	// lineGap is the time between two callers of a line, and placeGap the time between the
 	// heads of two lines.
 	lineGap, placeGap = 20 * time.Millisecond, 5 * time.Millisecond
-	// longestLine bounds what that adds up to. Whatever they wait for, all are called back at once
-	// when it ends.
+	// longestLine bounds the sum of these gaps. A longer line begins again at its head. The order
+	// is not essential: all callers are called back at once when the reason for their wait ends.
 	longestLine = 5 * time.Minute
 )
 
-// line is the line of those who are held back for the same reason and are alike.
+// line identifies a line: callers that are held back for the same reason and are alike.
 type line struct {
 	share                string
 	proven, last, urgent bool
 }
 
-// lines spread those who are held back over time: a hundred thousand that came back at the same
-// instant would only be told to wait again. The first of a line comes in time, and a line that has
-// few in it does not wait for one that has many.
+// lines spread held-back callers over time. If a hundred thousand callers came back at the same
+// instant, nearly all of them would only be told to wait again. The head of a line is hardly
+// delayed, and a short line does not wait for a long line.
 type lines map[line]*queue
 
-// queue is where a line stands among the others, and when the next one in it shall come.
+// queue is the place of a line among the others, and the time at which its next caller should
+// come.
 type queue struct {
 	place time.Duration
 	next  time.Time
 }
 
-// join returns how long to wait for who may come after wait, and not before those ahead in the
-// line.
+// join adds a caller to a line and returns how long it has to wait: at least wait, and longer
+// than the callers ahead in the line.
 func (l lines) join(like line, now time.Time, wait time.Duration) time.Duration {
 	joined := l[like]
 	if joined == nil {

@@ -8,24 +8,25 @@ import (
 )
 
 const (
-	// crowd of calls of one integration that have been under way for crowdAge make further callers
-	// wait hastily only: a tenth of Options.Patience. The others that use the key would otherwise
-	// wait for workers that wait for nothing.
+	// When crowd calls of one integration have been under way for crowdAge, further callers of
+	// this integration wait only for Options.Patience divided by hastily. Otherwise they would
+	// occupy the workers without success, and other users of the key would wait for a worker.
 	crowd, hastily = 3, 10
 	crowdAge       = time.Second
-	// parkLife is how long an answer is kept that came when nobody waited for it any more.
+	// parkLife is how long an answer is kept that came when no caller waited for it any more.
 	parkLife = 30 * time.Second
 )
 
-// parked is an answer that nobody has waited for, to a call of asker.
+// parked is an answer that came when no caller waited for it. asker is the asker of the call.
 type parked struct {
 	answer Answer
 	asker  string
 	at     time.Time
 }
 
-// enter notes that somebody waits for a call, unless its answer has come meanwhile: then it returns
-// that. A refresh does not join the call of somebody else, and waits until that is over.
+// enter records that a caller waits for a call. If the answer of that call has come in the
+// meantime, enter returns the answer instead. A refresh neither takes the answer of another
+// asker's call nor joins that call: it is held back until the call is over.
 func (k *keyState) enter(asking call, turn Turn, now time.Time) (answer Answer, here bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -43,8 +44,8 @@ func (k *keyState) enter(asking call, turn Turn, now time.Time) (answer Answer, 
 	return Answer{}, false
 }
 
-// stopWaiting notes that somebody no longer waits for a call, and says whether it is still under
-// way.
+// stopWaiting records that a caller no longer waits for a call, and reports whether the call is
+// still under way.
 func (k *keyState) stopWaiting(asking call) (underway bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -54,8 +55,8 @@ func (k *keyState) stopWaiting(asking call) (underway bool) {
 	return k.underway[asking] != nil
 }
 
-// park keeps the answer of a call for which nobody waits, and returns who has to ask again to get
-// it.
+// park keeps the answer of a call for which no caller waits, and returns the owners that have
+// to ask again to get it.
 func (k *keyState) park(asked call, answer Answer, now time.Time) []release {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -63,7 +64,7 @@ func (k *keyState) park(asked call, answer Answer, now time.Time) []release {
 	if u := k.underway[asked]; u != nil {
 		asker = u.turn.Asker
 	}
-	// From now on nobody leaves this call any more: who stops waiting takes the answer along.
+	// From now on a caller that stops waiting for this call takes its answer (see await).
 	delete(k.underway, asked)
 	if k.waiting[asked] > 0 {
 		return nil
@@ -74,7 +75,7 @@ func (k *keyState) park(asked call, answer Answer, now time.Time) []release {
 	return []release{{k.ownersAt(asked.base, false), asked.request}}
 }
 
-// forgetParked drops answers that nobody has come for.
+// forgetParked drops answers that no caller has fetched within parkLife.
 func (k *keyState) forgetParked(now time.Time) {
 	for asked, left := range k.parked {
 		if now.Sub(left.at) >= parkLife {
@@ -83,7 +84,7 @@ func (k *keyState) forgetParked(now time.Time) {
 	}
 }
 
-// patience is how long a caller waits for a call.
+// patience returns how long a caller waits for a call.
 func (k *keyState) patience(asking call, whole time.Duration, now time.Time) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -99,8 +100,8 @@ func (k *keyState) patience(asking call, whole time.Duration, now time.Time) tim
 	return whole
 }
 
-// await waits for a call to be answered, for as long as the caller has patience. After that the
-// call goes on, and its answer is kept.
+// await waits for the answer of a call for as long as the caller has patience. After that the
+// call goes on, and park keeps its answer.
 func (c *Client) await(
 	ctx context.Context, asking call, flight <-chan singleflight.Result,
 ) (landed singleflight.Result, err error) {

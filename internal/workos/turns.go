@@ -6,33 +6,40 @@ import (
 	"time"
 )
 
-// Turn says how a call stands against others while the requests per minute of a key do not suffice for all of them.
+// Turn says how urgent a call is compared with other calls. This matters while the requests per
+// minute of a key are not enough for all calls, and while calls are held back.
 type Turn struct {
-	// Deadline is when the token in use expires that the call is to replace. Such calls go first, the nearest deadline at their
-	// head. Zero, or past: no token is lost by waiting.
+	// Deadline is the expiry of the token in use, which the call is to replace. Calls with a
+	// deadline go first, the nearest deadline at their head. If it is zero or has passed, no
+	// token is lost by waiting.
 	Deadline time.Time
-	// Idle: the call is a look whether somebody has done something. Such calls go last.
+	// Idle says that the call only checks whether somebody has fixed a problem, or that its
+	// token has no expiry. Idle calls go last.
 	Idle bool
-	// Share names who shares with whom: among calls without a deadline each share gets one turn after the other, however many
-	// calls another one has. A namespace.
+	// Share is a group of callers: a namespace. Among calls without a deadline the shares take
+	// turns, no matter how many calls each share has.
 	Share string
-	// Asker is who asks: another one of the same Share gets the token that the same request has brought less than 5 s ago. The UID
-	// of an object. Empty: nobody in particular.
+	// Asker identifies the caller by the UID of its object. Another asker of the same Share
+	// gets the token that the same request has brought less than 5 s ago. Empty means no
+	// particular asker.
 	Asker string
-	// Refresh: somebody wants a token from a call that leaves now. One that was brought before is no answer, nor is that of a call
-	// of somebody else which is under way.
+	// Refresh says that a user wants a token from a call that leaves now. A token that was brought
+	// before is no answer. The answer to a call that another asker has under way is none, either.
 	Refresh bool
-	// Proven: the connection has returned a token before, which is still in use. Its failures say more of the integration than those
-	// of one that never has. Expired: that token has expired.
+	// Proven says that the connection has returned a token before, which is still in use. A
+	// failure of a proven connection says more about the integration than that of a new
+	// connection. Expired says that this token has expired.
 	Proven, Expired bool
 }
 
 func (t Turn) proven() bool { return t.Proven || t.Expired || !t.Deadline.IsZero() }
 
-// lost says whether the token in use has expired, so that somebody is without one for as long as this call waits.
+// lost reports whether the token in use has expired. Then its user has no valid token for as
+// long as this call waits. An idle call does not count.
 func (t Turn) lost() bool { return t.Expired && !t.Idle }
 
-// urgent says whether somebody waits for this call: no token is there, or it is about to expire.
+// urgent reports whether somebody waits for this call: the token is missing or expired, or is
+// about to expire.
 func (t Turn) urgent(now time.Time) bool {
 	if t.Deadline.IsZero() {
 		return t.lost() || !t.Idle && !t.Proven
@@ -40,7 +47,7 @@ func (t Turn) urgent(now time.Time) bool {
 	return t.Deadline.Sub(now) <= urgentBefore
 }
 
-// rank is the order of turns, the first part of it.
+// rank is the first criterion for the order of turns.
 type rank int
 
 const (
@@ -64,15 +71,17 @@ func (t Turn) rank(now time.Time) rank {
 type ticket struct {
 	call call
 	rank rank
-	// deadline orders those that have one; round orders the others: the n-th call of a share is in its n-th round. lost: the deadline
-	// is only a place among the others, see lostPlace.
+	// deadline orders the tickets that have one. round orders the others: the n-th call of a
+	// share is in its n-th round. If lost is true, the deadline is only a place among the
+	// others, see lostPlace.
 	deadline time.Time
 	lost     bool
 	round    int
 	share    share
-	number   int // of arrival, which decides the rest
-	// until is when its turn should come, and overtaken how often it has not. told is when it has been told to come back: before that,
-	// if its turn may come sooner.
+	number   int // in the order of arrival, for tickets that are otherwise equal
+	// until is when the turn of the ticket should come, and overtaken counts how often it did
+	// not come then. told is when the caller was told to come back. This is before until if the
+	// turn may come sooner.
 	until, told time.Time
 	overtaken   int
 }
@@ -88,13 +97,14 @@ type share struct {
 	name string
 }
 
-// turns are the calls that wait, in the order in which they will go. Insertion moves what is behind: 800 KiB of pointers for a
-// hundred thousand calls, which takes less than the encoding of one request.
+// turns are the waiting calls, in the order in which they will leave. An insertion moves all
+// tickets behind it. That is 800 KiB of pointers for a hundred thousand calls, and takes less
+// time than encoding one request.
 type turns struct {
 	waiting []*ticket
 	byCall  map[call]*ticket
-	rounds  map[share]int        // of the last call of each share
-	lost    map[string]time.Time // the last place of each share for a token that has expired
+	rounds  map[share]int        // round of the last call of each share
+	lost    map[string]time.Time // last lostPlace of each share
 	now     [rankIdle + 1]int
 	arrived int
 }
@@ -103,11 +113,13 @@ func newTurns() *turns {
 	return &turns{byCall: map[call]*ticket{}, rounds: map[share]int{}, lost: map[string]time.Time{}}
 }
 
-// lostDelay is how much time a token in use may have left to be renewed before one that has expired already.
+// lostDelay decides which renewal goes first. A valid token with less time left than lostDelay
+// is renewed before a token that has already expired.
 const lostDelay = 5 * time.Second
 
-// lostPlace puts the renewal of a token that has expired among the renewals of tokens that will: before those that have more than
-// lostDelay left, but no more of each share than a quarter of the pace, which is one in every gap.
+// lostPlace returns a place for the renewal of an expired token among the renewals of valid
+// tokens. It is before those that have more than lostDelay left. But each share gets at most a
+// quarter of the pace for expired tokens. gap is the time between two calls at the full pace.
 func (q *turns) lostPlace(share string, gap time.Duration, now time.Time) time.Time {
 	place := now.Add(lostDelay)
 	if next := q.lost[share].Add(4 * gap); next.After(place) {
@@ -117,8 +129,9 @@ func (q *turns) lostPlace(share string, gap time.Duration, now time.Time) time.T
 	return place
 }
 
-// enter gives the call a place, or another one if its turn is of another rank or deadline now. It returns the ticket and how many go
-// before it. gap is the time between two calls at the pace of the key.
+// enter gives the call a place, or a new place if its rank or deadline has changed. It returns
+// the ticket, and how many tickets are ahead of it. gap is the time between two calls at the
+// pace of the key.
 func (q *turns) enter(c call, turn Turn, gap time.Duration, now time.Time) (held *ticket, ahead int) {
 	rank, deadline, lost := turn.rank(now), time.Time{}, turn.lost()
 	held = q.byCall[c]
@@ -149,7 +162,8 @@ func (q *turns) enter(c call, turn Turn, gap time.Duration, now time.Time) (held
 	return held, ahead
 }
 
-// served takes a ticket whose turn has come. The round of its rank goes on from there: a share that comes later begins in it.
+// served removes a ticket whose turn has come. Its rank goes on from the round of the ticket,
+// so that a share that comes later begins there.
 func (q *turns) served(held *ticket) {
 	q.now[held.rank] = max(q.now[held.rank], held.round-1)
 	q.leave(held)
@@ -161,13 +175,14 @@ func (q *turns) leave(held *ticket) {
 	delete(q.byCall, held.call)
 }
 
-// place is how many tickets go before this one.
+// place returns how many tickets are ahead of this ticket.
 func (q *turns) place(held *ticket) int {
 	at, _ := slices.BinarySearchFunc(q.waiting, held, (*ticket).compare)
 	return at
 }
 
-// forget drops those who have not come back for so long after the time that they were told.
+// forget drops tickets whose callers have not come back within patience after the time that
+// they were told.
 func (q *turns) forget(now time.Time, patience time.Duration) {
 	q.waiting = slices.DeleteFunc(q.waiting, func(held *ticket) bool {
 		late := now.Sub(held.told) > patience
@@ -183,8 +198,9 @@ func (q *turns) forget(now time.Time, patience time.Duration) {
 	}
 }
 
-// expire takes those whose deadline has passed out of the way of those that can still be saved. They get another place when they
-// come back. A token that has expired already stays.
+// expire removes tickets whose deadline has passed, so that tokens that can still be saved go
+// first. The removed calls get another place when their callers come back. Tickets whose token
+// had already expired stay.
 func (q *turns) expire(now time.Time) {
 	first := 0
 	for ; first < len(q.waiting) && q.waiting[first].rank == rankDeadline && !q.waiting[first].deadline.After(now); first++ {

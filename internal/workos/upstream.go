@@ -18,26 +18,29 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
 
-// defaultTimeout bounds a call as a whole, from the dial to the last byte.
+// defaultTimeout bounds a whole call, from the dial to the last byte.
 const defaultTimeout = 15 * time.Second
 
-// Options of an Upstream. The zero value is ready for use.
+// Options are the settings of an Upstream. The zero value is ready for use.
 type Options struct {
-	// Transport carries the requests. Redirects are not followed, whatever it is. nil: NewTransport().
+	// Transport sends the requests. Redirects are not followed with any transport. nil means
+	// NewTransport().
 	Transport http.RoundTripper
-	// UserAgent is sent as User-Agent: "pipes-operator/<version>". Empty: "pipes-operator".
+	// UserAgent is sent as User-Agent: "pipes-operator/<version>". Empty means "pipes-operator".
 	UserAgent string
-	// Timeout bounds a call as a whole, from the dial to the last byte. 0: 15 s.
+	// Timeout bounds a whole call, from the dial to the last byte. 0 means 15 s.
 	Timeout time.Duration
-	// Patience is how long a caller waits for an answer. The request goes on after that, and its answer is kept for the next
-	// caller, who is called back (OnRecovery): a WorkOS that is slow for some keeps no worker from the others. 0: until Timeout.
+	// Patience is how long a caller waits for an answer. After that the request goes on, its
+	// answer is kept for the next caller, and OnRecovery calls the owner back. A slow WorkOS
+	// then does not occupy workers that others need. 0 means until Timeout.
 	Patience time.Duration
-	// Clock tells the time for budgets, gates and ClockSkew. nil: the real one. Timeout and Patience always run on real time.
+	// Clock tells the time for budgets, gates, circuits and ClockSkew. nil means the real
+	// clock. Timeout and Patience always use the real clock.
 	Clock clock.PassiveClock
 }
 
-// Upstream is all that this process knows of WorkOS: a transport, and the state of each API key in use. It is safe
-// for concurrent use.
+// Upstream is everything that this process knows about WorkOS: a transport, and the state of
+// each API key in use. It is safe for concurrent use.
 type Upstream struct {
 	transport http.RoundTripper
 	userAgent string
@@ -53,7 +56,7 @@ type Upstream struct {
 	keys   map[[sha256.Size]byte]*keyState // by the SHA-256 of the key
 }
 
-// New returns an Upstream that nobody is connected to yet.
+// New returns an Upstream to which no owner is connected yet.
 func New(o Options) *Upstream {
 	u := &Upstream{
 		transport: o.Transport,
@@ -73,20 +76,24 @@ func New(o Options) *Upstream {
 	return u
 }
 
-// Format implements fmt.Formatter. fmt would otherwise walk state that others are changing.
+// Format implements fmt.Formatter. Without it fmt would read state that other goroutines are
+// changing.
 func (u *Upstream) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "workos.Upstream")
 }
 
-// OnRecovery has recovered called whenever callers that were held back may ask again before their RetryAfter: an integration works
-// again, WorkOS no longer limits the rate or refuses the key, or an answer has come for which nobody waited any more. It is told each
-// owner that may have waited, and for what: the Slug alone stands for all connections of an integration, the empty Request for all of
-// the owner. Answer.Epoch tells who was held back before. It is called before the answer is returned, and must not call this package.
+// OnRecovery sets the function to call when callers that were held back may ask again before
+// their RetryAfter: an integration works again, WorkOS no longer limits the rate, rejects the
+// key or asks to wait, or an answer has come for which no caller waited any more. It is called
+// for each owner that may have waited, with the request that may be made again. In that
+// request, a Slug alone stands for all connections of an integration, and the empty Request for
+// all of the owner. Answer.Epoch tells which callers were held back before. The function is
+// called before the answer is returned, and must not call this package.
 func (u *Upstream) OnRecovery(recovered func(owner string, of Request)) {
 	u.recovered.Store(&recovered)
 }
 
-// report calls what OnRecovery was given.
+// report calls the function that OnRecovery has set.
 func (u *Upstream) report(releases []release) {
 	recovered := u.recovered.Load()
 	if recovered == nil {
@@ -99,17 +106,17 @@ func (u *Upstream) report(releases []release) {
 	}
 }
 
-// Connect returns a client that asks at baseURL with key, for owner: the identity of a PipesEnvironment,
-// "namespace/name". Connecting the same owner again replaces what it had; a client from before still works, and is
-// meant to be let go.
+// Connect returns a client that asks at baseURL with key, for owner: the identity of a
+// PipesEnvironment, "namespace/name". If the owner is already connected, its key, URL and limit
+// are replaced. An earlier client still works, but should be released.
 //
-// baseURL is an http or https URL with a host; it may have a path, with or without a trailing slash.
-// requestsPerMinute is at least 1. Budget and gates belong to the key: owners with the same key share them, and the
-// smallest of their requestsPerMinute holds for all. Whether baseURL's host may be asked at all is for the caller
-// to know.
+// baseURL is an http or https URL with a host. It may have a path, with or without a trailing
+// slash. requestsPerMinute is at least 1. Budget and gates belong to the key: owners with the
+// same key share them, and the smallest of their requestsPerMinute holds for all. The caller
+// must decide whether the host of baseURL may be asked at all.
 //
-// An error says that baseURL, key or requestsPerMinute cannot be used, and holds nothing of the former two. The
-// owner then keeps what it had.
+// An error says that baseURL, key or requestsPerMinute is invalid, and contains neither baseURL
+// nor key. The owner then keeps its former connection.
 func (u *Upstream) Connect(owner, baseURL string, key redact.String, requestsPerMinute int) (*Client, error) {
 	base, err := parseBaseURL(baseURL)
 	if err != nil {
@@ -140,9 +147,9 @@ func (u *Upstream) Connect(owner, baseURL string, key redact.String, requestsPer
 	return &Client{upstream: u, state: state, owner: owner, base: base, key: key}, nil
 }
 
-// Disconnect forgets owner. The state of a key that nobody uses any more is dropped as soon as it has nothing to
-// remember: no gate is closed, and a minute has passed since the last request. So an environment that is deleted
-// and created again gets no second budget.
+// Disconnect forgets owner. The state of a key without owners is dropped as soon as it has
+// nothing to remember: no gate is closed, and a minute has passed since the last request. A
+// PipesEnvironment that is deleted and created again therefore gets no second budget.
 func (u *Upstream) Disconnect(owner string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -154,7 +161,8 @@ func (u *Upstream) Disconnect(owner string) {
 	u.dropIdleKeys(now)
 }
 
-// dropIdleKeys is called with mu held, whenever owners come or go: what is left over then is dropped the next time.
+// dropIdleKeys must be called with mu held, whenever owners come or go. State that is still
+// needed is dropped at a later call.
 func (u *Upstream) dropIdleKeys(now time.Time) {
 	for id, state := range u.keys {
 		if state.idle(now) {
@@ -163,8 +171,8 @@ func (u *Upstream) dropIdleKeys(now time.Time) {
 	}
 }
 
-// parseBaseURL returns the URL below which all slugs are. Its error does not quote the URL, which may hold a
-// password.
+// parseBaseURL returns the URL to which the slugs are appended. Its error does not quote the
+// URL, which may contain a password.
 func parseBaseURL(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	switch {
