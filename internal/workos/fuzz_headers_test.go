@@ -11,11 +11,12 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
 
-// fuzzKey is an API key that has to stay out of every text.
+// fuzzKey is an API key that must not appear in any text.
 const fuzzKey = "sk_test_canary"
 
-// FuzzRetryAfter: no pair of headers, read at any instant, makes a wait that is negative or longer than an hour. Numbers are
-// seconds; a date counts from the answer's own Date, so that the local clock does not matter when there is one.
+// FuzzRetryAfter checks that no pair of headers, read at any instant, gives a wait that is
+// negative or longer than an hour. A number means seconds. A date is compared with the answer's
+// own Date, so that the local clock does not matter if the answer has a Date.
 func FuzzRetryAfter(f *testing.F) {
 	f.Add("17", "", int64(1_795_000_000), int64(0))
 	f.Fuzz(func(t *testing.T, value, date string, seconds, nanoseconds int64) {
@@ -45,7 +46,7 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// secondsOf reads plain decimal digits by hand, and nothing else.
+// secondsOf reads plain decimal digits without a library, and refuses any other text.
 func secondsOf(value string) (time.Duration, bool) {
 	if value == "" {
 		return 0, false
@@ -60,7 +61,8 @@ func secondsOf(value string) (time.Duration, bool) {
 	return total, true
 }
 
-// FuzzRequestID: what is left of the header is short, of few characters, and never the key, however that was hidden in it.
+// FuzzRequestID checks that the request ID is short and never contains the key, no matter how
+// the header hides the key. Reading the result again must not change it.
 func FuzzRequestID(f *testing.F) {
 	f.Add("9f2c1a3e-1111-4c1c-8a55-0a3e6d9b7c10")
 	f.Fuzz(func(t *testing.T, value string) {
@@ -74,8 +76,8 @@ func FuzzRequestID(f *testing.F) {
 	})
 }
 
-// FuzzQuoted: what is quoted of somebody else is one printable line of bounded length without the key, and stays as it is when
-// quoted again, unless it was cut.
+// FuzzQuoted checks that quoted text is one printable line of bounded length without the key.
+// Quoting it again must not change it, unless it was cut.
 func FuzzQuoted(f *testing.F) {
 	f.Add("No such integration.", 256)
 	f.Fuzz(func(t *testing.T, text string, limit int) {

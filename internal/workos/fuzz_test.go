@@ -14,8 +14,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// What an upstream that is wrong, hostile or something else altogether can send. In the inputs $TOKEN and $KEY stand for the
-// canaries, so that the fuzzer moves them about whole.
+// These tests feed the client with responses of an upstream that is wrong, hostile or a
+// different service. In the inputs $TOKEN and $KEY stand for the canaries, so that the fuzzer
+// moves them as a whole.
 
 const (
 	maxMessage   = 256
@@ -25,13 +26,14 @@ const (
 	maxToken     = 64 << 10
 	maxBody      = 1 << 20
 	maxWait      = time.Hour
-	// patience is what a single answer may take to read. Most take microseconds; the machine may be busy.
+	// patience is how long reading a single answer may take. Most take microseconds, but the
+	// machine may be busy.
 	patience = 10 * time.Second
 )
 
 var planted = strings.NewReplacer("$TOKEN", testToken, "$KEY", testKey)
 
-// answerTo is what the client makes of one response. Nothing that an upstream sends is an error.
+// answerTo returns the client's answer to one response. No response of an upstream is an error.
 func answerTo(t *testing.T, status int, body string, header ...string) workos.Answer {
 	t.Helper()
 	defer time.AfterFunc(patience, func() { panic("an answer is being read for ever") }).Stop()
@@ -39,8 +41,9 @@ func answerTo(t *testing.T, status int, body string, header ...string) workos.An
 	return ask(t, client, alice)
 }
 
-// FuzzAnswer: whatever comes back, it is an answer with an outcome of the closed set and text that is fit for a status, and the
-// key is in none of it. A token is taken only from a body that says that the connection is active and has one.
+// FuzzAnswer checks that every response becomes an answer with an outcome of the closed set and
+// with text that is fit for a status. The key must not be in any of the text. A token must come
+// from a 2xx response that contains it.
 func FuzzAnswer(f *testing.F) {
 	f.Add(200, planted.Replace(goodBody), "", "", "req_01")
 	f.Fuzz(func(t *testing.T, status int, body, retryAfter, date, requestID string) {
@@ -60,7 +63,7 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// expectText holds what Answer says of its texts against them.
+// expectText checks the promises of Answer about its texts.
 func expectText(t *testing.T, answer workos.Answer) {
 	t.Helper()
 	if (answer.Message == "") != (answer.Outcome == workos.OutcomeToken) {
@@ -82,7 +85,8 @@ func expectPrintable(t *testing.T, what, text string, limit int) {
 	}
 }
 
-// expectWait: a wait is asked for by three statuses only, and is never longer than an hour.
+// expectWait checks that only three statuses ask for a wait, and that no wait is longer than an
+// hour.
 func expectWait(t *testing.T, status int, answer workos.Answer) {
 	t.Helper()
 	got := answer.RetryAfter
@@ -100,7 +104,7 @@ func expectWait(t *testing.T, status int, answer workos.Answer) {
 	}
 }
 
-// expectToken holds a token against the promises of Token, and against the text of the body.
+// expectToken checks a token against the promises of Token, and against the text of the body.
 func expectToken(t *testing.T, body string, answer workos.Answer) {
 	t.Helper()
 	token := answer.Token
@@ -136,7 +140,7 @@ func expectToken(t *testing.T, body string, answer workos.Answer) {
 	}
 }
 
-// stringsIn are all strings in a document.
+// stringsIn returns all strings in a document.
 func stringsIn(document any) []string {
 	var found []string
 	switch document := document.(type) {
@@ -154,13 +158,14 @@ func stringsIn(document any) []string {
 	return found
 }
 
-// isPlausible: Kubernetes can store it, it is none of the years that stand for "unset", and it is in UTC.
+// isPlausible reports whether Kubernetes can store the expiry, the expiry is none of the years
+// that stand for "unset", and it is in UTC.
 func isPlausible(expires time.Time) bool {
 	return expires.Location() == time.UTC && expires.After(time.Unix(0, 0)) && expires.Year() <= 9999
 }
 
-// expectNoSecret: neither the key nor the token that was taken is in what an answer prints. A token that the upstream also sends as
-// the ID of the request is seen there.
+// expectNoSecret checks that a printed answer shows neither the key nor the token that was
+// taken. If the upstream also sends the token as the request ID, the token may be seen there.
 func expectNoSecret(t *testing.T, answer workos.Answer) {
 	t.Helper()
 	for _, text := range append([]string{printed(answer), answer.Message, answer.RequestID}, append(answer.Token.Scopes, answer.Token.MissingScopes...)...) {
@@ -177,7 +182,7 @@ func expectNoSecret(t *testing.T, answer workos.Answer) {
 	}
 }
 
-// printed is an answer as logs and panics may print it.
+// printed returns an answer as logs and panics may print it.
 func printed(answer workos.Answer) string {
 	var text strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
@@ -186,7 +191,8 @@ func printed(answer workos.Answer) string {
 	return text.String()
 }
 
-// FuzzDocumentedToken: the other way about, every answer as WorkOS documents it is understood, and nothing of it is lost.
+// FuzzDocumentedToken checks the other direction: the client understands every answer that
+// WorkOS documents, and loses nothing of its token and expiry.
 func FuzzDocumentedToken(f *testing.F) {
 	f.Add(testToken, epoch.Unix(), "repo", "gist")
 	f.Fuzz(func(t *testing.T, token string, expires int64, scope, missing string) {

@@ -12,7 +12,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// scripted is a transport whose answer a test changes as it goes.
+// scripted is a transport whose answer a test can change at any time.
 type scripted struct {
 	clock    *clocktesting.FakePassiveClock
 	next     roundTrip
@@ -75,8 +75,8 @@ func TestGateHoldsBackWhomItConcerns(t *testing.T) {
 	}
 }
 
-// expectHeld checks that a call was held back for as long, or a little longer, so that not all come back at once; and in words that
-// are the same whatever WorkOS has said.
+// expectHeld checks that a call was held back for wait or a little longer, so that not all
+// callers come back at once. It also checks that the message does not depend on WorkOS's words.
 func expectHeld(t *testing.T, got workos.Answer, outcome workos.Outcome, wait time.Duration) {
 	t.Helper()
 	if got.Outcome != outcome || got.Sent || got.RetryAfter < wait || got.RetryAfter > wait+300*time.Millisecond {
@@ -103,7 +103,7 @@ func TestThousandObjectsDoNotHammerADeadKey(t *testing.T) {
 	s, u := scriptedUpstream()
 	s.next = always(401, "")
 	client := connect(t, u, "a/a", baseURL, testKey, 6000)
-	for range 10 { // five minutes in which everybody comes back when told to
+	for range 10 { // five minutes in which every user comes back when told to
 		for n := range 1000 {
 			if answer := ask(t, client, user(n)); answer.Sent != (n == 0) || answer.Outcome != workos.OutcomeKeyRejected {
 				t.Fatalf("user %d got %+v", n, answer)

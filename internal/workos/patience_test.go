@@ -10,8 +10,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// patient is an Upstream whose callers wait for a second, in a synctest bubble, on the bubble's
-// clock.
+// patient returns an Upstream whose callers wait for a second. In a synctest bubble it uses the
+// bubble's clock.
 func patient(transport http.RoundTripper) *workos.Upstream {
 	return workos.New(workos.Options{Transport: transport, Patience: time.Second})
 }
@@ -49,7 +49,7 @@ func TestCallerLeavesASlowCallAndIsCalledBackWithItsAnswer(t *testing.T) {
 	})
 }
 
-// An answer that nobody comes for is not kept.
+// An answer that no caller fetches within its time is dropped.
 func TestAnswerThatNobodyComesForIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, clock := newBlocking(), steppedClock()
@@ -66,8 +66,8 @@ func TestAnswerThatNobodyComesForIsDropped(t *testing.T) {
 	})
 }
 
-// Once some calls of an integration hang, others of it keep a caller for a moment only; and those
-// of another integration are not hurried.
+// Once some calls of an integration hang, further callers of this integration wait only for a
+// moment. Callers of another integration still wait for the full time.
 func TestCallersOfAnIntegrationThatHangsLeaveSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := newBlocking()

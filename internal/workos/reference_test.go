@@ -12,12 +12,13 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
 
-// What an answer means, written once more and plainly, from WorkOS's documentation: the decoder of the client has to agree
-// on every answer. The reference reads a document into maps, whose keys are what they are, and times by Go's layouts.
+// This file defines the meaning of an answer a second time, as plainly as possible, from WorkOS's
+// documentation. The client's decoder must agree with it on every answer. The reference reads a
+// document into maps, whose keys are case-sensitive, and times with Go's layouts.
 //
-// Where it forgives what the documentation does not allow, it says so with the word "lenient".
+// The word "lenient" marks where the reference accepts more than the documentation allows.
 
-// meaning is what the reference and the client are compared by.
+// meaning has the parts of an answer in which the reference and the client are compared.
 type meaning struct {
 	outcome         Outcome
 	token           string
@@ -36,8 +37,8 @@ func (m meaning) equal(other meaning) bool {
 		slices.Equal(m.scopes, other.scopes) && slices.Equal(m.missing, other.missing)
 }
 
-// referenceDocument reads one JSON document and nothing after it. Lenient: of members of one name the last counts, and what
-// is not UTF-8 is read as U+FFFD.
+// referenceDocument reads one JSON document and refuses text after it. Lenient: if several
+// members have the same name, the last member counts, and invalid UTF-8 is read as U+FFFD.
 func referenceDocument(body string) (document any, err error) {
 	decoder := json.NewDecoder(strings.NewReader(body))
 	decoder.UseNumber()
@@ -70,7 +71,9 @@ func reference(status int, body string) meaning {
 		return meaning{outcome: OutcomeNotInstalled}
 	case "needs_reauthorization":
 		return meaning{outcome: OutcomeNeedsReauthorization}
-	case "account_selection_required": // lenient: it is documented for 409, as the next for 422, and the last two for 409 and 503
+	// Lenient: WorkOS documents these codes only for refusals: account_selection_required for
+	// 409, auth_method_mismatch for 422, and the last two for 409 and 503.
+	case "account_selection_required":
 		return meaning{outcome: OutcomeAccountSelectionRequired}
 	case "auth_method_mismatch":
 		return meaning{outcome: OutcomeAuthMethodMismatch}
@@ -105,7 +108,8 @@ func referenceRefusal(status int, code string) Outcome {
 	return OutcomeUnreadable
 }
 
-// referenceToken reads the five fields. Lenient: "object" is not looked at, and expires_at may be absent.
+// referenceToken reads the five fields of a token. Lenient: it ignores "object", and expires_at
+// may be absent.
 func referenceToken(object map[string]any) meaning {
 	token, _ := object["access_token"].(string)
 	if token == "" || len(token) > 64<<10 || strings.ContainsFunc(token, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
@@ -127,7 +131,7 @@ func referenceToken(object map[string]any) meaning {
 	return found
 }
 
-// referenceScopes is lenient: any type will do.
+// referenceScopes is lenient: it accepts any type.
 func referenceScopes(value any, token string) []string {
 	items, _ := value.([]any)
 	if line, ok := value.(string); ok {
@@ -154,8 +158,9 @@ func referenceScopes(value any, token string) []string {
 	return scopes
 }
 
-// referenceTime tries the layouts of ISO 8601 one by one. Lenient: small letters, a space for T, and no offset. Go's layouts
-// forgive more than that: hours of one digit, several spaces, and offsets of 24 hours or 60 minutes.
+// referenceTime tries the layouts of ISO 8601 one by one. Lenient: it accepts small letters, a
+// space in place of T, and no offset. Go's layouts accept more than that, and it refuses the
+// rest: hours of one digit, several spaces, and offsets of 24 hours or 60 minutes.
 func referenceTime(text string) (time.Time, bool) {
 	text = strings.ToUpper(text)
 	for _, clock := range []string{
@@ -175,10 +180,10 @@ func referenceTime(text string) (time.Time, bool) {
 	return instant, err == nil && instant.Unix() > 0
 }
 
-// referenceKey is the API key, which is struck out of scopes.
+// referenceKey is the API key, which must be redacted in scopes.
 const referenceKey = "sk_test_reference"
 
-// FuzzReference: whatever comes, the client and the reference agree on what it means.
+// FuzzReference checks that the client and the reference agree on the meaning of every response.
 func FuzzReference(f *testing.F) {
 	for _, body := range referenceBodies {
 		for _, status := range []int{200, 201, 301, 400, 401, 403, 404, 407, 408, 409, 421, 422, 425, 429, 500, 503} {
@@ -193,7 +198,8 @@ func FuzzReference(f *testing.F) {
 	})
 }
 
-// FuzzReferenceExpiry is the same for the expiry alone, which the fuzzer would not reach often enough inside of JSON.
+// FuzzReferenceExpiry checks the same for the expiry alone, which the fuzzer would not reach
+// often enough inside JSON.
 func FuzzReferenceExpiry(f *testing.F) {
 	for _, text := range []string{
 		"2026-11-29T20:00:00.250Z", "2026-11-29T20:00:00+0200", "2026-11-29 20:00:00,5+02", "20261129T200000-0130", "2026-11-29",
@@ -210,7 +216,7 @@ func FuzzReferenceExpiry(f *testing.F) {
 	})
 }
 
-// referenceBodies are where the fuzzer begins: each has something that a decoder can get wrong.
+// referenceBodies are the seeds of the fuzzer. Each has something that a decoder can get wrong.
 var referenceBodies = []string{
 	``, `null`, `{}`, `[]`, `7`, `"active"`, `<html>`, `{"active":true`, `{"active":true}{"active":true}`,
 	`{"active":true,"access_token":{"object":"access_token","access_token":"gho_1","expires_at":"2026-11-23T14:00:00.250Z","scopes":["repo"],"missing_scopes":["gist"]}}`,

@@ -9,7 +9,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// Scopes are in the Secret, in the status and in caches, so they are bounded in number and in bytes.
+// Scopes are in the Secret, in the status and in caches, so they are bounded in number and in
+// bytes.
 func TestLongListsOfScopesAreCutAndToldFrom(t *testing.T) {
 	list := func(n, length int) (scopes []string) {
 		for i := range n {

@@ -18,7 +18,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// everyPrint prints a value in all the ways that end in a log, a status, an event or a crash.
+// everyPrint prints a value in all the ways that can end in a log, a status, an event or a crash.
 func everyPrint(t *testing.T, value any) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -56,7 +56,7 @@ func mustNotShow(t *testing.T, what, text string) {
 	}
 }
 
-// echo answers with the key wherever a careless upstream could put it.
+// echo answers with the key in every place where a careless upstream could put it.
 func echo(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-ID", r.Header.Get("Authorization"))
@@ -85,7 +85,7 @@ func TestNothingThatPrintsShowsKeyOrToken(t *testing.T) {
 			server := serve(t, echo(status, body))
 			u := workos.New(workos.Options{})
 			client := connect(t, u, "a/a", server.URL, testKey, 6000)
-			for range 2 { // the second may be a gate's
+			for range 2 { // the second answer may come from a closed gate
 				answer := ask(t, client, alice)
 				what := fmt.Sprintf("%d %.20s", status, body)
 				for _, value := range []any{

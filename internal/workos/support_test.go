@@ -24,17 +24,17 @@ const (
 )
 
 var (
-	// epoch is when stepped clocks start.
+	// epoch is the start time of stepped clocks.
 	epoch = time.Date(2026, time.November, 23, 13, 0, 0, 0, time.UTC)
 	alice = workos.Request{Slug: "github", UserID: "user_alice", OrganizationID: "org_acme"}
 )
 
-// roundTrip is a transport that is a function.
+// roundTrip is a function that is used as a transport.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// respond makes a response; header alternates names and values.
+// respond returns a response. header alternates names and values.
 func respond(status int, body string, header ...string) *http.Response {
 	response := &http.Response{
 		StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
@@ -45,12 +45,12 @@ func respond(status int, body string, header ...string) *http.Response {
 	return response
 }
 
-// always answers every request alike.
+// always returns a transport that gives the same answer to every request.
 func always(status int, body string, header ...string) roundTrip {
 	return func(*http.Request) (*http.Response, error) { return respond(status, body, header...), nil }
 }
 
-// user is one of many who ask for a token.
+// user returns the request of the n-th of many users.
 func user(n int) workos.Request {
 	return workos.Request{Slug: "github", UserID: fmt.Sprintf("user_%d", n)}
 }
@@ -68,7 +68,7 @@ func connect(t *testing.T, u *workos.Upstream, owner, baseURL, key string, reque
 	return client
 }
 
-// connectOnly returns the client of an Upstream's only owner, with a budget that does not bind.
+// connectOnly returns the client of an Upstream's only owner, with a budget that is large enough.
 func connectOnly(t *testing.T, o workos.Options, baseURL string) *workos.Client {
 	t.Helper()
 	return connect(t, workos.New(o), "pipes-system/default", baseURL, testKey, 60000)
@@ -90,7 +90,7 @@ func ask(t *testing.T, c *workos.Client, r workos.Request) workos.Answer {
 	return answer
 }
 
-// expect checks outcome, whether a request left, and how long to wait.
+// expect checks the outcome, whether a request was sent, and how long to wait.
 func expect(t *testing.T, got workos.Answer, outcome workos.Outcome, sent bool, retryAfter time.Duration) {
 	t.Helper()
 	if got.Outcome != outcome || got.Sent != sent || got.RetryAfter != retryAfter {

@@ -11,9 +11,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 )
 
-// timeline is a controller with many PipesTokens of one key, and WorkOS, on a clock that jumps from
-// one event to the next. It uses keyState as Client.ask does, but for goroutines: each run is the
-// same.
+// timeline simulates a controller with many PipesTokens of one key, and WorkOS, on a clock that
+// jumps from one event to the next. It uses keyState as Client.ask does, but without
+// goroutines, so that every run gives the same result.
 type timeline struct {
 	now     time.Time
 	begin   time.Time
@@ -23,7 +23,7 @@ type timeline struct {
 	free    int // workers
 	queue   []*object
 	objects []*object
-	// answer is how WorkOS answers, and after how long.
+	// answer returns the outcome of a request, and after how long WorkOS answers it.
 	answer func(o *object, now time.Time) (Outcome, time.Duration)
 	sent   []time.Time
 	passes int
@@ -35,15 +35,15 @@ type object struct {
 	share   string
 	expires time.Time // of the token in the Secret
 	synced  time.Time // when the last token was written
-	// upstream is when the token expires that WorkOS has.
+	// upstream is the expiry of the token that WorkOS has.
 	upstream time.Time
 	failures int
-	// due counts the events that have been planned: only the last one counts.
+	// due counts the planned events. Only the last planned event is valid.
 	due    int
 	queued bool
 	busy   bool
-	held   uint64 // the epoch of the answer that held it back
-	again  bool   // it was called back while it was being worked on
+	held   uint64 // epoch of the answer that held the object back
+	again  bool   // the object was called back during a reconcile
 }
 
 type event struct {
@@ -89,7 +89,7 @@ func (t *timeline) at(at time.Time, do func()) {
 	heap.Push(&t.events, event{at, t.count, do})
 }
 
-// create adds a PipesToken of a namespace at an instant.
+// create adds a PipesToken to a namespace at an instant.
 func (t *timeline) create(share, user string, at time.Time) *object {
 	o := &object{share: share, call: call{"https://api.workos.com", Request{Slug: "github", UserID: user}}}
 	t.objects = append(t.objects, o)
@@ -97,7 +97,7 @@ func (t *timeline) create(share, user string, at time.Time) *object {
 	return o
 }
 
-// hold gives an object a token that WorkOS replaces from simLead before its expiry on.
+// hold gives an object a token. WorkOS replaces it once no more than simLead is left.
 func (t *timeline) hold(o *object, expires time.Time) {
 	o.expires, o.upstream = expires, expires
 	t.plan(o, t.renewal(o))
@@ -128,7 +128,7 @@ func (t *timeline) enqueue(o *object) {
 	}
 }
 
-// run lets everything happen until an instant.
+// run executes all events up to end.
 func (t *timeline) run(end time.Time) {
 	for len(t.events) > 0 && !t.events[0].at.After(end) {
 		next := heap.Pop(&t.events).(event)
@@ -195,7 +195,7 @@ func (t *timeline) landed(o *object, outcome Outcome, waits bool) {
 	}
 }
 
-// recover calls back who was held back, the nearest expiry first.
+// recover calls back the objects that were held back, the nearest expiry first.
 func (t *timeline) recover(of Request) {
 	var waiting []*object
 	for _, o := range t.objects {
@@ -248,7 +248,7 @@ func (t *timeline) between(from, to time.Time) (count int) {
 	return count
 }
 
-// fullest is the most requests that left within any 60 s.
+// fullest returns the largest number of requests that left within any 60 s.
 func (t *timeline) fullest() (most int) {
 	first := 0
 	for i := range t.sent {
@@ -260,7 +260,7 @@ func (t *timeline) fullest() (most int) {
 	return most
 }
 
-// population is n PipesTokens that are renewed as the minutes go by, in so many namespaces.
+// population adds n PipesTokens in this number of namespaces. Their renewals are spread over time.
 func (t *timeline) population(n, namespaces int) {
 	for i := range n {
 		o := &object{share: fmt.Sprint("ns-", i%namespaces), call: call{"https://api.workos.com", Request{Slug: "github", UserID: fmt.Sprint("user-", i)}}}
@@ -281,8 +281,8 @@ var faults = map[string]fault{
 	"hangs":         {OutcomeUnavailable, simTimeout},
 }
 
-// outage lets every call fail from an instant on for a minute, and returns how long after its end
-// the last token was valid again.
+// outage makes every call fail for a minute, beginning at from. It returns how long after the
+// end of the outage the last token became valid again.
 func (t *timeline) outage(f fault, from time.Time) (last time.Duration) {
 	to := from.Add(time.Minute)
 	t.answer = func(_ *object, now time.Time) (Outcome, time.Duration) {
@@ -308,7 +308,8 @@ func TestAllTokensAreValidSoonAfterAnOutage(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %d in %d namespaces", name, size[0], size[1]), func(t *testing.T) {
 				within := 10 * time.Second
 				if size[0] < 10 && fault.latency == simTimeout {
-					within += 10 * time.Second // the only call that could be made is still on its way when the outage ends
+					// The only possible call is still under way when the outage ends.
+					within += 10 * time.Second
 				}
 				var worst time.Duration
 				worstCalls, worstPasses := 0, 0
@@ -337,7 +338,7 @@ func TestAllTokensAreValidSoonAfterAnOutage(t *testing.T) {
 	}
 }
 
-// Whoever waits because of an open circuit is called back with the answer that closes it.
+// A caller that an open circuit holds back is called back with the answer that closes the circuit.
 func TestNobodyWaitsLongerThanTheProbe(t *testing.T) {
 	for name, fault := range faults {
 		sim := newTimeline(3000)
@@ -366,8 +367,8 @@ func TestNobodyWaitsLongerThanTheProbe(t *testing.T) {
 	}
 }
 
-// neighbours is a timeline with so many users of a namespace that fail, and how long a healthy user
-// waits who comes after a while.
+// neighbours simulates failing users of a namespace, and returns how long a healthy user waits
+// that comes after a while.
 func neighbours(f fault, failing int, proven bool, share string, after time.Duration) time.Duration {
 	sim := newTimeline(3000)
 	bad := map[*object]bool{}
@@ -401,7 +402,9 @@ func TestHealthyUserIsNotHeldBackByThoseThatFail(t *testing.T) {
 					t.Run(fmt.Sprintf("%d %s, %s namespace, proven %v", failing, name, share, proven), func(t *testing.T) {
 						for _, after := range []int{0, 1, 3, 10, 20, 60, 180} {
 							if failing > 50 && after < 3 {
-								continue // the budget has them come after the healthy one
+								// Because of the budget, failing users would come after the
+								// healthy user.
+								continue
 							}
 							if took := neighbours(fault, failing, proven, share, time.Duration(after)*time.Second); took > 5*time.Second {
 								t.Errorf("who comes after %d s waits for %v", after, took)
@@ -414,8 +417,8 @@ func TestHealthyUserIsNotHeldBackByThoseThatFail(t *testing.T) {
 	}
 }
 
-// A hundred thousand that are held back are no hot loop, whether they are of one namespace or each
-// of its own.
+// A hundred thousand callers that are held back cause no hot loop, whether they share a
+// namespace or each has its own.
 func TestThoseHeldBackAreNoHotLoop(t *testing.T) {
 	const many = 100_000
 	for _, namespaces := range []int{1, many} {

@@ -15,7 +15,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// counted starts a server that counts its connections, with TLS and HTTP/2 if tls.
+// counted starts a server that counts its connections. If tls is true, it serves TLS and HTTP/2.
 func counted(t *testing.T, tls bool, handler http.HandlerFunc) (*httptest.Server, *atomic.Int32) {
 	t.Helper()
 	var connections atomic.Int32

@@ -18,13 +18,14 @@ type applicant struct {
 	turn workos.Turn
 }
 
-// order lets all apply at once, and then again whenever they are told to, until each has had a turn; it returns them in that order.
-// What comes later applies after as many have been served.
+// order makes all applicants ask at once, and again whenever they are told to, until each has
+// had a turn. It returns their names in that order. The applicants of later[n] join once n have
+// been served.
 func order(t *testing.T, limit int, all []applicant, later map[int][]applicant) []string {
 	t.Helper()
 	r, u := recording()
 	client := connect(t, u, "a/a", baseURL, testKey, limit)
-	ask(t, client, alice) // takes what the bucket holds
+	ask(t, client, alice) // uses up the bucket
 	next := map[string]time.Time{}
 	var served []string
 	for waiting := all; len(waiting) > 0; {
@@ -112,7 +113,8 @@ func TestWhoseTurnItIs(t *testing.T) {
 	}
 }
 
-// A token that expires while its renewal waits is lost already: others can still be saved.
+// If a token expires while its renewal waits, it is too late for this token. Other tokens can
+// still be saved, so their renewals go first.
 func TestWhoseDeadlinePassesStandsBack(t *testing.T) {
 	r, u := recording()
 	client := connect(t, u, "a/a", baseURL, testKey, 1)
@@ -135,12 +137,13 @@ func TestWhoseDeadlinePassesStandsBack(t *testing.T) {
 	}
 }
 
-// Nobody who waits is told to come back again and again for nothing, however many urgent calls overtake.
+// A waiting caller is not told to come back again and again without success, no matter how many
+// urgent calls overtake it.
 func TestOvertakingIsNoHotLoop(t *testing.T) {
 	r, u := recording()
 	client := connect(t, u, "a/a", baseURL, testKey, 6000)
 	asked, next := 0, r.clock.Now()
-	for n := range 60000 { // ten minutes, in which urgent calls use the budget up
+	for n := range 60000 { // ten minutes, in which urgent calls use up the budget
 		ask := func(name string, turn workos.Turn) workos.Answer {
 			answer, err := client.Token(t.Context(), workos.Request{Slug: "github", UserID: name}, turn)
 			if err != nil {
@@ -163,7 +166,7 @@ func TestOvertakingIsNoHotLoop(t *testing.T) {
 	}
 }
 
-// After a 429 the pace is halved, and again by the next one; it grows back within a minute.
+// A 429 halves the pace, and another 429 halves it again. The pace grows back within a minute.
 func TestPaceSlowsDownAndRecovers(t *testing.T) {
 	const limit = 600
 	s, u := scriptedUpstream()
@@ -206,8 +209,8 @@ func TestPaceSlowsDownAndRecovers(t *testing.T) {
 	}
 }
 
-// With more renewals than can be made in time, as many as there is budget for are saved: those that are lost do not take the others
-// with them.
+// If there are more renewals than the budget can serve in time, as many tokens are saved as the
+// budget allows. Renewals that come too late must not delay the others.
 func TestAnOverloadCostsNoMoreTokensThanItMust(t *testing.T) {
 	for name, test := range map[string]struct {
 		limit, renewals, minutes int
