@@ -6,9 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns text as one line that shows every character it has: runs of white space become one space, and
-// characters that nobody sees (control, format and zero-width characters) are removed. So a word that such characters
-// split is whole again, and can be recognized. Bytes that are not UTF-8 become U+FFFD.
+// Printable returns text as one line in which every character is visible. A run of white space
+// becomes one space. Invisible characters (control, format and zero-width characters) are
+// removed, so that a word that they split is whole again and can be recognized. Bytes that are
+// not UTF-8 become U+FFFD.
 func Printable(text string) string {
 	var line strings.Builder
 	line.Grow(min(len(text), maxText))
@@ -18,7 +19,7 @@ func Printable(text string) string {
 		case unicode.IsSpace(r):
 			space = last >= 0
 		case !visible(r), unicode.Is(unicode.M, r) && last < utf8.RuneSelf && !space:
-			// A mark on a letter of ASCII is a way to split a word, too.
+			// A combining mark on an ASCII letter can also split a word.
 		default:
 			if space {
 				line.WriteByte(' ')
@@ -30,12 +31,14 @@ func Printable(text string) string {
 	return line.String()
 }
 
-// visible says whether r shows as something of its own. Variation selectors and fillers count as printable in Go.
+// visible reports whether r is visible on its own. Go counts variation selectors and fillers as
+// printable.
 func visible(r rune) bool {
 	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// Cut keeps the first limit characters of text, without half a placeholder or a space at the end.
+// Cut keeps the first limit characters of text. If it cuts, it also removes half a placeholder
+// and spaces at the end.
 func Cut(text string, limit int) string {
 	count := 0
 	for i := range text {

@@ -7,12 +7,13 @@ import (
 	"unicode"
 )
 
-// shortest is how many characters of a sensitive text give it away: fewer may stand anywhere.
+// shortest is the number of characters of a sensitive text that give it away. Fewer characters
+// may occur anywhere by chance.
 const shortest = 16
 
-// Holds says whether text quotes secret, whole or by a part of 16 characters or more, as it is or as
-// base64, JSON or a URL has it. A secret that is shorter is looked for as a whole. The empty secret is
-// in no text.
+// Holds reports whether text contains secret, as a whole or a part of at least 16 characters.
+// It finds the secret as it is (for example inside JSON), in base64, and escaped for a URL. A
+// shorter secret is looked for as a whole. The empty secret is in no text.
 func Holds(text string, secret String) bool {
 	for _, form := range forms(secret.Reveal()) {
 		if len(form) <= shortest && form != "" && strings.Contains(text, form) {
@@ -27,8 +28,9 @@ func Holds(text string, secret String) bool {
 	return false
 }
 
-// forms are the ways in which a text can be written. In base64 it looks different for each of the
-// three places in a group that it can begin at; the characters at both ends depend on what is beside it.
+// forms returns the ways in which a secret can be written. In base64 it looks different for
+// each of the three positions in a group at which it can begin. The characters at both ends are
+// left out, because they depend on the text next to the secret.
 func forms(secret string) []string {
 	all := []string{secret, url.QueryEscape(secret)}
 	for shift := range 3 {
@@ -42,8 +44,9 @@ func forms(secret string) []string {
 	return all
 }
 
-// AnyWord calls found with each word of text, and with what each word is in base64, until it returns
-// true, and says whether it did. Words are what white space and the usual quotes and brackets part.
+// AnyWord calls found with each word of text, and with the text that the word encodes in base64,
+// until found returns true. It reports whether found did. Words are separated by white space and
+// by the usual quotes and brackets. The parts of a word around ":" and "=" are words, too.
 func AnyWord(text string, found func(word string) bool) bool {
 	parts := strings.FieldsFunc(text, func(r rune) bool {
 		return unicode.IsSpace(r) || strings.ContainsRune("\"'`()[]{}<>,;\\", r)

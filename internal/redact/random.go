@@ -5,24 +5,26 @@ import (
 	"strings"
 )
 
-// minRun is the length from which a run is judged by its looks, in characters.
+// minRun is the length, in characters, from which a run is judged by its looks.
 const minRun = 20
 
 var (
 	runs = regexp.MustCompile(`[A-Za-z0-9_+/=.~%-]{20,}`)
-	// parts are what paths, hosts and assignments are made of.
+	// parts matches the pieces of paths, hosts and assignments.
 	parts    = regexp.MustCompile(`[^/=.~%]+`)
 	segments = regexp.MustCompile(`[A-Za-z0-9]+`)
-	// ids name things, and open nothing: WorkOS's IDs, which have a ULID of this age, and UUIDs.
+	// ids matches identifiers, which give access to nothing: UUIDs, and WorkOS's IDs, which end
+	// in a ULID. The ULIDs of this time begin with 01.
 	ids = regexp.MustCompile(`\b[a-z]+(?:_[a-z]+)*_01[0-9A-HJKMNP-TV-Z]{24}\b` +
 		`|\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b`)
-	// digest is that of a container image, as far as it is a run; the algorithm stands before it.
+	// digest matches the digest of a container image without the algorithm. The algorithm is
+	// not part of the run: it precedes the run.
 	digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	// host is the beginning of what follows the scheme of a URL.
+	// host matches the host that follows the scheme of a URL.
 	host = regexp.MustCompile(`^//[a-z0-9-]+(?:\.[a-z0-9-]+)+`)
 )
 
-// strikeRandom strikes the runs of text that look random, or those parts of them that do.
+// strikeRandom redacts the runs of text that look random, or those parts of a run that do.
 func strikeRandom(text string) string {
 	var struck strings.Builder
 	end := 0
@@ -57,9 +59,10 @@ func strikeRun(run string) string {
 	})
 }
 
-// random says whether a run is no name that people or programs make of words. It goes by the segments between its
-// separators that are no words: one with digits that is long, or several that are together at least half of the run; and
-// by how often capitals, other letters and digits take turns. Encoded random bytes look like a name only by chance.
+// random reports whether a run cannot be a name that people or programs make of words. There are
+// two signs of a random run. First, segments between its separators are not words: a long segment
+// with digits, or several segments that are together at least half of the run. Second, capitals,
+// other letters and digits alternate often. Encoded random bytes look like a name only by chance.
 func random(run string) bool {
 	run = ids.ReplaceAllString(run, "")
 	if len(run) < minRun {
@@ -84,18 +87,18 @@ const (
 	capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
 
-// words: a number, letters of one case, a word with numbers after it (v1alpha1), a quantity (250m), or what Kubernetes
-// makes up for the names of Pods and ReplicaSets.
+// words matches a number, letters of one case, a word with numbers after it (v1alpha1), a
+// quantity (250m), or the random part of the names of Pods and ReplicaSets.
 var words = regexp.MustCompile(`^(?:[0-9]+|[A-Z]?[a-z]{1,39}|[A-Z]{1,39}|[A-Za-z]?[a-z]*[0-9]{1,4}(?:[a-z]+[0-9]{1,4})?` +
 	`|[0-9]+[A-Za-z]{1,3}|[bcdfghjklmnpqrstvwxz2456789]{1,10})$`)
 
-// word says whether a segment is one that people or programs make. CamelCase counts when its words have four letters or
-// more on average: those of random letters have fewer.
+// word reports whether people or programs could have made a segment. CamelCase counts as words
+// if these have at least four letters on average. In random letters they have fewer.
 func word(segment string) bool {
 	return words.MatchString(segment) || !strings.ContainsAny(segment, numerals) && len(segment) >= 4*humps(segment)
 }
 
-// humps counts the words of CamelCase. An acronym is one.
+// humps counts the words of CamelCase. An acronym counts as one word.
 func humps(segment string) int {
 	count := 1
 	for i := 1; i < len(segment); i++ {
@@ -108,12 +111,13 @@ func humps(segment string) int {
 	return count
 }
 
-// mixed says whether a run has digits, and letters of both cases.
+// mixed reports whether a run has digits and letters of both cases.
 func mixed(run string) bool {
 	return strings.ContainsAny(run, numerals) && strings.ContainsAny(run, capitals) && strings.ToUpper(run) != run
 }
 
-// turns counts where one kind of character comes after another within a segment. That a capital begins a word is none.
+// turns counts how often the kind of character changes within a segment. It does not count the
+// change after a capital that begins a word.
 func turns(run string) int {
 	count := 0
 	for i := 1; i < len(run); i++ {

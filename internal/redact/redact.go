@@ -7,16 +7,17 @@ import (
 	"log/slog"
 )
 
-// placeholder is what every printer sees in place of the text.
+// placeholder is printed in place of the text.
 const placeholder = "[redacted]"
 
-// String is sensitive text: an access token or an API key. Only Reveal gives it out; fmt (every verb), encoding/json,
-// log/slog, logr and text encoders see a placeholder. The text is held by a function, so that a printer that walks
-// unexported fields by reflection finds an address: fmt does that inside other structs, and k8s.io/utils/dump, which
-// follows pointers and calls no methods, everywhere.
+// String is sensitive text: an access token or an API key. Only Reveal returns the text. fmt
+// (every verb), encoding/json, log/slog, logr and text encoders print a placeholder. A function
+// holds the text, so that a printer that reads unexported fields by reflection finds only an
+// address. fmt reads them inside other structs. k8s.io/utils/dump reads them everywhere: it
+// follows pointers and calls no methods.
 //
-// The zero String holds the empty text. Strings are compared with Equal: == does not compile, and reflect.DeepEqual
-// takes all but zero Strings for different.
+// The zero String holds the empty text. Strings are compared with Equal: == does not compile,
+// and reflect.DeepEqual treats all Strings as different, except zero Strings.
 type String struct {
 	reveal func() string
 }
@@ -26,7 +27,7 @@ func NewString(text string) String {
 	return String{reveal: func() string { return text }}
 }
 
-// Reveal returns the text itself. Each call of it deserves a look in review.
+// Reveal returns the text itself. Check each call of it in code review.
 func (s String) Reveal() string {
 	if s.reveal == nil {
 		return ""
@@ -34,12 +35,12 @@ func (s String) Reveal() string {
 	return s.reveal()
 }
 
-// IsEmpty says whether the text is empty.
+// IsEmpty reports whether the text is empty.
 func (s String) IsEmpty() bool {
 	return s.Reveal() == ""
 }
 
-// Equal says whether both hold the same text.
+// Equal reports whether both hold the same text.
 func (s String) Equal(other String) bool {
 	return s.Reveal() == other.Reveal()
 }

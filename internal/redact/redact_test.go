@@ -21,7 +21,7 @@ import (
 
 const secret = "canary-5up3r-s3cr3t"
 
-// holder holds Strings in all the ways that printers come across them.
+// holder holds Strings in all the ways in which printers find them.
 type holder struct {
 	Exported redact.String
 	hidden   redact.String
@@ -97,7 +97,8 @@ func TestPrintersShowThePlaceholder(t *testing.T) {
 	}
 }
 
-// A panic that nobody recovers is printed by the runtime: this test runs itself once more to see that.
+// The Go runtime prints a panic that is not recovered. This test runs itself again in another
+// process to check that output.
 func TestPanicsDoNotShowTheText(t *testing.T) {
 	if os.Getenv("REDACT_TEST_PANIC") != "" {
 		panic(redact.NewString(secret))

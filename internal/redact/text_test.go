@@ -69,7 +69,8 @@ func TestTextStrikesCredentials(t *testing.T) {
 	}
 }
 
-// These are what API servers, WorkOS and Go say. None of it is secret, and an administrator needs all of it.
+// API servers, WorkOS and Go write these texts. They contain no secrets, and an administrator
+// needs all of them.
 func TestTextKeepsPlainSentences(t *testing.T) {
 	for _, text := range []string{
 		`secrets "github-alice" is forbidden: exceeded quota: secrets, requested: secrets=1, used: secrets=0, limited: secrets=0`,
@@ -173,7 +174,7 @@ func TestCutLeavesNoHalfOfAPlaceholder(t *testing.T) {
 	}
 }
 
-// encodings are the forms that random bytes take as a token, of 20 characters or more.
+// encodings are the forms in which random bytes become a token of 20 characters or more.
 var encodings = map[string]func([]byte) string{
 	"hex":       hex.EncodeToString,
 	"base32":    base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString,
@@ -183,7 +184,7 @@ var encodings = map[string]func([]byte) string{
 	"URL":       func(b []byte) string { return url.QueryEscape(base64.StdEncoding.EncodeToString(b)) },
 }
 
-// digits maps everything but digits to nothing.
+// digits keeps digits and drops all other characters, for strings.Map.
 func digits(r rune) rune {
 	if unicode.IsDigit(r) {
 		return r
@@ -191,8 +192,9 @@ func digits(r rune) rune {
 	return -1
 }
 
-// FuzzText: whatever stands around it, a token of random bytes does not survive, neither does a secret that is named; the
-// line is printable; and to go over it once more changes nothing.
+// FuzzText checks that a token of random bytes does not survive, no matter which text is around
+// it, and that a named secret does not survive, either. The result must be a printable line,
+// and a second run must not change it.
 func FuzzText(f *testing.F) {
 	f.Add("no grant ", " is known", []byte("seed"), uint8(20), false)
 	f.Add("Bearer token=", "&key=\u200b", []byte{1}, uint8(32), true)
@@ -204,7 +206,9 @@ func FuzzText(f *testing.F) {
 		for name, encode := range encodings {
 			run := encode(sum[:16+size%17])
 			if 6*len(strings.Map(digits, run)) < len(run) {
-				continue // Letters with few digits among them can be words: one in 50,000 such runs is taken for some.
+				// Letters with few digits among them can look like words: about one in 50,000
+				// of these runs is taken for words.
+				continue
 			}
 			sent := run
 			if split {
