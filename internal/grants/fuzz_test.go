@@ -12,7 +12,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 )
 
-// FuzzAllowed: environments and claims of few values, so that they often fit, are decided as the documentation says.
+// FuzzAllowed checks that Allowed decides as documented. Environments and claims have few
+// different values, so that they often match.
 func FuzzAllowed(f *testing.F) {
 	f.Add([]byte("any namespace, any slug"))
 	f.Fuzz(func(t *testing.T, drawn []byte) {
@@ -21,7 +22,8 @@ func FuzzAllowed(f *testing.F) {
 	})
 }
 
-// FuzzAllowedStored: so are environments as an API server may have stored them, whatever its CRD was when it did.
+// FuzzAllowedStored checks the same for all environments that an API server may have stored,
+// with any version of the CRD.
 func FuzzAllowedStored(f *testing.F) {
 	f.Add([]byte(`{"spec":{"grants":[{"namespaces":{"names":["agents"]},"slugs":["*"],"organizationIDs":["none"],"userIDs":["*"]}]}}`),
 		"agents", "github", "user_alice", "", "team", "ai")
@@ -52,7 +54,7 @@ func expectAsDocumented(t *testing.T, environment *v1alpha1.PipesEnvironment, cl
 		named := append(grouped.Spec.Grants[i].OrganizationIDs, "org_other", "")
 		grouped.Spec.Grants[i].OrganizationIDs = slices.DeleteFunc(named, func(id string) bool { return id == "none" })
 	}
-	if grants.Allowed(grouped, anonymous) != at { // a star is not alone in these lists
+	if grants.Allowed(grouped, anonymous) != at { // in these lists a star is not alone
 		t.Errorf("without an organization, where every grant names some, allowed is not %v: %s", at, asJSON(t, grouped))
 	}
 	unknown := claim
@@ -70,7 +72,7 @@ func expectAsDocumented(t *testing.T, environment *v1alpha1.PipesEnvironment, cl
 	}
 }
 
-// documented is docs/api.md, once more: who may, in loops and comparisons only.
+// documented implements the rules of docs/api.md a second time, with loops and comparisons only.
 func documented(environment *v1alpha1.PipesEnvironment, claim grants.Claim) bool {
 	if claim.Namespace == environment.Namespace {
 		return true
@@ -92,8 +94,8 @@ func documented(environment *v1alpha1.PipesEnvironment, claim grants.Claim) bool
 	return false
 }
 
-// allowsValue: the list is ["*"], or has the value. A list without items has no value, and "" is
-// none.
+// allowsValue reports whether the list is ["*"] or contains the value. A list without items
+// contains no value, and "" is never allowed.
 func allowsValue(list []string, value string) bool {
 	if value == "" {
 		return false
@@ -109,8 +111,8 @@ func allowsValue(list []string, value string) bool {
 	return false
 }
 
-// allowsOrganization: as any list, but no organization is allowed by "none" and by ["*"], and
-// "none" allows nothing else.
+// allowsOrganization is the same for organizations, with two differences: "none" and ["*"]
+// allow a claim without an organization, and "none" allows nothing else.
 func allowsOrganization(list []string, organization string) bool {
 	if len(list) == 1 && list[0] == "*" {
 		return true
@@ -126,7 +128,7 @@ func allowsOrganization(list []string, organization string) bool {
 	return false
 }
 
-// isComplete: the list has an item, and a star is alone.
+// isComplete reports whether the list has an item, and a star only if it is alone.
 func isComplete(list []string) bool {
 	for _, member := range list {
 		if member == "*" && len(list) > 1 {
@@ -136,7 +138,8 @@ func isComplete(list []string) bool {
 	return len(list) > 0
 }
 
-// selects says whether each part of the selector fits. One without parts, and one that cannot be read, selects nothing.
+// selects reports whether all parts of the selector match. A selector without parts, and an
+// invalid selector, match nothing.
 func selects(selector *metav1.LabelSelector, labels map[string]string) bool {
 	if selector == nil || !isReadable(selector) || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
 		return false
@@ -168,7 +171,8 @@ func selects(selector *metav1.LabelSelector, labels map[string]string) bool {
 	return true
 }
 
-// isReadable: keys and values are those of labels, and operators get values exactly where they need some.
+// isReadable reports whether keys and values are valid for labels, and operators have values
+// exactly when they need them.
 func isReadable(selector *metav1.LabelSelector) bool {
 	if selector == nil {
 		return true
@@ -203,7 +207,7 @@ func isReadable(selector *metav1.LabelSelector) bool {
 	return true
 }
 
-// draw turns bytes into choices. When they are used up, each choice is the first.
+// draw turns bytes into choices. When the bytes are used up, each choice is the first.
 type draw struct{ bytes []byte }
 
 func (d *draw) below(n int) int {
@@ -217,7 +221,7 @@ func (d *draw) below(n int) int {
 
 func (d *draw) one(of ...string) string { return of[d.below(len(of))] }
 
-// list is nil, empty, or has some of the values.
+// list returns nil, an empty list, or a list of some of the values.
 func (d *draw) list(of ...string) []string {
 	n := d.below(5)
 	if n == 0 {
@@ -230,7 +234,7 @@ func (d *draw) list(of ...string) []string {
 	return list
 }
 
-// grantList is ["*"], nil, empty, or has some of the values.
+// grantList returns ["*"], nil, an empty list, or a list of some of the values.
 func (d *draw) grantList(of ...string) []string {
 	switch n := d.below(6); n {
 	case 0:

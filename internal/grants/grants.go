@@ -1,5 +1,6 @@
-// Package grants decides whether a PipesToken may use a PipesEnvironment. A WorkOS API key can fetch any user's token, so
-// what is not granted is denied. Every function is pure.
+// Package grants decides whether a PipesToken may use a PipesEnvironment. A WorkOS API key can
+// fetch the token of any user, so everything that is not granted is denied. Every function is
+// pure.
 package grants
 
 import (
@@ -15,19 +16,20 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// Claim is what a PipesToken asks for, and from where.
+// Claim is the request of a PipesToken, with the namespace that it comes from.
 type Claim struct {
 	Namespace string
-	// NamespaceLabels are the labels of the namespace. Nil: they are not known, and no selector fits.
+	// NamespaceLabels are the labels of the namespace. Nil means that they are not known, and
+	// then no selector matches.
 	NamespaceLabels map[string]string
 	Slug            string
 	UserID          string
-	// OrganizationID is empty when the PipesToken names none.
+	// OrganizationID is empty when the PipesToken names no organization.
 	OrganizationID string
 }
 
-// Allowed says whether the environment's owner lets the claim through: it comes from the environment's own namespace, or one
-// of the environment's grants fits in all its parts.
+// Allowed reports whether the environment allows the claim: the claim comes from the
+// environment's own namespace, or all parts of one of the environment's grants match.
 func Allowed(environment *v1alpha1.PipesEnvironment, claim Claim) bool {
 	return claim.Namespace == environment.Namespace ||
 		slices.ContainsFunc(environment.Spec.Grants, func(grant v1alpha1.Grant) bool { return fits(grant, claim) })
@@ -48,12 +50,14 @@ func namespaceFits(namespaces v1alpha1.GrantNamespaces, claim Claim) bool {
 		return false
 	}
 	selector, err := metav1.LabelSelectorAsSelector(namespaces.Selector)
-	// An empty selector selects everything. The CRD refuses it; should it come anyway, "all" has to be said as "*".
+	// An empty selector would match every namespace. The CRD refuses it. If it is stored all
+	// the same, it matches no namespace: only "*" stands for all namespaces.
 	return err == nil && !selector.Empty() && selector.Matches(labels.Set(claim.NamespaceLabels))
 }
 
-// organizationFits reads a list of organizations. A claim without an organization needs
-// NoOrganization or Any in the list. NoOrganization is never the ID of an organization.
+// organizationFits reports whether a list of organizations allows an organization. A claim
+// without an organization needs NoOrganization or Any in the list. NoOrganization is never the
+// ID of an organization.
 func organizationFits(list []string, organization string) bool {
 	switch organization {
 	case "":
@@ -65,17 +69,18 @@ func organizationFits(list []string, organization string) bool {
 	}
 }
 
-// listFits reads a list of slugs or IDs. A list that is absent or empty fits nothing: a tool that
-// drops a list must not widen a grant.
+// listFits reports whether a list of slugs or IDs allows a value. An absent or empty list
+// allows nothing: a tool that drops a list must not widen a grant.
 func listFits(list []string, value string) bool {
 	return value != "" && (isAny(list) || slices.Contains(list, value))
 }
 
-// isAny says whether the list is Any alone. Beside other values Any has no meaning: the CRD refuses
-// such a list.
+// isAny reports whether the list is Any alone. Any beside other values has no meaning: the CRD
+// refuses this list.
 func isAny(list []string) bool { return len(list) == 1 && list[0] == v1alpha1.Any }
 
-// SelectsByLabel says whether some grant of the environment depends on the labels of namespaces.
+// SelectsByLabel reports whether some grant of the environment depends on the labels of
+// namespaces.
 func SelectsByLabel(environment *v1alpha1.PipesEnvironment) bool {
 	return slices.ContainsFunc(environment.Spec.Grants, func(grant v1alpha1.Grant) bool {
 		return grant.Namespaces.Selector != nil
@@ -83,8 +88,9 @@ func SelectsByLabel(environment *v1alpha1.PipesEnvironment) bool {
 }
 
 // Validate finds grants that do not work as written: a list is missing, Any is not alone, or a
-// selector cannot be read. The CRD refuses the first two, but may be newer than the object. The
-// error names the place of each mistake, on one line, and is the same for the same environment.
+// selector is invalid. The CRD refuses the first two mistakes, but an object may be older than
+// the CRD. The error names the place of each mistake, on one line, and is always the same for
+// the same environment.
 func Validate(environment *v1alpha1.PipesEnvironment) error {
 	var mistakes []string
 	for i, grant := range environment.Spec.Grants {

@@ -12,8 +12,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 )
 
-// environment is one in namespace "pipes-system" with these grants. A list that is nil becomes Any,
-// so that a test names only the lists that it is about.
+// environment returns a PipesEnvironment in namespace "pipes-system" with these grants. A list
+// that is nil becomes Any, so that a test names only the lists that it is about.
 func environment(list ...v1alpha1.Grant) *v1alpha1.PipesEnvironment {
 	whole := slices.Clone(list)
 	for i := range whole {
@@ -26,7 +26,7 @@ func environment(list ...v1alpha1.Grant) *v1alpha1.PipesEnvironment {
 	return stored(whole...)
 }
 
-// stored is an environment with these grants as they are.
+// stored returns a PipesEnvironment with exactly these grants.
 func stored(list ...v1alpha1.Grant) *v1alpha1.PipesEnvironment {
 	return &v1alpha1.PipesEnvironment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "pipes-system", Name: "default"},
@@ -34,7 +34,8 @@ func stored(list ...v1alpha1.Grant) *v1alpha1.PipesEnvironment {
 	}
 }
 
-// alice is a claim from namespace "agents" for one user's connection in one organization; change makes it another.
+// alice returns a claim from namespace "agents" for one user's connection in one organization,
+// with changes.
 func alice(change ...func(*grants.Claim)) grants.Claim {
 	claim := grants.Claim{
 		Namespace:       "agents",
@@ -244,8 +245,8 @@ func TestNoneStandsForNoOrganization(t *testing.T) {
 	})
 }
 
-// What the CRD refuses can be stored all the same: before the CRD had the rule, or by a tool that
-// bypasses it.
+// A list that the CRD refuses can be stored all the same: before the CRD had the rule, or by a
+// tool that bypasses it.
 func TestListsThatAreNotGivenDeny(t *testing.T) {
 	whole := func() grant {
 		return grant{Namespaces: names("agents"), Slugs: []string{"*"}, OrganizationIDs: []string{"*"}, UserIDs: []string{"*"}}
@@ -346,13 +347,14 @@ func TestGrantsAreNotMixed(t *testing.T) {
 		}, alice(), false},
 		"the last of several fits": {[]grant{
 			{Namespaces: names("agents"), Slugs: []string{"slack"}},
-			{Namespaces: matching(nil, where("team", "Like", "ai"))}, // broken: it fits nobody, and stops no other
+			// Broken: it matches nothing, and does not affect other grants.
+			{Namespaces: matching(nil, where("team", "Like", "ai"))},
 			{Namespaces: names("agents"), Slugs: []string{"github"}},
 		}, alice(), true},
 	})
 }
 
-// More grants never allow less, and more lists in a grant never allow more.
+// An additional grant never allows less, and an additional list in a grant never allows more.
 func TestAllowedIsMonotone(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
 	for range 3000 {

@@ -16,7 +16,7 @@ func TestValidateAcceptsEverySelectorThatCanBeRead(t *testing.T) {
 		grant{Namespaces: names("agents")},
 		grant{Namespaces: matching(map[string]string{"example.com/team": "ai", "empty": ""})},
 		grant{Namespaces: matching(nil, where("a", in, "b", ""), where("a", notIn, "b"), where("a", exists), where("a", doesNotExist))},
-		grant{Namespaces: matching(nil)}, // the CRD refuses it; it can be read, and fits nobody
+		grant{Namespaces: matching(nil)}, // the CRD refuses it; it is valid, and matches nothing
 	)); err != nil {
 		t.Errorf("got %v", err)
 	}
@@ -86,7 +86,8 @@ func TestValidateNamesEachListThatIsMissing(t *testing.T) {
 	}
 }
 
-// The message becomes a condition's: were it to change by itself, so would the status, for ever.
+// A condition has this message. If the message changed by itself, the status would be written
+// again and again.
 func TestValidateSaysTheSameEachTime(t *testing.T) {
 	labels := map[string]string{}
 	for i := range 20 {
@@ -101,7 +102,7 @@ func TestValidateSaysTheSameEachTime(t *testing.T) {
 	}
 }
 
-// A selector has a mistake if, and only if, it cannot select.
+// Validate reports a mistake if, and only if, the selector cannot be used.
 func TestValidateAgreesWithTheSelector(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
 	parts := []string{"team", "example.com/team", "a", "", "te am", "a/b/c", "-a", "a_b.c", strings.Repeat("a", 64), strings.Repeat("a", 63), "A"}
