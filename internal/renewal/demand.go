@@ -2,25 +2,27 @@ package renewal
 
 import "time"
 
-// Due is one renewal to come.
+// Due is one future renewal.
 type Due struct {
-	// At is when it may be asked for, and Expires until when it has to be. Zero: no token is lost by waiting.
+	// At is when the renewal becomes due, and Expires is its deadline. A zero Expires means
+	// that no token is lost by waiting.
 	At, Expires time.Time
-	// Every is how often such a token is renewed.
+	// Every is the interval at which that token is renewed.
 	Every time.Duration
 }
 
 const (
-	// demandHorizon is how far ahead Demand looks: longer than the longest default lead, so that it tells before the first
-	// renewal of a cluster of them is due.
+	// demandHorizon is how far ahead Demand looks. It is longer than the longest default lead,
+	// so that Demand shows a cluster of renewals before the first of them is due.
 	demandHorizon = time.Hour
-	// demandGrain is how finely it looks.
+	// demandGrain is the resolution of the look-ahead.
 	demandGrain = 30 * time.Second
-	// demandWindow is the shortest window that counts: a minute is what budgets are told in.
+	// demandWindow is the shortest window that counts, because budgets are given per minute.
 	demandWindow = time.Minute
 )
 
-// Demand is how many calls a minute it takes to renew everything in time: on average, or in the coming hour, whichever is more.
+// Demand returns how many calls per minute are needed to renew everything in time. It is the
+// average or the peak of the coming hour, whichever is higher.
 func Demand(now time.Time, renewals []Due) (perMinute float64) {
 	for _, renewal := range renewals {
 		perMinute += time.Minute.Seconds() / max(renewal.Every, MinInterval).Seconds()
@@ -28,11 +30,13 @@ func Demand(now time.Time, renewals []Due) (perMinute float64) {
 	return max(perMinute, peak(now, renewals))
 }
 
-// peak is the most renewals that fall, from the time they are due until their tokens expire, into any one window of the coming hour,
-// per minute of that window.
+// peak returns the highest demand of any window in the coming hour, in renewals per minute of
+// that window. A renewal counts in a window if it becomes due and its token expires in that
+// window.
 func peak(now time.Time, renewals []Due) (perMinute float64) {
 	const grains = int(demandHorizon / demandGrain)
-	// inside[s][e] is how many lie between the beginning of grain s and the end of grain e.
+	// inside[s][e] is the number of renewals that lie between the start of grain s and the end
+	// of grain e.
 	var inside [grains][grains]int
 	for _, renewal := range renewals {
 		if !renewal.Expires.After(now) || !renewal.Expires.Before(now.Add(demandHorizon)) {
@@ -42,7 +46,8 @@ func peak(now time.Time, renewals []Due) (perMinute float64) {
 		inside[min(from, grains-1)][int(renewal.Expires.Sub(now)/demandGrain)]++
 	}
 	for end := range grains {
-		// Walking backwards from the end, what begins later has been counted already; what ends earlier is added below.
+		// This loop adds the renewals that begin in later grains. The next loop adds those that
+		// end in earlier grains.
 		for begin := grains - 2; begin >= 0; begin-- {
 			inside[begin][end] += inside[begin+1][end]
 		}

@@ -21,7 +21,7 @@ func TestDemand(t *testing.T) {
 		want float64
 	}{
 		"none":                           {nil, 0},
-		"one":                            {dues(1, 8*time.Minute, 10*time.Minute), 0.4}, // 2 min, and a grain at the end
+		"one":                            {dues(1, 8*time.Minute, 10*time.Minute), 0.4}, // 2 min, and a grain
 		"a cluster":                      {dues(1000, 8*time.Minute, 10*time.Minute), 400},
 		"that is due already":            {dues(1000, -time.Hour, 9*time.Minute+45*time.Second), 100},
 		"two clusters, far apart":        {append(dues(1000, 8*time.Minute, 10*time.Minute), dues(500, 48*time.Minute, 50*time.Minute)...), 400},
@@ -40,7 +40,8 @@ func TestDemand(t *testing.T) {
 	}
 }
 
-// Tokens of an hour that were obtained evenly need as many calls a minute as there are tokens, by the minutes from one renewal to the next.
+// Tokens that live for an hour and were obtained evenly need this many calls per minute: the
+// number of tokens, divided by the minutes between two renewals.
 func TestDemandOfASteadyState(t *testing.T) {
 	var all []renewal.Due
 	for n := range 3600 {

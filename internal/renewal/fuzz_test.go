@@ -8,9 +8,9 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 )
 
-// instants are at any second that Go can tell. Those of an era in which two of them differ by less than a Duration holds are
-// the only ones that a token can have: what is promised for a token is promised for these, and for the others no more than that
-// asking comes to an end.
+// isOfThisEra reports whether the instants lie in an era in which the difference of any two
+// fits into a Duration. A token has only such instants, so the guarantees for tokens are
+// checked for these. For other instants the tests only check that each function returns.
 func isOfThisEra(instants ...time.Time) bool {
 	for _, instant := range instants {
 		if instant.Year() < 1970 || instant.Year() > 2199 {
@@ -20,18 +20,20 @@ func isOfThisEra(instants ...time.Time) bool {
 	return true
 }
 
-// scales take durations in seconds, which the fuzzer moves by little, to those of minutes, days and years.
+// scales turn durations in seconds, which the fuzzer changes little, into minutes, days and
+// years.
 var scales = []int64{1, 61, 3607, 86_413, 7_776_011}
 
-// endless panics when a target has not ended by itself, in seconds for what takes microseconds. It returns what stops that.
+// endless panics if a target still runs after 10 seconds; a target takes microseconds. The
+// caller must call the returned function, which stops the timer.
 func endless() func() bool {
 	return time.AfterFunc(10*time.Second, func() { panic("a decision is being made for ever") }).Stop
 }
 
 func isWhole(t time.Time) bool { return t.Nanosecond() == 0 }
 
-// FuzzTime: renewal is one lead before the expiry, moved closer by at most a fifth, and never sooner than 5 seconds after the
-// token was obtained.
+// FuzzTime checks that a renewal comes one lead before the expiry, at most a fifth of the lead
+// later, and never sooner than 5 seconds after the token was obtained.
 func FuzzTime(f *testing.F) {
 	f.Add(start.Unix(), int64(0), int64(3600), int64(0), "uid")
 	f.Fuzz(func(t *testing.T, obtained, fraction, lifetime, renewBefore int64, seed string) {
@@ -68,7 +70,8 @@ func expectTime(t *testing.T, token renewal.Token, renewBefore time.Duration) {
 	}
 }
 
-// documentedLead is the first rule of docs/renewal.md, in words of its own.
+// documentedLead is the first rule of docs/renewal.md, written independently of the code under
+// test.
 func documentedLead(lifetime, renewBefore time.Duration) time.Duration {
 	lead := lifetime / 5
 	if lead < 2*time.Minute {
@@ -89,8 +92,8 @@ func documentedLead(lifetime, renewBefore time.Duration) time.Duration {
 	return lead
 }
 
-// FuzzRetry: whatever failed, the next try comes later than now, after seconds and not hours, and while a token is left not after
-// its end.
+// FuzzRetry checks that the next attempt after any failure comes later than now, after seconds
+// and not hours, and not after the expiry of a valid token.
 func FuzzRetry(f *testing.F) {
 	f.Add(start.Unix(), int64(500), int64(3600), 1, int64(0), "uid")
 	f.Fuzz(func(t *testing.T, seconds, fraction, left int64, failures int, retryAfter int64, seed string) {
@@ -125,8 +128,9 @@ func expectProbe(t *testing.T, now, expires, probe time.Time) {
 	}
 }
 
-// expectGuidedProbe: where it is known how early the next token is handed out, the next probe comes no earlier than that, and no later than
-// the expiry; whoever does not know when the last one was made probes at once if it is that late already.
+// expectGuidedProbe checks the probes for a known lead. The next probe comes no earlier than
+// the lead and no later than the expiry. InheritedProbe, which does not know the time of the
+// last probe, returns now if the lead has already begun.
 func expectGuidedProbe(t *testing.T, token renewal.Token, now time.Time, failures int, lead time.Duration) {
 	t.Helper()
 	if lead < 0 || lead > 24*time.Hour || !token.Expires.After(now) {
@@ -154,7 +158,7 @@ func expectRetry(t *testing.T, now, expires, retry time.Time, patience time.Dura
 	}
 }
 
-// expectBackoff: 2 s, 4 s, 8 s ... 5 min, less at most a fifth, in whole seconds.
+// expectBackoff checks for 2 s, 4 s, 8 s ... 5 min, less at most a fifth, in whole seconds.
 func expectBackoff(t *testing.T, failures int, seed string) {
 	t.Helper()
 	nominal := 5 * time.Minute
@@ -167,7 +171,7 @@ func expectBackoff(t *testing.T, failures int, seed string) {
 	}
 }
 
-// FuzzPace: polls, refreshes and catching up keep their distances, for whatever instants.
+// FuzzPace checks the delays of polls, refreshes and CatchUp for arbitrary instants.
 func FuzzPace(f *testing.F) {
 	f.Add(start.Unix(), int64(0), int64(-60), int64(-30), int64(3600), "uid")
 	f.Fuzz(func(t *testing.T, seconds, fraction, since, obtained, interval int64, seed string) {
@@ -186,7 +190,8 @@ func FuzzPace(f *testing.F) {
 	})
 }
 
-// expectPoll holds for every instant that there is: no object is left alone for long, and none comes back in a hot loop.
+// expectPoll checks for every instant that no object waits too long and that no object is
+// requeued in a hot loop.
 func expectPoll(t *testing.T, now, other time.Time) {
 	t.Helper()
 	if poll := renewal.SlowPoll(now, other); poll < 30*time.Second || poll > 10*time.Minute || poll%time.Second != 0 {
@@ -199,8 +204,8 @@ func expectPoll(t *testing.T, now, other time.Time) {
 	}
 }
 
-// expectCatchUp: an overdue renewal is caught up with within three seconds, and by half of what is left; those that are due later do
-// not come sooner.
+// expectCatchUp checks that an overdue renewal is made within three seconds, and within half of
+// the remaining life. A renewal that is due later does not come sooner.
 func expectCatchUp(t *testing.T, now, began, due, expires time.Time) {
 	t.Helper()
 	turn := renewal.CatchUp(now, began, due, expires)
@@ -215,8 +220,9 @@ func expectCatchUp(t *testing.T, now, began, due, expires time.Time) {
 	}
 }
 
-// expectRefresh: the next refresh is later than the last, by one interval at most once there has been one, and the first comes
-// between four fifths of an interval and a whole one after the token was obtained.
+// expectRefresh checks that the next refresh is later than the last. It is at most one interval
+// later, unless it is the first. The first one comes between four fifths of an interval and one
+// interval after the token was obtained.
 func expectRefresh(t *testing.T, token renewal.Token, last, next time.Time, interval time.Duration) {
 	t.Helper()
 	interval = max(interval, 5*time.Second)

@@ -2,41 +2,48 @@ package renewal
 
 import "time"
 
-// Habit is what has been learned of how early an upstream hands out the next token: with how much of the last one's life left.
-// The zero Habit knows nothing. It is learned from renewals that were due, and only from these: a user who connects again gets a
-// token at any time.
+// Habit is the lead that has been learned: how long before expiry WorkOS returns the next
+// token. The zero Habit knows nothing. Only renewals that were due teach it, because a user who
+// connects again gets a new token at any time.
 type Habit struct {
-	// Granted is the most that a token had left when its successor was handed out. Known: a little more was too early.
+	// Granted is the longest remaining life at which WorkOS returned the next token. Known says
+	// that Granted is close to the real lead: a request slightly earlier got the same token.
 	Granted time.Duration
 	Known   bool
-	// Unconfirmed counts the renewals that tell of Granted while it is not Known.
+	// Unconfirmed counts the renewals that support Granted while Known is false.
 	Unconfirmed int
-	// Refused is the least that a token had left when it was returned once more. Zero: none was.
+	// Refused is the shortest remaining life at which WorkOS returned the same token again.
+	// Zero means that no refusal is known.
 	Refused time.Duration
-	// Trust grows with each renewal that fits what is known, and falls by much more with each answer that does not: one bad hour, or a
-	// connection that is unlike others, must not teach to ask so late that a token expires.
+	// Trust grows by 1 with each renewal that agrees with the Habit, and falls by contradiction
+	// with each answer that does not. The fall is larger because one bad hour, or one
+	// connection that differs from the others, must not delay a request until the token
+	// expires.
 	Trust int
 }
 
 const (
-	// trusted is the Trust that it takes to ask later than the policy would.
+	// trusted is the Trust that is needed to ask later than the policy does.
 	trusted = 2
-	// contradiction is what a contradiction costs. An upstream that changes once, after a while, is followed at once; one that
-	// contradicts itself in more than one answer of nine is trusted no more.
+	// contradiction is the Trust that one contradiction costs. With this value, a
+	// well-confirmed Habit follows a single change at once. A WorkOS that contradicts itself in
+	// more than one answer of nine is no longer trusted.
 	contradiction = 8
 	leastTrust    = -64
 )
 
-// MaxTrust is the Trust of what has been confirmed many times: a single contradiction leaves it known.
+// MaxTrust is the upper bound of Trust. A Habit has it after many confirmations, and still
+// trusts its lead after a single contradiction.
 const MaxTrust = 2 * contradiction
 
-// Lead is how early to ask, and whether that is known.
+// Lead returns the learned lead, and whether it is trusted enough to be used.
 func (h Habit) Lead() (lead time.Duration, known bool) {
 	return h.Granted, h.Known && h.Trust >= trusted
 }
 
-// After is the habit after one more answer: whether a token with so much left was renewed. An answer that contradicts what was
-// known outweighs it: upstreams change.
+// After returns the Habit after one more answer: left is the remaining life of the token, and
+// renewed says whether WorkOS returned another one. An answer that contradicts a known lead
+// replaces it, because WorkOS may change its lead.
 func (h Habit) After(left time.Duration, renewed bool) Habit {
 	left = max(left, 0)
 	contradicted := renewed && h.Refused > 0 && left >= h.Refused || !renewed && left > 0 && h.Known && left <= h.Granted
@@ -53,27 +60,33 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 			h.Refused = 0
 		}
 	case left == 0:
-		// It might have been renewed any time before; and that a token which has expired is returned tells of clocks, or of trouble.
+		// This answer teaches nothing. WorkOS may have had the next token for any length of
+		// time. An expired token that is returned again points to a clock difference or to a
+		// fault.
 	case h.Refused > 0 && left >= h.Refused:
-		// That it is too early so long before is known; and a renewal that says otherwise has cost its Trust.
+		// A refusal is nothing new: a later request was refused too. A renewal contradicts
+		// Refused, and has only reduced Trust above.
 	case renewed:
-		// It is renewed as early as anybody has asked.
+		// The lead is at least left, but no refusal shortly before shows its exact value.
 		h.Granted, h.Unconfirmed = max(h.Granted, left), min(h.Unconfirmed+1, MaxTrust)
 	default:
 		h.Refused = left
 		switch {
 		case h.Granted >= left:
 			h.Granted, h.Known, h.Unconfirmed = 0, false, 0
-		case h.Unconfirmed > 0 && left <= 2*h.Granted: // somebody was there to ask about then
+		// The refusal came shortly enough before Granted to confirm it.
+		case h.Unconfirmed > 0 && left <= 2*h.Granted:
 			h.Known, h.Trust, h.Unconfirmed = true, min(h.Trust+h.Unconfirmed, MaxTrust), 0
 		}
 	}
 	return h
 }
 
-// Own is the habit of one connection after one more answer, where others are a guide to when to ask again after a refusal (Probe): that
-// nobody asked in between is then no reason not to learn from a renewal by the time that they are known for; and as they all say the same,
-// one such renewal is enough. One that came late, because it was probed or somebody was busy, does not teach to be late.
+// Own is After for the Habit of a single connection, where others guides the next probe after a
+// refusal (Probe). Because of that guidance, no probe is made shortly before the lead of
+// others. The connection learns from a renewal at that lead or later all the same. One renewal
+// is enough, because others agree on the lead. A renewal that came late, after a probe or
+// because the operator was busy, does not teach a late lead.
 func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
 	left = max(left, 0)
 	lead, known := others.Lead()
@@ -86,26 +99,31 @@ func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
 	if asOthers {
 		h.Granted = max(h.Granted, lead-lead/jitterShare)
 	}
-	if !h.Known { // one renewal early may have been a user who connected again
+	// A single early renewal may come from a user who connected again.
+	if !h.Known {
 		h.Granted, h.Unconfirmed = 0, 0
 	}
 	return h
 }
 
-// closeTo says whether a refusal came so shortly before that a renewal with so much left tells since when there has been another
-// token: not longer than Probe waits. Otherwise nobody was there to ask.
+// closeTo reports whether a refusal came so shortly before a renewal with left to live that
+// left is close to the real lead. Shortly means not longer than Probe waits. After a longer gap
+// the next token may have existed for some time.
 func (h Habit) closeTo(left time.Duration) bool {
 	return left < h.Refused && h.Refused <= 2*(left+minProbe)
 }
 
-// exploreShare of the renewals ask earlier than is known to work, so that it shows when more would: one in 40. Each of them that asks
-// in vain costs a call.
+// exploreShare is the share of renewals that ask earlier than the learned lead, one in 40. They
+// find out whether the lead has become longer. Each of them that gets the same token costs one
+// call.
 const exploreShare = 1. / 40
 
-// leastExplored leaves MinInterval for a call at the expiry, after jitter and rounding, when it turns out to be too early.
+// leastExplored is the shortest lead that is explored. After jitter and rounding it leaves
+// MinInterval for another call at expiry, in case the first call is too early.
 const leastExplored = (MinInterval + time.Second) * jitterShare / (jitterShare - 1)
 
-// learnedLead is how early to ask for the successor of t, given the lead that t would have without anything learned.
+// learnedLead returns how long before expiry to ask for the successor of t. lead is the lead of
+// the policy, which uses nothing that was learned.
 func learnedLead(t Token, lead time.Duration) time.Duration {
 	if t.Lead == nil || *t.Lead >= lead {
 		return lead
@@ -113,7 +131,9 @@ func learnedLead(t Token, lead time.Duration) time.Duration {
 	learned := max(0, *t.Lead)
 	if draw(t.Seed+"explore", t.Expires.Unix()) < exploreShare {
 		far := draw(t.Seed+"how early", t.Expires.Unix())
-		earlier := time.Duration(far * far * far * float64(lead-learned)) // mostly not far: that finds seconds as well as minutes
+		// The cube makes most steps small, so that steps of seconds as well as of minutes
+		// occur.
+		earlier := time.Duration(far * far * far * float64(lead-learned))
 		learned = min(max(learned+earlier, leastExplored), lead)
 	}
 	return learned

@@ -8,7 +8,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 )
 
-// asked is one renewal that was due: how much the token had left, and whether there was another.
+// asked is one renewal that was due: the remaining life of the token, and whether WorkOS
+// returned another token.
 type asked struct {
 	left    time.Duration
 	renewed bool
@@ -49,8 +50,9 @@ func TestHabit(t *testing.T) {
 	}
 }
 
-// One renewal says little; from two on that agree it is known. A contradiction after many is followed at once, and after many contradictions
-// it takes many renewals to be known again.
+// One renewal is not enough, but two that agree make the lead known. After many renewals a
+// contradiction is followed at once. After many contradictions it takes many renewals until the
+// lead is known again.
 func TestHabitIsTrusted(t *testing.T) {
 	once := renewal.Habit{}.After(110*time.Second, false).After(55*time.Second, true)
 	if lead, known := once.Lead(); known {
@@ -83,8 +85,8 @@ func TestHabitIsTrusted(t *testing.T) {
 	}
 }
 
-// In the long run there is one call for each token, however early the upstream hands out the next one, and no token expires that
-// need not. The bound is the issue's; exploring costs 1 in 40.
+// In the long run each token costs one call, whatever the lead of WorkOS, and no token expires
+// without need. The bound of 1.05 calls is the one in the issue; exploring costs 1 call in 40.
 func TestLoopLearnsToAskOnce(t *testing.T) {
 	for name, u := range upstreams() {
 		if u.lifetime < 3*time.Minute {
@@ -109,7 +111,7 @@ func TestLoopLearnsToAskOnce(t *testing.T) {
 	}
 }
 
-// An upstream that changes its habit costs a few calls, and no token's validity.
+// A change of the lead costs a few calls, but no token expires because of it.
 func TestLoopLearnsAnew(t *testing.T) {
 	for _, leads := range [][2]time.Duration{{time.Minute, 0}, {0, time.Minute}, {5 * time.Minute, 10 * time.Second}, {10 * time.Second, 5 * time.Minute}} {
 		t.Run(fmt.Sprintf("%v, then %v", leads[0], leads[1]), func(t *testing.T) {
@@ -138,7 +140,8 @@ func TestLoopLearnsAnew(t *testing.T) {
 	}
 }
 
-// Where WorkOS hands out the next token later than the policy would ask, several objects share what one of them has learned.
+// Where the lead of WorkOS is shorter than the lead of the policy, several objects share what
+// one of them has learned.
 func TestWhatOneHasLearnedOthersNeedNot(t *testing.T) {
 	habit := renewal.Habit{}.After(110*time.Second, false).After(55*time.Second, true).After(54*time.Second, true)
 	token := renewal.Token{Obtained: start, Expires: start.Add(time.Hour), Seed: "another"}
@@ -148,7 +151,8 @@ func TestWhatOneHasLearnedOthersNeedNot(t *testing.T) {
 	}
 }
 
-// Where the connections of a slug differ, what one has taught must not make another one's token wait until it expires.
+// Where the connections of a slug differ, the lead of one connection must not delay the renewal
+// of another until its token expires.
 func TestConnectionsThatDifferAreNotTakenForOneAnother(t *testing.T) {
 	const early, enough = 75 * time.Second, 20 * time.Second
 	for name, leads := range map[string][]time.Duration{
@@ -193,7 +197,8 @@ func TestConnectionsThatDifferAreNotTakenForOneAnother(t *testing.T) {
 	}
 }
 
-// What others have taught saves a connection the probes between, and it learns from its own renewal all the same.
+// The Habit of others saves a connection some probes. The connection still learns from its own
+// renewal.
 func TestAConnectionLearnsWhereOthersHaveGuidedIt(t *testing.T) {
 	others := renewal.Habit{Known: true, Trust: renewal.MaxTrust}
 	own := renewal.Habit{}.Own(2*time.Minute, false, others).Own(-300*time.Millisecond, true, others)

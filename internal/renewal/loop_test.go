@@ -9,16 +9,17 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 )
 
-// upstream hands out tokens as WorkOS may: refreshed a lead before they expire, only after that (zero), or with every call.
+// upstream returns tokens in the ways that WorkOS may use: the next token exists lead before
+// expiry, only at expiry (lead is zero), or with every call (alwaysFresh).
 type upstream struct {
 	lifetime, lead time.Duration
 	alwaysFresh    bool
-	// fraction of a second at which tokens expire.
+	// fraction is the fraction of a second at which tokens expire.
 	fraction time.Duration
 	expires  time.Time
 }
 
-// token is the expiry of the token that a call at now gets.
+// token returns the expiry of the token that a call at now gets.
 func (u *upstream) token(now time.Time) time.Time {
 	if u.alwaysFresh || !now.Before(u.expires.Add(-u.lead)) {
 		u.expires = now.Add(u.lifetime).Truncate(time.Second).Add(u.fraction)
@@ -26,7 +27,8 @@ func (u *upstream) token(now time.Time) time.Time {
 	return u.expires
 }
 
-// loop is the least that a controller does with this package: it asks, and waits for what the answer calls for.
+// loop is the smallest controller that uses this package: it asks, and waits for as long as the
+// answer requires.
 type loop struct {
 	seed     string
 	current  renewal.Token
@@ -41,11 +43,13 @@ type loop struct {
 
 type call struct {
 	at time.Time
-	// probed: an earlier call got the same token. atExpiry: this one came at its last second. retry: the last one failed.
+	// probed: an earlier call got the same token. atExpiry: this call came at the exact expiry.
+	// retry: the previous call failed.
 	probed, atExpiry, retry bool
 }
 
-// run lets the loop work against u, whose every failing-th call on average fails, until n calls have been made.
+// run lets the loop work against u until n calls have been made. On average one in failing
+// calls fails. If failing is zero, no call fails.
 func (l *loop) run(u *upstream, n int, random *rand.Rand, failing int) {
 	now, next := start, start
 	retry, probed := false, false
@@ -63,7 +67,8 @@ func (l *loop) run(u *upstream, n int, random *rand.Rand, failing int) {
 	}
 }
 
-// answer is what follows from one call: when to call again, and whether it failed or brought the same token again.
+// answer makes one call at now. It returns when to call again, and whether the call failed or
+// returned the same token.
 func (l *loop) answer(u *upstream, now time.Time, failed bool) (next time.Time, retry, probed bool) {
 	if failed {
 		l.failures++
@@ -109,8 +114,9 @@ func upstreams() map[string]upstream {
 	return all
 }
 
-// No lifetime and no upstream makes two calls come closer than MinInterval; only the call at the very second of expiry may
-// follow a probe sooner, so that no pod is left with an expired token for the sake of it.
+// No lifetime and no upstream makes two calls come closer together than MinInterval. Only the
+// call at the very second of expiry may follow a probe sooner, so that no pod keeps an expired
+// token.
 func TestLoopNeverCallsMoreOftenThanMinInterval(t *testing.T) {
 	for name, u := range upstreams() {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +133,7 @@ func TestLoopNeverCallsMoreOftenThanMinInterval(t *testing.T) {
 	}
 }
 
-// Failures make it neither hot nor forgetful.
+// Failures cause neither a hot loop nor a forgotten object.
 func TestLoopIsNeverHotWhateverFails(t *testing.T) {
 	for name, u := range upstreams() {
 		for _, failing := range []int{1, 2, 5} { // all, half, a fifth of the calls
@@ -151,7 +157,8 @@ func TestLoopIsNeverHotWhateverFails(t *testing.T) {
 	}
 }
 
-// expectCool holds the calls to what MinInterval allows in any minute, twelve, and as many again at expiry.
+// expectCool checks that a minute has at most 24 calls: the twelve that MinInterval allows, and
+// as many again at expiry.
 func expectCool(t *testing.T, calls []call) {
 	t.Helper()
 	const most = 24
@@ -162,8 +169,9 @@ func expectCool(t *testing.T, calls []call) {
 	}
 }
 
-// With lifetimes that kubelet can follow, the Secret never holds an expired token while WorkOS could have given a valid one,
-// and a token is asked for only a few times, however late WorkOS refreshes it.
+// With lifetimes that are long enough for the kubelet, the Secret never holds an expired token
+// while WorkOS could have returned a valid one. Each token costs only a few calls, however late
+// WorkOS replaces it.
 func TestLoopNeverLeavesAnExpiredToken(t *testing.T) {
 	for name, u := range upstreams() {
 		if u.lifetime < 3*time.Minute {
@@ -175,7 +183,8 @@ func TestLoopNeverLeavesAnExpiredToken(t *testing.T) {
 			if l.expired != 0 {
 				t.Errorf("the Secret held an expired token for %v", l.expired)
 			}
-			if perToken := float64(len(l.calls)) / float64(l.tokens); perToken > 9 { // 30 minutes, halved down to 15 seconds
+			// The longest lead is 30 minutes. Probes halve it down to 15 seconds.
+			if perToken := float64(len(l.calls)) / float64(l.tokens); perToken > 9 {
 				t.Errorf("%.1f calls for each token", perToken)
 			}
 		})
