@@ -1,18 +1,25 @@
-// Package renewal decides when to ask WorkOS next. Every function is pure: instants and knobs in, an instant or a duration
-// out, with no clock, no client and no random draw of its own. Instants are whole seconds, because that is what metav1.Time
-// stores, but for the expiry of a token: an upstream that hands out the next one only then has no use for being asked within the
-// same second before it.
+// Package renewal decides when to ask WorkOS for the next token. Every function is pure: times
+// and settings in, a time or a duration out. The package has no clock, no client and no random
+// source. Times are whole seconds, because metav1.Time stores whole seconds. The exception is
+// the expiry of a token: if WorkOS returns the next token only at expiry, a request earlier in
+// the same second gets the same token again.
 //
 // The policy, for a token obtained at T0 that expires at E (R = E - T0):
 //
-//  1. The lead is renewBefore, or R/5 held between 2 and 30 minutes; in either case at most R/2.
-//  2. The token is renewed at E - lead, moved up to a fifth of the lead closer to E by a stable jitter.
-//  3. WorkOS may return the same token until it expires. Then the next probe comes after half of what is left, but not
-//     sooner than 15 seconds; the last one at E, and none just before it; and after E with growing delays. How early it
-//     hands out the next one is learned from that (Habit), and replaces a longer lead from then on, so that in the long run
-//     there is one call for each token. One renewal in 40 asks earlier than that, to see whether it still is so.
-//  4. Failures wait 2 seconds, doubling up to 5 minutes; but never past E, so that a token's last second sees one more try.
-//  5. What only a human can mend is polled after a fifth of the time that it has lasted, 30 seconds to 10 minutes.
+//  1. The lead is renewBefore, or by default R/5 with bounds of 2 and 30 minutes. In both cases it
+//     is at most R/2.
+//  2. The token is renewed at E - lead. A stable jitter moves that time closer to E, by up to a
+//     fifth of the lead.
+//  3. WorkOS may return the same token until it expires. The next probe then comes after half of
+//     the remaining time, but not sooner than 15 seconds. A probe that would come just before E is
+//     made at E. After E the probes back off. Habit learns from the probes how early WorkOS returns
+//     the next token. A learned lead replaces a longer lead of the policy, so that in the long run
+//     each token costs one call. One renewal in 40 asks earlier, to find out whether the lead has
+//     changed.
+//  4. After failures the delay is 2 seconds, and doubles up to 5 minutes. A retry never comes later
+//     than E while the token is valid, so that its last second sees one more attempt.
+//  5. A problem that only a human can fix is polled. The delay is a fifth of the time that the
+//     problem has lasted, at least 30 seconds and at most 10 minutes.
 package renewal
 
 import (
@@ -22,46 +29,53 @@ import (
 )
 
 const (
-	// minLead is what a running pod needs: kubelet shows a changed Secret in a mounted volume within about 90 seconds.
+	// minLead gives a running pod time to see the new token: the kubelet updates a Secret in a
+	// mounted volume within about 90 seconds.
 	minLead = 2 * time.Minute
 	maxLead = 30 * time.Minute
-	// leadShare of the lifetime is the default lead: a fifth.
+	// leadShare divides the lifetime to give the default lead: a fifth.
 	leadShare = 5
-	// jitterShare of the lead is the most that the jitter postpones a renewal: a fifth.
+	// jitterShare divides the lead to give the longest jitter: a fifth.
 	jitterShare = 5
 
-	// MinInterval is the least time between two calls for one token, whatever lifetimes WorkOS sends: it keeps
-	// tokens that live for seconds, or that somebody else keeps destroying, from becoming a hot loop.
+	// MinInterval is the shortest time between two calls for one token, whatever lifetimes
+	// WorkOS sends. It prevents a hot loop for tokens that live for seconds, and for tokens
+	// that another client keeps destroying.
 	MinInterval = 5 * time.Second
 	minProbe    = 15 * time.Second
 
 	firstBackoff = 2 * time.Second
 	maxBackoff   = 5 * time.Minute
 
-	// pollShare of the time since the transition is the wait between two slow polls: a fifth.
+	// pollShare divides the time since the transition to give the wait between two slow polls:
+	// a fifth.
 	pollShare = 5
 	minPoll   = 30 * time.Second
 	maxPoll   = 10 * time.Minute
 
-	// Ceiling is the longest that an object is left alone. Timers run on the monotonic clock, which stands still while
-	// a machine is suspended; the ceiling bounds how late that can make a renewal.
+	// Ceiling is the longest time between two reconciles of an object. Timers use the monotonic
+	// clock, which stops while a machine is suspended. Ceiling bounds how late this can make a
+	// renewal.
 	Ceiling = 30 * time.Minute
 )
 
-// Token is what renewal needs to know of a token.
+// Token holds the properties of a token that decide when to renew it.
 type Token struct {
-	// Obtained is when this token was first obtained. WorkOS sends no time of issue.
+	// Obtained is when the operator first got this token. WorkOS does not send the time of
+	// issue.
 	Obtained time.Time
-	// Expires is the token's expiry. Zero: it has none that is known.
+	// Expires is the expiry of the token. Zero means that no expiry is known.
 	Expires time.Time
-	// Seed makes the jitter differ between objects and stay the same for one: the object's UID.
+	// Seed is the UID of the object. The jitter differs between seeds and is stable for each of
+	// them.
 	Seed string
-	// Lead is how early the upstream was known to hand out the next token when it handed out this one. Nil: that was not known.
+	// Lead is the learned lead at the time when WorkOS returned this token. Nil means that no
+	// lead was known.
 	Lead *time.Duration
 }
 
-// Time is when to ask for the token that follows t. renewBefore zero means the default lead. The zero time means never: the
-// token has no expiry.
+// Time returns when to ask for the token that follows t. A renewBefore of zero selects the
+// default lead. The zero time means never: the token has no expiry.
 func Time(t Token, renewBefore time.Duration) time.Time {
 	if t.Expires.IsZero() {
 		return time.Time{}
@@ -70,15 +84,16 @@ func Time(t Token, renewBefore time.Duration) time.Time {
 	return latest(t.before(lead), t.Obtained.Truncate(time.Second).Add(MinInterval))
 }
 
-// before is an instant by so much before the expiry, moved up to a fifth of that closer to it by a stable jitter. Rounding moves it
-// closer too: a token that is handed out so early is not handed out any earlier.
+// before returns the instant that is lead before the expiry, moved closer to the expiry by a
+// stable jitter of up to a fifth of lead. Rounding also moves it closer, because WorkOS does
+// not return the next token any earlier than the lead.
 func (t Token) before(lead time.Duration) time.Time {
 	jitter := time.Duration(draw(t.Seed, t.Expires.Unix()) * float64(lead/jitterShare))
 	exact := t.Expires.Add(jitter - lead)
 	return earliest(exact.Add(time.Second-1).Truncate(time.Second), t.Expires)
 }
 
-// lead is how long before its expiry a token of that lifetime is renewed.
+// lead returns how long before its expiry the policy renews a token of that lifetime.
 func lead(lifetime, renewBefore time.Duration) time.Duration {
 	lead := renewBefore
 	if lead <= 0 {
@@ -87,8 +102,9 @@ func lead(lifetime, renewBefore time.Duration) time.Duration {
 	return max(0, min(lead, lifetime/2))
 }
 
-// Probe is when to ask again after WorkOS, asked at now, returned the token that is already there. failures counts such
-// answers since the token expired, this one included. own is what this connection has shown, others all those like it.
+// Probe returns when to ask again after WorkOS, asked at now, returned the current token again.
+// failures counts these answers since the token expired, including this one. own is the Habit
+// of this connection. others is the Habit of all connections like it.
 func Probe(t Token, now time.Time, failures int, own, others Habit) time.Time {
 	left := t.Expires.Sub(now)
 	if left <= 0 {
@@ -104,13 +120,14 @@ func Probe(t Token, now time.Time, failures int, own, others Habit) time.Time {
 	return probe
 }
 
-// InheritedProbe is when to ask for the successor of t, after somebody else has done so in vain, nobody knows when: now, unless it is
-// known to be too early.
+// InheritedProbe returns when to ask for the successor of t if an earlier process asked for it
+// without success at an unknown time. That is now, unless now is known to be too early.
 func InheritedProbe(t Token, now time.Time, own, others Habit) time.Time {
 	return latest(now, t.guided(own, others))
 }
 
-// guided is when the upstream is known to hand out the successor of t; the zero time when that is not known.
+// guided returns when WorkOS is known to return the successor of t. It returns the zero time if
+// that is not known.
 func (t Token) guided(own, others Habit) time.Time {
 	lead, known := own.Granted, own.Known
 	if !known {
@@ -122,9 +139,9 @@ func (t Token) guided(own, others Habit) time.Time {
 	return t.before(lead)
 }
 
-// Retry is when to ask again after the given number of failures in a row, the last one at now. expires is the expiry of the
-// token that is still there: the retry never comes later, unless WorkOS itself asked for more patience (retryAfter).
-// A zero or past expires bounds nothing.
+// Retry returns when to ask again after the given number of failures in a row, the last one at
+// now. expires is the expiry of the token in the Secret. The retry never comes later than that,
+// unless WorkOS asked for a longer wait (retryAfter). A zero or past expires bounds nothing.
 func Retry(now, expires time.Time, failures int, retryAfter time.Duration, seed string) time.Time {
 	retry := now.Add(Backoff(failures, seed))
 	if expires.After(now) {
@@ -133,8 +150,9 @@ func Retry(now, expires time.Time, failures int, retryAfter time.Duration, seed 
 	return latest(retry, now.Add(retryAfter))
 }
 
-// Backoff is the delay after the given number of failures in a row: 2 s, 4 s, 8 s ... 5 min, each shortened by up to a fifth
-// by a stable jitter, in whole seconds: rounded up, so that what is left is never less than that.
+// Backoff returns the delay after the given number of failures in a row: 2 s, 4 s, 8 s ... 5
+// min. A stable jitter shortens each delay by up to a fifth. Rounding up to whole seconds never
+// shortens it further.
 func Backoff(failures int, seed string) time.Duration {
 	delay := firstBackoff
 	for range min(failures-1, 16) {
@@ -145,24 +163,29 @@ func Backoff(failures int, seed string) time.Duration {
 }
 
 const (
-	// ShortestLife is the least that a token must have left to live for it to replace another: a kubelet
-	// takes longer to show it to a pod, and renewing it would be a call each few seconds.
+	// ShortestLife is the shortest remaining life with which a token may replace another one.
+	// The kubelet takes longer than that to show it to a pod, and its renewal would cost a call
+	// every few seconds.
 	ShortestLife = 15 * time.Second
 
 	maxWriteBackoff = 20 * time.Second
-	// writers is how many objects of a namespace try their writes within maxWriteBackoff.
+	// writers is the number of objects of a namespace that attempt their writes within
+	// maxWriteBackoff.
 	writers = 4
 )
 
-// Useless says whether a token that has just arrived expires too soon to be of use. expires zero: never.
+// Useless reports whether a token that has just arrived expires too soon to be useful. A zero
+// expires means that the token does not expire.
 func Useless(expires, now time.Time) bool {
 	return !expires.IsZero() && expires.Sub(now) < ShortestLife
 }
 
-// WriteRetry is the delay until the next attempt to write a Secret that the API server does not take:
-// 2 s, doubling up to 20 s. Where many wait in a namespace, about four of them try within 20 s, in no
-// order: the first that succeeds calls the others. wasted counts the calls in a row whose token could not be written,
-// although the API server had accepted the write without it: the second one has to wait 5 minutes.
+// WriteRetry returns the delay until the next attempt to write a Secret that the API server
+// rejects: 2 s, doubling up to 20 s. crowd is the number of objects of the namespace that wait
+// for this. If crowd is above four, about four of them attempt their write within 20 s, in
+// random order. The first success requeues the others. wasted counts the calls in a row whose
+// token could not be written although the API server had accepted the write without the token.
+// From the second one on, the delay is up to 5 minutes.
 func WriteRetry(failures, wasted, crowd int, seed string) time.Duration {
 	if wasted > 1 {
 		return Backoff(32, seed)
@@ -175,15 +198,18 @@ func WriteRetry(failures, wasted, crowd int, seed string) time.Duration {
 	return max(delay, time.Second)
 }
 
-// SlowPoll is the delay until the next look at something that has been waiting for a human since the given instant: fresh
-// after the change, patient later, and with no counter to store.
+// SlowPoll returns the delay until the next poll of a problem that has waited for a human since
+// the given instant. Polls are frequent after the change and rare later. They need no stored
+// counter.
 func SlowPoll(now, since time.Time) time.Duration {
 	return min(max(now.Sub(since)/pollShare, minPoll), maxPoll).Truncate(time.Second)
 }
 
-// NextRefresh is when to look at a token without expiry again: at the next multiple of interval since it was obtained,
-// after the last look, moved by a stable part of the interval so that tokens obtained together are not polled together.
-// It is always later than last: an instant cut to whole seconds afterwards might not be, and would be due again at once.
+// NextRefresh returns when to fetch a token without an expiry again: at the next multiple of
+// interval since it was obtained, after last. A stable jitter moves these times, so that tokens
+// obtained together are not fetched together. The result is always later than last. The parts
+// are truncated to whole seconds before the sum: a result that is truncated afterwards might
+// not be later than last, and the token would be due again at once.
 func NextRefresh(t Token, last time.Time, interval time.Duration) time.Time {
 	interval = max(interval.Truncate(time.Second), MinInterval)
 	jitter := time.Duration(draw(t.Seed, 0) * float64(interval/jitterShare))
@@ -194,8 +220,9 @@ func NextRefresh(t Token, last time.Time, interval time.Duration) time.Time {
 	return last.Add(interval - last.Sub(first)%interval).Truncate(time.Second)
 }
 
-// Wait is how long from now until the earliest of the given instants, zero instants ignored: at least a millisecond, so that
-// what is due now is not forgotten, and at most Ceiling.
+// Wait returns the time from now until the earliest of the given instants. It ignores zero
+// instants. The result is at least a millisecond, so that an object that is due now is
+// requeued, and at most Ceiling.
 func Wait(now time.Time, instants ...time.Time) time.Duration {
 	wait := Ceiling
 	for _, instant := range instants {
@@ -206,27 +233,32 @@ func Wait(now time.Time, instants ...time.Time) time.Duration {
 	return max(wait, time.Millisecond)
 }
 
-// CatchUp is when to make a renewal that fell due while nobody was there. began is when somebody came: within three seconds of that, or
-// half of what is left of the token's life if that is less, and those that have waited longest first. Until their turn, whoever has come
-// looks at all the others, which may have waited longer. The budget of the API key sees to the rest.
+// CatchUp returns when to make a renewal that fell due while no replica was running. began is
+// when this process made its first reconcile. The renewal comes within three seconds of began,
+// or within half of the remaining life of the token if that is shorter. The most overdue
+// renewals come first. In the meantime the process sees all other objects, which may be more
+// overdue. The budget of the API key limits the rate of the calls.
 func CatchUp(now, began, due, expires time.Time) time.Time {
 	const longest = 3 * time.Second
-	const half = 10 * time.Second // who has waited that long has half of the three seconds to wait
+	// A renewal that is overdue by half waits for half of the three seconds.
+	const half = 10 * time.Second
 	within := max(0, min(longest, expires.Sub(began)/2))
 	waited := max(0, began.Sub(due))
 	turn := began.Add(time.Duration(float64(within) * half.Seconds() / (half.Seconds() + waited.Seconds())))
-	if turn.Before(now) || turn.Sub(now) > longest { // it is past; or the clock has been set back
+	// The turn is past, or the clock has been set back.
+	if turn.Before(now) || turn.Sub(now) > longest {
 		return now
 	}
 	return turn
 }
 
-// draw is a number in [0,1) that depends on nothing but its arguments.
+// draw returns a number in [0,1) that depends only on its arguments.
 func draw(seed string, n int64) float64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(seed))
 	_ = binary.Write(h, binary.BigEndian, n)
-	// FNV leaves the high bits of short inputs alike; multiply them up before taking 53 of them.
+	// FNV leaves the high bits of similar short inputs alike. The multiplications mix them
+	// before 53 of the bits are used.
 	mixed := h.Sum64() * 0x9E3779B97F4A7C15
 	mixed ^= mixed >> 32
 	mixed *= 0x9E3779B97F4A7C15

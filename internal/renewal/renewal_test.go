@@ -13,12 +13,13 @@ import (
 // start is when the tokens of these tests are obtained.
 var start = time.Date(2026, 11, 23, 13, 0, 0, 0, time.UTC)
 
-// livingFor is a token obtained at start.
+// livingFor returns a token that was obtained at start.
 func livingFor(lifetime time.Duration, seed string) renewal.Token {
 	return renewal.Token{Obtained: start, Expires: start.Add(lifetime), Seed: seed}
 }
 
-// seeds are as many seeds as asked for, all alike but for their last characters, as UIDs of one moment may be.
+// seeds returns n seeds that differ only in their last characters, like UIDs that are made at
+// the same moment.
 func seeds(n int) []string {
 	seeds := make([]string, n)
 	for i := range seeds {
@@ -52,7 +53,8 @@ func TestTimeLeavesALeadAndPostponesItByAtMostAFifth(t *testing.T) {
 				lead := token.Expires.Sub(renewal.Time(token, test.renewBefore))
 				least, most = min(least, lead), max(most, lead)
 			}
-			// The jitter uses all of its room, and no more. A fiftieth is what 500 draws may leave at either end.
+			// The jitter uses its whole range and no more. 500 draws may leave out a fiftieth
+			// at either end.
 			slack := test.lead/50 + time.Second
 			if most > test.lead || most < test.lead-slack {
 				t.Errorf("the longest lead is %v, want %v", most, test.lead)
@@ -116,7 +118,8 @@ func TestTimeIsNeverSoonerThanMinIntervalAfterATokenWasObtained(t *testing.T) {
 	}
 }
 
-// A renewal lies between the two ends of the token's life, whatever it is; only a life shorter than MinInterval is let go.
+// A renewal lies within the life of the token. The only exception is a life shorter than
+// MinInterval.
 func TestTimeLiesWithinTheTokensLife(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
 	for range 20000 {
@@ -125,8 +128,9 @@ func TestTimeLiesWithinTheTokensLife(t *testing.T) {
 			lifetime = time.Second + time.Duration(random.Int63n(int64(10*time.Minute)))
 		}
 		token := livingFor(lifetime, strconv.Itoa(random.Int()))
-		token.Obtained = token.Obtained.Add(time.Duration(random.Int63n(int64(time.Second)))) // the clock has fractions
-		token.Expires = token.Expires.Add(time.Duration(random.Int63n(int64(time.Second))))   // and so has WorkOS
+		// The clock of the operator and the clock of WorkOS both have fractions of a second.
+		token.Obtained = token.Obtained.Add(time.Duration(random.Int63n(int64(time.Second))))
+		token.Expires = token.Expires.Add(time.Duration(random.Int63n(int64(time.Second))))
 		renewBefore := time.Duration(random.Int63n(2) * random.Int63n(int64(24*time.Hour)))
 
 		at := renewal.Time(token, renewBefore)
@@ -144,7 +148,8 @@ func TestTimeLiesWithinTheTokensLife(t *testing.T) {
 	}
 }
 
-// Of two tokens obtained at once, the one that lives clearly longer is renewed later: jitter never swaps them.
+// Of two tokens obtained at the same time, the one with the clearly longer life is renewed
+// later. Jitter never changes that order.
 func TestTimeGrowsWithTheLifetime(t *testing.T) {
 	for _, seed := range seeds(50) {
 		before := renewal.Time(livingFor(time.Second, seed), 0)
@@ -206,8 +211,9 @@ func TestProbesOfATokenThatStaysTheSame(t *testing.T) {
 
 func TestBackoffDoublesUpToFiveMinutes(t *testing.T) {
 	for _, test := range []struct {
-		failures    int
-		least, most time.Duration // the jitter takes up to a fifth off, and what is left is rounded up to whole seconds
+		failures int
+		// The jitter takes off up to a fifth. The rest is rounded up to whole seconds.
+		least, most time.Duration
 	}{
 		{math.MinInt32, 2 * time.Second, 2 * time.Second},
 		{-1, 2 * time.Second, 2 * time.Second},
@@ -283,7 +289,7 @@ func TestSlowPollIsFreshAfterTheChangeAndPatientLater(t *testing.T) {
 		50 * time.Minute:                        10 * time.Minute,
 		51 * time.Minute:                        10 * time.Minute,
 		365 * 24 * time.Hour:                    10 * time.Minute,
-		start.Sub(time.Unix(0, 0)):              10 * time.Minute, // the transition time that the CRD sets
+		start.Sub(time.Unix(0, 0)):              10 * time.Minute, // the CRD's default
 		start.Sub(time.Time{}):                  10 * time.Minute, // as long as a Duration can be
 		150*time.Second + 5*999*time.Nanosecond: 30 * time.Second,
 	} {
@@ -320,11 +326,12 @@ func TestNextRefreshIsTheNextRoundAfterTheLastLook(t *testing.T) {
 	}
 }
 
-// It needs no memory but the last look, never stands still, and never leaves a round out.
+// NextRefresh needs no state except last, always moves forward, and leaves out no interval.
 func TestNextRefreshMovesOnByRounds(t *testing.T) {
 	random := rand.New(rand.NewSource(2))
 	for range 5000 {
-		// The CRD lets intervals with fractions through; anything shorter comes from objects older than its bounds.
+		// The CRD allows intervals with fractions of a second. A shorter interval comes only
+		// from an object that is older than the bounds in the CRD.
 		interval := time.Duration(random.Int63n(int64(24 * time.Hour)))
 		token := renewal.Token{Obtained: start.Add(time.Duration(random.Int63n(int64(time.Second)))), Seed: strconv.Itoa(random.Int())}
 		last := token.Obtained.Add(time.Duration(random.Int63n(int64(30 * 24 * time.Hour))))
@@ -339,7 +346,8 @@ func TestNextRefreshMovesOnByRounds(t *testing.T) {
 		case next.Sub(last) > round:
 			t.Fatalf("interval %v: the next look comes %v after the last", interval, next.Sub(last))
 		}
-		late := next.Add(time.Duration(random.Int63n(int64(round)))) // a look that comes late delays no other
+		// A late refresh does not delay the next one.
+		late := next.Add(time.Duration(random.Int63n(int64(round))))
 		if after := renewal.NextRefresh(token, late, interval); after.Sub(next) != round {
 			t.Fatalf("interval %v: rounds are %v apart", interval, after.Sub(next))
 		}

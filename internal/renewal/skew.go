@@ -2,40 +2,42 @@ package renewal
 
 import "time"
 
-// Skew is by how much another clock is ahead of ours, as far as answers with a date have shown. The
-// zero Skew knows nothing, and counts the clocks as the same.
+// Skew is by how much another clock is ahead of ours, as far as the dates of answers show. The
+// zero Skew knows nothing and treats the clocks as equal.
 //
-// What answers have shown for a while is settled. Answers that differ from it make a claim, which counts at once if
-// the other clock is further ahead by it: whoever renews too early asks again soon, and finds out. A claim that it
-// is further behind would end the asking; so it counts only once it has settled, and a date that is wrong for a
-// moment costs no token.
+// A value that samples have shown for a while is settled. Samples that differ from it make a
+// claim. A claim that the other clock is further ahead counts at once: it makes renewals too
+// early at worst, and the next answers correct it. A claim that the other clock is further
+// behind would stop the requests, and with them the correction. It counts only once it has
+// settled, so that a date that is wrong for a moment costs no token.
 type Skew struct {
 	known bool
-	// wild: the last sample was beyond what is believed.
+	// wild says that the last sample was beyond maxSkew.
 	wild    bool
 	settled span
 	claim   *claim
-	// asOf is our clock at the last sample, with its monotonic reading.
+	// asOf is the reading of our clock at the last sample, including the monotonic reading.
 	asOf time.Time
 }
 
-// claim is what samples say in a row that differ from what is settled.
+// claim is a series of samples that differ from the settled value.
 type claim struct {
 	span
 	since   time.Time
 	samples int
 }
 
-// span is what is possible: each answer leaves less of it. What counts is the least of it: to ask a moment too
-// early for the next token costs seconds, since WorkOS returns the same one.
+// span is a range of possible differences. Each answer narrows it. The lower end is the one
+// that is used, because a request a moment too early costs seconds: WorkOS returns the same
+// token.
 type span struct{ least, most time.Duration }
 
-// agrees says whether both may be right.
+// agrees reports whether both spans may be right.
 func (s span) agrees(other span) bool {
 	return s.least-skewSlack <= other.most && other.least-skewSlack <= s.most
 }
 
-// within is what both leave; what the later one says if that is nothing.
+// within returns the intersection of both spans, or later if that is empty.
 func (s span) within(later span) span {
 	both := span{max(s.least, later.least), min(s.most, later.most)}
 	if both.least > both.most {
@@ -46,26 +48,28 @@ func (s span) within(later span) span {
 
 func (s span) plus(d time.Duration) span { return span{s.least + d, s.most + d} }
 
-// Sample is what one answer says of the other clock: between AtLeast and AtMost ahead of ours. A date
-// header has whole seconds, and is written at some time between request and answer.
+// Sample is the information of one answer: the other clock is between AtLeast and AtMost ahead
+// of ours. A Date header has whole seconds, and is written at some time between request and
+// answer.
 type Sample struct {
 	AtLeast, AtMost time.Duration
-	// At is our clock when the answer came.
+	// At is the reading of our clock when the answer arrived.
 	At time.Time
 }
 
 const (
-	// skewSlack is a difference of clocks that is not worth telling from none.
+	// skewSlack is the largest difference between clocks that is treated as none.
 	skewSlack = 500 * time.Millisecond
-	// maxSkew bounds what is believed. With clocks further apart than that, no certificate can be trusted either.
+	// maxSkew bounds the difference that is believed. With a larger difference, certificates
+	// cannot be validated either.
 	maxSkew = 24 * time.Hour
-	// settleSamples over settleTime settle a claim.
+	// settleSamples samples over at least settleTime settle a claim.
 	settleSamples = 3
 	settleTime    = time.Minute
 )
 
-// Learn takes note of a sample. expected says that the clocks are known to differ, from before this
-// Skew was begun: then its first sample is settled at once.
+// Learn adds a sample. expected says that the clocks were known to differ before this Skew
+// existed. The first sample is then settled at once.
 func (s *Skew) Learn(sample Sample, expected bool) {
 	if s.wild = max(sample.AtLeast, -sample.AtMost) > maxSkew; s.wild {
 		return
@@ -91,9 +95,10 @@ func (c *claim) isSettled(now time.Time) bool {
 	return c.samples >= settleSamples && now.Sub(c.since) >= settleTime
 }
 
-// At is by how much the other clock is ahead when ours shows now, with or without a monotonic reading. If ours has
-// been set back since the last sample, that is taken into account. If it has been set forward, it is not: the
-// machine may have been asleep.
+// At returns by how much the other clock is ahead when ours shows now, with or without a
+// monotonic reading. The result takes into account that our clock has been set back since the
+// last sample. It does not take into account that our clock has been set forward, because the
+// machine may have been suspended.
 func (s *Skew) At(now time.Time) time.Duration {
 	if s.claim != nil {
 		return max(s.settled.least, s.claim.least) + s.setBack(now)
@@ -101,14 +106,15 @@ func (s *Skew) At(now time.Time) time.Duration {
 	return s.settled.least + s.setBack(now)
 }
 
-// Known says whether there has been a sample that could be believed.
+// Known reports whether at least one sample was believed.
 func (s *Skew) Known() bool { return s.known }
 
-// Wild says whether the clocks were more than a day apart in the last sample. Such a one changes
-// nothing.
+// Wild reports whether the clocks were more than a day apart in the last sample. That sample
+// changes nothing else.
 func (s *Skew) Wild() bool { return s.wild }
 
-// rebase makes now the instant that the next set-back is told from.
+// rebase adds a set-back of our clock to the spans, and makes now the reference for the next
+// set-back.
 func (s *Skew) rebase(now time.Time) {
 	back := s.setBack(now)
 	s.settled, s.asOf = s.settled.plus(back), now
@@ -117,7 +123,7 @@ func (s *Skew) rebase(now time.Time) {
 	}
 }
 
-// setBack is by how much our clock has been set back since the last sample.
+// setBack returns by how much our clock has been set back since the last sample.
 func (s *Skew) setBack(now time.Time) time.Duration {
 	if !s.known {
 		return 0

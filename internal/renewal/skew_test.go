@@ -8,7 +8,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 )
 
-// sample is that of an answer within 100 ms, when the other clock is ahead by skew.
+// sample returns the sample of an answer that took 100 ms, from a clock that is ahead by skew.
 func sample(at time.Time, skew time.Duration) renewal.Sample {
 	date := at.Add(skew).Truncate(time.Second)
 	return renewal.Sample{AtLeast: date.Sub(at), AtMost: date.Add(time.Second).Sub(at.Add(-100 * time.Millisecond)), At: at}
@@ -52,7 +52,7 @@ func TestSkewIsThatOfTheFirstSampleAndOfWhatTheNextOnesShow(t *testing.T) {
 	}
 }
 
-// drift is a sample a minute of a clock that gains so much in each.
+// drift returns one sample per minute of a clock that gains each in every minute.
 func drift(minutes int, each time.Duration) []time.Duration {
 	samples := make([]time.Duration, minutes)
 	for n := range samples {
@@ -61,7 +61,7 @@ func drift(minutes int, each time.Duration) []time.Duration {
 	return samples
 }
 
-// An answer that has taken long tells little, and a little is enough to keep what is known.
+// A slow answer gives a wide span. A wide span does not contradict the known skew.
 func TestSlowAnswerDoesNotMoveTheSkew(t *testing.T) {
 	var skew renewal.Skew
 	now := time.Now().Round(0)
@@ -78,7 +78,8 @@ func TestClockThatIsSetIsNoticedWithoutASample(t *testing.T) {
 	begin := time.Now()
 	skew.Learn(sample(begin, 0), false)
 	for by, want := range map[time.Duration]time.Duration{
-		0: 0, -time.Hour: time.Hour, time.Hour: 0, // which may have been a sleep of the machine
+		// A clock that seems to be set forward may be that of a machine that was suspended.
+		0: 0, -time.Hour: time.Hour, time.Hour: 0,
 	} {
 		now := setClock(begin.Add(time.Minute), by)
 		if got := skew.At(now); got != want {
@@ -90,15 +91,15 @@ func TestClockThatIsSetIsNoticedWithoutASample(t *testing.T) {
 	}
 }
 
-// setClock is what time.Now returns after the clock has been set: its wall time moves, and its monotonic
-// reading does not.
+// setClock returns the result of time.Now after the clock has been set by that much: the wall
+// time moves, and the monotonic reading does not.
 func setClock(now time.Time, by time.Duration) time.Time {
 	wall := (*uint64)(unsafe.Pointer(&now)) //nolint:gosec // seconds from bit 30 on, as in package time
 	*wall += uint64(int64(by/time.Second)) << 30
 	return now
 }
 
-// Answers of one second settle nothing, however many they are.
+// Answers within one second settle nothing, however many they are.
 func TestManyAnswersAtOnceSettleNothing(t *testing.T) {
 	var skew renewal.Skew
 	now := time.Now().Round(0)
@@ -128,8 +129,8 @@ func TestExpectedSkewIsSettledAtOnce(t *testing.T) {
 	}
 }
 
-// FuzzSkew: whatever came before, answers that agree for long enough are believed; and until they have
-// been, nothing moves the skew back.
+// FuzzSkew checks that answers which agree for long enough are believed, whatever came before.
+// Until then, nothing moves the skew back.
 func FuzzSkew(f *testing.F) {
 	f.Add(int64(0), int64(0), uint8(3), uint8(30))
 	f.Add(int64(6*time.Hour), int64(-6*time.Hour), uint8(2), uint8(90))

@@ -19,7 +19,8 @@ func TestWriteRetryStaysBelowThePromisedHalfMinute(t *testing.T) {
 	}
 }
 
-// However many wait in a namespace, some four of them try within 20 seconds.
+// However many objects of a namespace wait, about four of them attempt a write within 20
+// seconds.
 func TestWriteRetryOfManyComesInTurns(t *testing.T) {
 	for _, crowd := range []int{5, 20, 60} {
 		soon, first := 0, time.Hour
