@@ -12,11 +12,12 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// Differences names what the API server stored otherwise than the operator wrote it, in a stable
-// order: admission can remove or change anything. It never quotes a value. What admission added is
-// no difference, except in the data of a Secret that has to hold no token.
+// Differences names the fields that the API server stored differently from what the operator
+// wrote, in a stable order. Admission can remove or change anything. The result never quotes a
+// value. A field that admission added is not a difference; HoldsMore finds added data.
 //
-// wanted is what New, Cleared or Relabelled returned. Data nil: the write did not touch the data.
+// wanted is the result of New, Cleared or Relabelled. If its Data is nil, the write did not
+// touch the data.
 func Differences(stored, wanted *corev1.Secret) []string {
 	var found []string
 	found = append(found, differentTexts("label", stored.Labels, wanted.Labels)...)
@@ -58,16 +59,16 @@ func differentData(stored, wanted map[string][]byte) (found []string) {
 	return found
 }
 
-// Cleared is the Secret as ClearPatch means to leave it.
+// Cleared returns the Secret that ClearPatch should result in.
 func Cleared(token *v1alpha1.PipesToken) *corev1.Secret {
 	cleared := New(token, Content{Data: placeholder(token)})
 	cleared.Annotations = desiredAnnotations(token, nil)
 	return cleared
 }
 
-// Damaged says whether something is missing or different that the operator needs to keep the Secret: its data
-// and type, the facts beside the token, its labels, and the owner. Labels and annotations that the
-// template adds are not among that.
+// Damaged reports whether something that the operator needs is missing or different: the data
+// and the type, the facts beside the token, the labels of the operator, or the owner. Labels
+// and annotations of the template do not count.
 func Damaged(stored, wanted *corev1.Secret) bool {
 	needed := wanted.DeepCopy()
 	maps.DeleteFunc(needed.Labels, func(key, _ string) bool { return key != v1alpha1.ManagedByLabel && key != v1alpha1.TokenLabel })
@@ -75,12 +76,14 @@ func Damaged(stored, wanted *corev1.Secret) bool {
 	return len(Differences(stored, needed)) > 0
 }
 
-// HoldsMore says whether stored has data beyond what a cleared Secret keeps: then the token may still be in it.
+// HoldsMore reports whether stored has data that a cleared Secret does not keep. The token may
+// then still be in the Secret.
 func HoldsMore(stored, cleared *corev1.Secret) bool {
 	return !maps.EqualFunc(stored.Data, cleared.Data, bytes.Equal)
 }
 
-// Relabelled is the Secret as MetadataPatch means to leave it. Its data is nil: the patch does not touch it.
+// Relabelled returns the Secret that MetadataPatch should result in. Its data is nil, because
+// the patch does not touch the data.
 func (s Secret) Relabelled(token *v1alpha1.PipesToken) *corev1.Secret {
 	relabelled := New(token, Content{Facts: s.Facts})
 	if s.State != Intact {

@@ -1,5 +1,7 @@
-// Package tokensecret turns a token into a Secret, and the metadata of a Secret into what is known of the token in it.
-// The Secret is the source of truth: expiry, age and identity of a token stand in annotations that are written in the same
-// write as the token, and whether somebody else has changed the data since is told from managedFields. So nothing here, and
-// nothing that uses it, ever reads a token back. Every function is pure.
+// Package tokensecret turns a token into a Secret, and derives from the metadata of a Secret
+// what is known about its token. The Secret is the source of truth. Expiry, age and identity of
+// a token are in annotations, which are written in the same write as the token. managedFields
+// show whether somebody else has changed the data since. For these reasons neither this package
+// nor its users ever read a token back. No function does I/O or reads a clock. The only state
+// is the table of managedFields entries that Secrets share.
 package tokensecret

@@ -9,24 +9,24 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
 
-// Annotations on the Secret, written in the same write as the token that they speak of.
+// Annotations of the Secret, written in the same write as the token that they describe.
 const (
-	// ExpiresAtAnnotation is RFC 3339 in UTC, with the fraction of a second that WorkOS sent, or "never" for a token without a
-	// known expiry.
+	// ExpiresAtAnnotation is RFC 3339 in UTC, with the fraction of a second that WorkOS sent.
+	// It is "never" for a token without a known expiry.
 	ExpiresAtAnnotation = "pipes.workos.com/expires-at"
-	// ObtainedAtAnnotation is when the token was first obtained, RFC 3339 in UTC.
+	// ObtainedAtAnnotation is when the operator first got the token, as RFC 3339 in UTC.
 	ObtainedAtAnnotation = "pipes.workos.com/obtained-at"
 	// TemplateHashAnnotation identifies the template that the data was rendered with.
 	TemplateHashAnnotation = "pipes.workos.com/template-hash"
-	// TokenHashAnnotation tells a token from another without telling the token: a truncated SHA-256 salted with the UID of
-	// the PipesToken.
+	// TokenHashAnnotation identifies a token without revealing it: a truncated SHA-256 that is
+	// salted with the UID of the PipesToken.
 	TokenHashAnnotation = "pipes.workos.com/token-hash"
 	// ScopesAnnotation is a JSON list of the token's scopes.
 	ScopesAnnotation = "pipes.workos.com/scopes"
 	// MissingScopesAnnotation is a JSON list of the scopes that the user has not granted.
 	MissingScopesAnnotation = "pipes.workos.com/missing-scopes"
-	// UpstreamLeadAnnotation is how long before its expiry WorkOS was known to replace a token, when it handed out this one, as a Go
-	// duration; or "unknown".
+	// UpstreamLeadAnnotation is the lead that was known when WorkOS returned this token: how
+	// long before expiry WorkOS returns the next token. It is a Go duration or "unknown".
 	UpstreamLeadAnnotation = "pipes.workos.com/upstream-lead"
 )
 
@@ -35,19 +35,22 @@ const (
 	unknown = "unknown"
 )
 
-// factAnnotations are the annotations that a Secret has if, and only if, it holds a token: always all of them, so that the removal
-// of one shows.
+// factAnnotations are on a Secret if, and only if, it holds a token. All of them are always
+// present, so that the removal of one is detected.
 var factAnnotations = []string{
 	ExpiresAtAnnotation, ObtainedAtAnnotation, TemplateHashAnnotation, TokenHashAnnotation,
 	ScopesAnnotation, MissingScopesAnnotation,
 }
 
-// adviceAnnotations may be missing, as on a Secret that an earlier version has written: the token is good without them.
+// adviceAnnotations may be missing, for example on a Secret that an earlier version wrote. The
+// token is valid without them.
 var adviceAnnotations = []string{UpstreamLeadAnnotation}
 
-// Facts are what the Secret's metadata says of the token in its data. Instants are in UTC.
+// Facts describe the token in the data of a Secret. They come from the metadata of the Secret.
+// Times are in UTC.
 type Facts struct {
-	// ExpiresAt is zero when the token has no known expiry. It is exact: WorkOS may have no other token until that very moment.
+	// ExpiresAt is zero if the token has no known expiry. It keeps the fraction of a second,
+	// because WorkOS may have no other token until that exact moment.
 	ExpiresAt time.Time
 	// ObtainedAt is in whole seconds.
 	ObtainedAt    time.Time
@@ -55,16 +58,18 @@ type Facts struct {
 	TokenHash     string
 	Scopes        []string
 	MissingScopes []string
-	// UpstreamLead is how early WorkOS was known to hand out the next token when it handed out this one; nil when it was not.
+	// UpstreamLead is how long before expiry WorkOS was known to return the next token when it
+	// returned this one. Nil means that this was not known.
 	UpstreamLead *time.Duration
 }
 
-// HashToken is the digest of a token that Facts carry, salted with the UID of the PipesToken.
+// HashToken returns the digest of a token for Facts, salted with the UID of the PipesToken.
 func HashToken(uid string, token redact.String) string {
 	return hashOf(uid, token.Reveal())
 }
 
-// SameToken says whether both speak of one and the same token: its text, expiry and scopes, in whatever order.
+// SameToken reports whether both describe the same token: the same text, expiry and scopes. The
+// order of the scopes does not matter.
 func (f Facts) SameToken(other Facts) bool {
 	return f.TokenHash == other.TokenHash && f.ExpiresAt.Equal(other.ExpiresAt) &&
 		sameMembers(f.Scopes, other.Scopes) && sameMembers(f.MissingScopes, other.MissingScopes)
@@ -74,7 +79,7 @@ func sameMembers(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// annotations are the facts as they stand on the Secret.
+// annotations returns the facts as annotations of the Secret.
 func (f Facts) annotations() map[string]string {
 	annotations := map[string]string{
 		ExpiresAtAnnotation:     never,
@@ -94,7 +99,8 @@ func (f Facts) annotations() map[string]string {
 	return annotations
 }
 
-// parseFacts reads what annotations has written. There are no facts, and no error, on a Secret that holds no token.
+// parseFacts is the inverse of annotations. A Secret that holds no token has no facts, which is
+// not an error.
 func parseFacts(annotations map[string]string) (facts Facts, holds bool, err error) {
 	if !slices.ContainsFunc(factAnnotations, func(key string) bool { _, ok := annotations[key]; return ok }) {
 		return Facts{}, false, nil
@@ -153,11 +159,13 @@ func parseList(annotations map[string]string, key string) ([]string, error) {
 }
 
 func formatList(list []string) string {
-	text, _ := json.Marshal(append([]string{}, list...)) // [] rather than null; and strings cannot fail
+	// The append turns nil into [] instead of null. Marshalling strings cannot fail.
+	text, _ := json.Marshal(append([]string{}, list...))
 	return string(text)
 }
 
-// formatTime is the form that instants have in the data of the Secret: whole seconds.
+// formatTime returns the form of a time in the data of the Secret: RFC 3339 in UTC, in whole
+// seconds.
 func formatTime(t time.Time) string {
 	return t.UTC().Truncate(time.Second).Format(time.RFC3339)
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// docs/api.md lists the domains for users, in the rows that end as these do.
+// docs/api.md lists the domains for users. The endings below identify the rows of the list.
 func TestTheDocumentedDomainsAreThoseThatAreRefused(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
 	if err != nil {

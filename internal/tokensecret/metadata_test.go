@@ -8,7 +8,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// both are templates with the key as a label, and as an annotation.
+// both returns templates with the key as a label and as an annotation.
 func both(key string) map[string]*v1alpha1.SecretTemplate {
 	return map[string]*v1alpha1.SecretTemplate{
 		"labels":      {Labels: map[string]v1alpha1.LabelValue{"app": "x", key: "v"}},
