@@ -9,40 +9,44 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// FieldManager is the name under which the operator writes. The API server notes it beside each field that it wrote.
+// FieldManager is the field manager of the operator. The API server records it in managedFields
+// for each field that the operator wrote.
 const FieldManager = "pipes-operator"
 
-// State is whose a Secret is, and whether it is as the operator left it.
+// State says who owns a Secret, and whether the Secret is as the operator left it.
 type State string
 
 // The states of a Secret, seen from one PipesToken.
 const (
-	// Absent: there is no such Secret, as far as is known.
+	// Absent means that no such Secret is known.
 	Absent State = "Absent"
-	// Foreign: it belongs to somebody else and is never touched.
+	// Foreign means that the Secret belongs to somebody else. The operator never touches it.
 	Foreign State = "Foreign"
-	// Orphaned: it carries our labels for this PipesToken's name and no controller, as "kubectl delete --cascade=orphan"
-	// leaves it. It may be taken over.
+	// Orphaned means that the Secret has our labels for the name of this PipesToken, and no
+	// controller. "kubectl delete --cascade=orphan" leaves it like that. The operator may take
+	// it over.
 	Orphaned State = "Orphaned"
-	// Empty: it is ours and holds no token.
+	// Empty means that the Secret is ours and holds no token.
 	Empty State = "Empty"
-	// Altered: it is ours, and somebody has changed its data or our annotations since we wrote it.
+	// Altered means that the Secret is ours, and that somebody has changed its data or our
+	// annotations since we wrote it.
 	Altered State = "Altered"
-	// Intact: it is ours and holds the token that its annotations speak of.
+	// Intact means that the Secret is ours and holds the token that its annotations describe.
 	Intact State = "Intact"
 )
 
-// Secret is what is known of the Secret of one PipesToken, from its metadata alone.
+// Secret is what is known about the Secret of one PipesToken, from metadata alone.
 type Secret struct {
 	State State
-	// Facts are those of the token in it, when Intact.
+	// Facts describe the token in the Secret. They are set only if State is Intact.
 	Facts Facts
-	// Meta is the metadata that this was read from, unpacked; nil when Absent.
+	// Meta is the metadata that this was derived from, unpacked. It is nil if State is Absent.
 	Meta *metav1.PartialObjectMetadata
 }
 
-// Observe reads the metadata of the Secret that token writes, packed or not. meta nil means that there is none. template is the token's, or
-// nil when it cannot be compiled: which keys ought to be there is then not checked.
+// Observe evaluates the metadata of the Secret that belongs to token. meta may be packed; nil
+// means that no Secret exists. template is the template of token, or nil if it does not
+// compile. If it is nil, Observe does not check that all keys of the data exist.
 func Observe(meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken, template *Template) Secret {
 	if meta == nil {
 		return Secret{State: Absent}
@@ -69,18 +73,20 @@ func Observe(meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken, tem
 	return seen
 }
 
-// IsOurs says whether the PipesToken controls the Secret.
+// IsOurs reports whether the PipesToken controls the Secret.
 func (s Secret) IsOurs() bool {
 	return s.State == Empty || s.State == Altered || s.State == Intact
 }
 
-// HoldsValidToken says whether the Secret holds a token, as we wrote it, that has not expired at now.
+// HoldsValidToken reports whether the Secret holds a token as we wrote it that has not expired
+// at now.
 func (s Secret) HoldsValidToken(now time.Time) bool {
 	return s.State == Intact && (s.Facts.ExpiresAt.IsZero() || s.Facts.ExpiresAt.After(now))
 }
 
-// MayHoldToken says whether a token of the PipesToken may be in the Secret, as far as its metadata
-// tells: it is ours and not cleared; or it is somebody else's by now and has our annotations.
+// MayHoldToken reports whether a token of the PipesToken may be in the Secret, judged by the
+// metadata. A Secret that is ours may hold one unless it is cleared. A Secret that is not ours
+// may hold one if it has our annotations. An orphaned Secret may also hold one if it has data.
 func (s Secret) MayHoldToken(token *v1alpha1.PipesToken) bool {
 	switch {
 	case s.State == Intact, s.State == Altered:
@@ -98,7 +104,8 @@ func labelledFor(meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken)
 		meta.Labels[v1alpha1.TokenLabel] == labelValue(token.Name)
 }
 
-// hasData says whether anybody owns a key of the data other than those that a cleared Secret keeps.
+// hasData reports whether anybody owns a key of the data, except the keys that a cleared Secret
+// keeps.
 func hasData(meta *metav1.PartialObjectMetadata, kept map[string][]byte) bool {
 	ours, others := ownership(meta.ManagedFields)
 	for _, keys := range []keySet{ours.Data, others.Data} {
@@ -111,8 +118,9 @@ func hasData(meta *metav1.PartialObjectMetadata, kept map[string][]byte) bool {
 	return false
 }
 
-// asWritten tells from who owns which field whether data and annotations are as we wrote them. Whoever changes or removes a
-// key takes its ownership from us, or removes it; whoever adds one owns it.
+// asWritten reports whether data and annotations are as we wrote them. It derives this from the
+// ownership of fields. A writer who changes a key takes over our ownership. A writer who
+// removes a key ends our ownership. A writer who adds a key owns it.
 func asWritten(meta *metav1.PartialObjectMetadata, facts Facts, template *Template) bool {
 	ours, others := ownership(meta.ManagedFields)
 	for _, key := range factAnnotations {
@@ -141,11 +149,12 @@ func asWritten(meta *metav1.PartialObjectMetadata, facts Facts, template *Templa
 	return true
 }
 
-// self stands in a field set for the map itself, beside its keys.
+// self is the entry of a field set for the map itself, beside the entries for its keys.
 const self = "."
 
-// fieldSet is the part of a managedFields entry that we look at: https://kubernetes.io/docs/reference/using-api/server-side-apply/
-// tells the format, in which each key of a map has "f:" before it.
+// fieldSet is the part of a managedFields entry that the operator reads. Each key of a map has
+// the prefix "f:". The format is described at
+// https://kubernetes.io/docs/reference/using-api/server-side-apply/.
 type fieldSet struct {
 	Data     keySet `json:"f:data"`
 	Metadata struct {
@@ -154,7 +163,7 @@ type fieldSet struct {
 	} `json:"f:metadata"`
 }
 
-// keySet holds the keys of one map, without the "f:".
+// keySet holds the keys of one map, without the prefix "f:".
 type keySet map[string]struct{}
 
 func (k keySet) has(key string) bool { _, ok := k[key]; return ok }
@@ -189,8 +198,9 @@ func (f *fieldSet) add(other fieldSet) {
 	f.Metadata.Labels.add(other.Metadata.Labels)
 }
 
-// ownership sums up which fields we own and which anybody else does. An entry that cannot be read owns nothing, so that a
-// Secret whose entries are broken counts as altered and is written anew. Nobody may change what it returns.
+// ownership returns the fields that we own and the fields that anybody else owns. An entry that
+// cannot be read owns nothing. A Secret with broken entries therefore counts as altered, and is
+// written again. Callers must not change the result, because Secrets share it.
 func ownership(entries []metav1.ManagedFieldsEntry) (ours, others fieldSet) {
 	if len(entries) == 1 {
 		if known, ok := trimmed.fieldsOf(entries[0]); ok {

@@ -13,7 +13,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// expectState changes a Secret as the operator has written it, and says what it is then.
+// expectState changes a Secret that the operator has written, and checks its state after that.
 func expectState(t *testing.T, want tokensecret.State, changes map[string]func(*cluster)) {
 	t.Helper()
 	for name, change := range changes {
@@ -122,7 +122,8 @@ func TestAlteredByWhoeverTouchesTheDataOrTheFacts(t *testing.T) {
 	} {
 		changes[key+" removed"] = func(c *cluster) { c.annotate(key, "") }
 		changes[key+" written by somebody else"] = func(c *cluster) { c.annotate(key, c.meta.Annotations[key]) }
-		// Who writes under our name cannot be told from us; but it has to make sense.
+		// A write under the name of our field manager looks like our own. Its values must be
+		// valid all the same.
 		changes[key+" empty"] = func(c *cluster) { c.meta.Annotations[key] = "" }
 	}
 	for key, value := range map[string]string{
@@ -145,7 +146,7 @@ func removeFacts(c *cluster) {
 	}
 }
 
-// A Secret that a version has written which knew nothing of the lead holds its token all the same.
+// A Secret from a version that did not know the lead still holds its token.
 func TestIntactWithoutTheLead(t *testing.T) {
 	expectState(t, tokensecret.Intact, map[string]func(*cluster){
 		"never written": func(c *cluster) { c.annotate(tokensecret.UpstreamLeadAnnotation, "") },
@@ -178,7 +179,8 @@ func TestEmptyOnceTheTokenIsGone(t *testing.T) {
 	})
 }
 
-// What ClearPatch leaves in a typed Secret is no token; the same key in a Secret of another type may well be one.
+// The placeholder that ClearPatch leaves in a typed Secret is not a token. The same key in a
+// Secret of another type may hold one.
 func TestEmptyKnowsThePlaceholderOfItsType(t *testing.T) {
 	for name, test := range map[string]struct {
 		secretType v1alpha1.SecretType
@@ -250,7 +252,7 @@ func TestOrphanedWithOurLabelsAndNoController(t *testing.T) {
 	})
 }
 
-// A name that is too long for a label value stands there as a hash.
+// A hash replaces a name that is too long for a label value.
 func TestOrphanedWithALongName(t *testing.T) {
 	long := strings.Repeat("a", 64)
 	named := func(name string) *v1alpha1.PipesToken {

@@ -9,20 +9,22 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// A cache holds the labels and annotations of a Secret as one string, since two maps take more than all the rest of its metadata: a
-// third of a kilobyte each, and more for the texts in them. The string stands in generateName, which the API server allows to hold
-// nothing like it. Observe unpacks it.
+// A cache holds the labels and annotations of a Secret as one string. Two maps take more memory
+// than all other metadata of the Secret: a third of a kilobyte each, plus the texts in them.
+// The string is stored in generateName, where the API server does not allow these characters.
+// Observe unpacks the string.
 const (
 	packMark      = "\x00"                                 // before each key and each value
 	packSeparator = "\x01"                                 // between labels and annotations
-	packNumbers   = "\x02\x03\x04\x05\x06\x07\x08\x09\x0a" // of packedKeys
+	packNumbers   = "\x02\x03\x04\x05\x06\x07\x08\x09\x0a" // for packedKeys
 )
 
-// packedKeys are the keys that nearly all have. In the place of each stands one of packNumbers, which no key that the API server
-// allows begins with.
+// packedKeys are the keys that nearly all Secrets have. A character of packNumbers replaces
+// each of them. No key that the API server allows begins with that character.
 var packedKeys = slices.Concat([]string{v1alpha1.ManagedByLabel, v1alpha1.TokenLabel}, factAnnotations, adviceAnnotations)
 
-// Pack packs the labels and annotations of meta, for Observe to read. What cannot be packed is left as it is.
+// Pack packs the labels and annotations of meta. Observe can read the result. Pack leaves meta
+// unchanged if it cannot be packed.
 func Pack(meta *metav1.PartialObjectMetadata) {
 	var packed strings.Builder
 	if meta.GenerateName != "" || !packMap(&packed, meta.Labels) {
@@ -32,7 +34,7 @@ func Pack(meta *metav1.PartialObjectMetadata) {
 	if !packMap(&packed, meta.Annotations) {
 		return
 	}
-	// A copy: the builder's room is more than it takes.
+	// The clone is needed because the buffer of the builder is larger than the string.
 	meta.GenerateName, meta.Labels, meta.Annotations = strings.Clone(packed.String()), nil, nil
 }
 
@@ -53,7 +55,7 @@ func packMap(packed *strings.Builder, texts map[string]string) bool {
 	return true
 }
 
-// unpacked is meta, or where that is packed a copy that is not.
+// unpacked returns meta itself if it is not packed, and otherwise an unpacked copy.
 func unpacked(meta *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
 	labels, annotations, isPacked := strings.Cut(meta.GenerateName, packSeparator)
 	if !isPacked {
@@ -64,7 +66,7 @@ func unpacked(meta *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata 
 	return &whole
 }
 
-// unpackMap is nil when there is nothing in it.
+// unpackMap returns nil for an empty string.
 func unpackMap(packed string) map[string]string {
 	if packed == "" {
 		return nil

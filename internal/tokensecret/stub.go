@@ -8,17 +8,18 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// mostCached bounds the bytes that a cache holds of the metadata of one Secret. Whoever may
-// write Secrets in some namespace decides how much there is. A Secret that we wrote ourselves has
-// about 500 bytes; one of a token with long scopes, or of a template with long annotations, may have
-// more, and costs one more request in each reconcile.
+// mostCached bounds the bytes that a cache holds of the metadata of one Secret. Anybody who may
+// write Secrets in some namespace decides how many bytes there are. A Secret that the operator
+// wrote has about 500 bytes. With long scopes of a token, or long annotations of a template, it
+// may have more than the bound. It then costs one more request in each reconcile.
 const mostCached = 2 << 10
 
-// stubAnnotation marks a stub. No API server stores an annotation of such a name.
+// stubAnnotation marks a stub. No API server stores an annotation with this name.
 const stubAnnotation = "\x00stub"
 
-// Trim makes the metadata of a Secret small before a cache stores it: it trims managedFields, packs
-// labels and annotations, and makes a stub of what is still too large. IsStub tells which.
+// Trim makes the metadata of a Secret small before a cache stores it. It trims managedFields
+// and packs labels and annotations. If the result is still too large, Trim makes it a stub; see
+// IsStub.
 func Trim(meta *metav1.PartialObjectMetadata) {
 	meta.ManagedFields = TrimManagedFields(meta.ManagedFields)
 	Pack(meta)
@@ -27,21 +28,22 @@ func Trim(meta *metav1.PartialObjectMetadata) {
 	}
 }
 
-// IsStub says whether meta only names a Secret, so that its metadata has to be read from the API
-// server. Nothing can be observed from a stub, and no patch computed.
+// IsStub reports whether meta only names a Secret. Its metadata must then be read from the API
+// server. A stub can neither be observed nor used to compute a patch.
 func IsStub(meta metav1.Object) bool {
 	_, stub := meta.GetAnnotations()[stubAnnotation]
 	return stub
 }
 
-// stubOf keeps which Secret it is, in which version, and which PipesToken controls it.
+// stubOf keeps the identity and the version of the Secret, and the PipesToken that controls it.
 func stubOf(meta *metav1.PartialObjectMetadata) metav1.PartialObjectMetadata {
 	whole := unpacked(meta)
 	stub := metav1.PartialObjectMetadata{TypeMeta: meta.TypeMeta, ObjectMeta: metav1.ObjectMeta{
 		Name: meta.Name, Namespace: meta.Namespace, UID: meta.UID, ResourceVersion: meta.ResourceVersion,
 		CreationTimestamp: meta.CreationTimestamp, DeletionTimestamp: meta.DeletionTimestamp,
 		Annotations: map[string]string{stubAnnotation: ""},
-		// A copy: what is unpacked is a part of the whole text, and would hold all of it.
+		// The values are cloned. An unpacked value is a part of the packed text, and would keep
+		// all of that text in memory.
 		Labels: map[string]string{
 			v1alpha1.ManagedByLabel: strings.Clone(whole.Labels[v1alpha1.ManagedByLabel]),
 			v1alpha1.TokenLabel:     strings.Clone(whole.Labels[v1alpha1.TokenLabel]),
@@ -54,10 +56,11 @@ func stubOf(meta *metav1.PartialObjectMetadata) metav1.PartialObjectMetadata {
 	return stub
 }
 
-// longestReference is more than a reference to a PipesToken has: its name is at most 253 bytes long.
+// longestReference is larger than any reference to a PipesToken, because a name has at most 253
+// bytes.
 const longestReference = 512
 
-// What an item takes in memory beside its text.
+// Bytes of memory that an item takes beside its text.
 const (
 	perPair      = 48
 	perReference = 96
@@ -65,7 +68,8 @@ const (
 	perEntry     = 192
 )
 
-// cachedBytes is about what packed metadata takes in memory beside what every Secret has.
+// cachedBytes estimates the memory of packed metadata, without the part that every Secret
+// needs.
 func cachedBytes(meta *metav1.PartialObjectMetadata) int {
 	size := len(meta.GenerateName) + len(meta.GetSelfLink()) + bytesOfReferences(meta.OwnerReferences)
 	for _, texts := range []map[string]string{meta.Labels, meta.Annotations} {

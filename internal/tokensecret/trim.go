@@ -8,21 +8,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Bounds of the table of shared entries. Its content comes from whoever may write Secrets in some
-// namespace, so it is bounded in bytes as well as in number.
+// Bounds of the table of shared entries. Anybody who may write Secrets in some namespace
+// decides its content, so it is bounded in bytes as well as in number.
 const (
-	// mostShared is how many templates share their entries; with more, some entries exist twice.
+	// mostShared is the number of entries that the table can hold. With more entries the table
+	// is emptied, and some entries exist twice.
 	mostShared = 1024
-	// mostSharedBytes bounds the text of all entries in the table. What is parsed from it takes about
-	// three times as much again.
+	// mostSharedBytes bounds the text of all entries in the table. The parsed text takes about
+	// three times as much memory in addition.
 	mostSharedBytes = 1 << 20
-	// longestShared is the longest entry that is shared. Our own are about 1 KiB.
+	// longestShared is the longest entry that is shared, in bytes. Our own entries have about 1
+	// KiB.
 	longestShared = 8 << 10
 )
 
-// TrimManagedFields keeps of managedFields what Observe and the patches look at, where the Secret is as we have written it: then it is
-// the same for all Secrets with the same keys, and there once. Nobody may change what it returns. What others have written stays
-// whole: a patch that takes their fields over gives the rest of it back. So does an entry that is too long to share.
+// TrimManagedFields reduces managedFields to the part that Observe and the patches use, if the
+// Secret is as we wrote it. All Secrets with the same keys have the same part, and share one
+// copy of it. Callers must not change the result. If others have written to the Secret, the
+// entries stay whole: a patch that takes over their fields must return the rest of the entries
+// unchanged. An entry that is too long to share also stays whole.
 func TrimManagedFields(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 	if len(entries) != 1 || entries[0].Manager != FieldManager || entries[0].FieldsV1 == nil ||
 		len(entries[0].APIVersion)+len(entries[0].FieldsV1.GetRawBytes()) > longestShared {
@@ -49,7 +53,8 @@ func TrimManagedFields(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFiel
 	return trimmed.of(string(text), entries[0], whole)
 }
 
-// wholeFields are those of an entry but for the UID of an owner, which alone differs between Secrets that are written alike.
+// wholeFields are the fields of an entry without the UID of an owner. That UID is the only
+// difference between Secrets that are written alike.
 type wholeFields struct {
 	operation                 metav1.ManagedFieldsOperationType
 	apiVersion, before, after string
@@ -61,30 +66,30 @@ func wholeOf(entry metav1.ManagedFieldsEntry) wholeFields {
 	return wholeFields{entry.Operation, entry.APIVersion, before, after}
 }
 
-// bytes are those that the table holds for the entry.
+// bytes returns the number of bytes that the table holds for the entry.
 func (w wholeFields) bytes(text string) int {
 	return len(text) + len(w.apiVersion) + len(w.before) + len(w.after)
 }
 
-// trimmed are the entries that Secrets share.
+// trimmed is the table of the entries that Secrets share.
 var trimmed trimmedEntries
 
 type trimmedEntries struct {
 	mu    sync.Mutex
 	known map[string]trimmedEntry // by the text of the fields
 	whole map[wholeFields][]metav1.ManagedFieldsEntry
-	// bytes of the text in both maps.
+	// bytes counts the text in both maps.
 	bytes int
 }
 
 type trimmedEntry struct {
 	entries []metav1.ManagedFieldsEntry
-	// fields are what the text says. Nobody may change them.
+	// fields are the parsed text. They must not be changed.
 	fields fieldSet
 }
 
-// fieldsOf returns what an entry of ours says, if it is one that Secrets share: to read it takes longer than all else that is looked
-// at in a Secret.
+// fieldsOf returns the fields of our entry if Secrets share that entry. To parse it takes
+// longer than everything else that Observe does with a Secret.
 func (t *trimmedEntries) fieldsOf(entry metav1.ManagedFieldsEntry) (fieldSet, bool) {
 	if entry.Manager != FieldManager || entry.FieldsV1 == nil {
 		return fieldSet{}, false
@@ -95,7 +100,8 @@ func (t *trimmedEntries) fieldsOf(entry metav1.ManagedFieldsEntry) (fieldSet, bo
 	return known.fields, ok
 }
 
-// shares says whether the entries are those of the table, which take no room in a Secret.
+// shares reports whether the entries are those of the table. They then take no memory in the
+// Secret.
 func (t *trimmedEntries) shares(entries []metav1.ManagedFieldsEntry) bool {
 	if len(entries) != 1 || entries[0].FieldsV1 == nil {
 		return false
@@ -106,7 +112,8 @@ func (t *trimmedEntries) shares(entries []metav1.ManagedFieldsEntry) bool {
 	return ok && &known.entries[0] == &entries[0]
 }
 
-// ofWhole returns what there is for an entry that was trimmed before: to do so takes longer than the rest of decoding it.
+// ofWhole returns the shared entries for an entry that was trimmed before. Trimming takes
+// longer than the rest of the decoding.
 func (t *trimmedEntries) ofWhole(whole wholeFields) ([]metav1.ManagedFieldsEntry, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -114,7 +121,8 @@ func (t *trimmedEntries) ofWhole(whole wholeFields) ([]metav1.ManagedFieldsEntry
 	return shared, ok
 }
 
-// of returns what there is for the text, which is that of entry.
+// of returns the shared entries for text, which is the trimmed form of entry. It adds them to
+// the table if they are not in it.
 func (t *trimmedEntries) of(text string, entry metav1.ManagedFieldsEntry, whole wholeFields) []metav1.ManagedFieldsEntry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -125,10 +133,10 @@ func (t *trimmedEntries) of(text string, entry metav1.ManagedFieldsEntry, whole 
 			FieldsType: entry.FieldsType, FieldsV1: metav1.NewFieldsV1(text),
 		}}}
 		if json.Unmarshal([]byte(text), &shared.fields) != nil {
-			return []metav1.ManagedFieldsEntry{entry} // It owns nothing; see ownership.
+			return []metav1.ManagedFieldsEntry{entry} // The entry owns nothing; see ownership.
 		}
 	}
-	// Both maps are emptied together. What Secrets hold stays with them.
+	// Both maps are emptied together. Secrets keep the entries that they hold.
 	if t.known == nil || max(len(t.known), len(t.whole)) >= mostShared || t.bytes+whole.bytes(text) > mostSharedBytes {
 		t.known, t.whole, t.bytes = map[string]trimmedEntry{}, map[wholeFields][]metav1.ManagedFieldsEntry{}, 0
 	}

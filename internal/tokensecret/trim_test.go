@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// entryOf is one of ours, of a Secret with this owner and these annotations.
+// entryOf returns our entry of a Secret with this owner and this annotation.
 func entryOf(uid, annotation string) []metav1.ManagedFieldsEntry {
 	return []metav1.ManagedFieldsEntry{{
 		Manager: FieldManager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
@@ -33,7 +33,7 @@ func TestSecretsThatAreWrittenAlikeShareTheirManagedFields(t *testing.T) {
 	}
 }
 
-// A guard: every Secret that comes from the API server is trimmed.
+// Every Secret that comes from the API server is trimmed, so repeated trimming must stay cheap.
 func TestTrimmingWhatWasTrimmedBeforeIsCheap(t *testing.T) {
 	entry := entryOf("uid-1", "a")
 	TrimManagedFields(entry)
@@ -42,7 +42,7 @@ func TestTrimmingWhatWasTrimmedBeforeIsCheap(t *testing.T) {
 	}
 }
 
-// What is shared is held, and so it has to have an end.
+// The table keeps shared entries in memory, so its size must be bounded.
 func TestWhatIsSharedHasAnEnd(t *testing.T) {
 	for i := range 3000 {
 		TrimManagedFields(entryOf("uid", fmt.Sprint("annotation-", i)))
@@ -54,7 +54,7 @@ func TestWhatIsSharedHasAnEnd(t *testing.T) {
 	}
 }
 
-// Whoever may write Secrets chooses the keys, so the table is bounded in bytes, too.
+// Anybody who may write Secrets chooses the keys, so the table is bounded in bytes too.
 func TestWhatIsSharedIsBoundedInBytes(t *testing.T) {
 	for i := range 1000 {
 		TrimManagedFields(entryOf("uid", fmt.Sprintf("annotation-%d-%s", i, strings.Repeat("a", 4000))))
