@@ -21,16 +21,18 @@ import (
 )
 
 const (
-	// longestTemplate is the CRD's bound.
+	// longestTemplate is the limit in the CRD.
 	longestTemplate = 8192
-	// What the most expensive template may cost, of time and of memory that is allocated on the way and given back: enough for
-	// hundreds of calls on values of the greatest length, on a busy machine.
+	// patience bounds the time, and appetite the allocated bytes (freed ones included), that
+	// the most expensive template may cost. They are enough for hundreds of calls on values of
+	// the maximum length, on a busy machine.
 	patience = 10 * time.Second
 	appetite = 1 << 30
 )
 
-// FuzzCompile: no template that the CRD lets through makes the operator panic, runs for long, writes without bound, or gets the
-// token into an error; and a template that compiles means the same each time.
+// FuzzCompile checks that no template that the CRD allows makes the operator panic, runs for
+// long, writes without limit, or puts the token into an error. A template that compiles gives
+// the same result each time.
 func FuzzCompile(f *testing.F) {
 	f.Add("machine github.com password {{ .AccessToken }}\n", "-suffix", "repo", int64(1_795_442_400))
 	f.Fuzz(func(t *testing.T, text, suffix, scope string, expires int64) {
@@ -57,7 +59,8 @@ func allocated() uint64 {
 	return stats.TotalAlloc
 }
 
-// expectRendering renders for tokens with everything and with nothing that a token can have.
+// expectRendering renders for a token that has everything, and for a token that lacks
+// everything optional.
 func expectRendering(t *testing.T, template *tokensecret.Template, suffix, scope string, expires int64) {
 	t.Helper()
 	full, lacking := values(), bare()
@@ -82,7 +85,7 @@ func expectRendering(t *testing.T, template *tokensecret.Template, suffix, scope
 	}
 }
 
-// expectSameHash: the hash follows from key and text alone, and from all of them.
+// expectSameHash checks that the hash depends on all keys and texts, and on nothing else.
 func expectSameHash(t *testing.T, template *tokensecret.Template, text string) {
 	t.Helper()
 	same, err := tokensecret.Compile(specOf(map[string]string{"k": text}))
@@ -96,7 +99,7 @@ func expectSameHash(t *testing.T, template *tokensecret.Template, text string) {
 	}
 }
 
-// writers are PipesTokens whose Secrets differ in how they are emptied.
+// writers returns PipesTokens whose Secrets are cleared in different ways.
 func writers() []*v1alpha1.PipesToken {
 	of := func(kind v1alpha1.SecretType, key string) *v1alpha1.PipesToken {
 		return alice(withTemplate(v1alpha1.SecretTemplate{
@@ -109,8 +112,9 @@ func writers() []*v1alpha1.PipesToken {
 	}
 }
 
-// FuzzObserve: no metadata that a Secret may come with make the operator panic, or take for intact what is not; and what it writes
-// then is in order, and in proportion.
+// FuzzObserve checks that no metadata of a Secret make the operator panic, or count as intact
+// although they are not. It also checks that the patches for these metadata are correct and not
+// too large.
 func FuzzObserve(f *testing.F) {
 	f.Add(`{"f:data":{"f:access_token":{}}}`, `{}`, "never", "2026-11-23T13:00:00Z", `["repo"]`, "hash", "github-alice", "uid-alice", uint8(0))
 	f.Fuzz(func(t *testing.T, ours, others, expires, obtained, scopes, hash, label, uid string, writer uint8) {
@@ -129,7 +133,7 @@ func FuzzObserve(f *testing.F) {
 	})
 }
 
-// FuzzMetadata is FuzzObserve for metadata as a whole, as JSON.
+// FuzzMetadata is FuzzObserve with all of the metadata given as JSON.
 func FuzzMetadata(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"name":"github-alice","ownerReferences":[{"uid":"uid-alice","controller":true}]}}`), uint8(0))
 	f.Fuzz(func(t *testing.T, text []byte, writer uint8) {
@@ -137,13 +141,14 @@ func FuzzMetadata(f *testing.F) {
 		if json.Unmarshal(text, meta) != nil {
 			return
 		}
-		// From an API server every object has one.
+		// Every object from an API server has a resourceVersion.
 		meta.ResourceVersion = "7"
 		expectSound(t, meta, writers()[int(writer)%len(writers())])
 	})
 }
 
-// writtenFor are the metadata of the Secret as token has written it.
+// writtenFor returns the metadata of the Secret that was written for token, with a foreign
+// label.
 func writtenFor(t *testing.T, token *v1alpha1.PipesToken) *metav1.PartialObjectMetadata {
 	t.Helper()
 	template := templateOf(t, token)
@@ -161,7 +166,7 @@ func templateOf(t *testing.T, token *v1alpha1.PipesToken) *tokensecret.Template 
 	return template
 }
 
-// expectSound holds what is made of the metadata against what has to be true of it.
+// expectSound checks the guarantees for everything that is derived from the metadata.
 func expectSound(t *testing.T, meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken) {
 	t.Helper()
 	template := templateOf(t, token)
@@ -186,12 +191,13 @@ func expectSound(t *testing.T, meta *metav1.PartialObjectMetadata, token *v1alph
 	}
 }
 
-// expectRoundTrip: the facts of an intact Secret, written anew, are read as the same facts.
+// expectRoundTrip checks that the facts of an intact Secret are the same after they are written
+// again.
 func expectRoundTrip(t *testing.T, seen tokensecret.Secret, token *v1alpha1.PipesToken, template *tokensecret.Template) {
 	t.Helper()
 	rewritten := seen.Meta.DeepCopy()
 	for key, value := range tokensecret.New(token, tokensecret.Content{Facts: seen.Facts}).Annotations {
-		// Whoever writes one that was not there owns it, which these managedFields would not say.
+		// The writer of a new annotation owns it, but these managedFields would not show that.
 		if _, there := rewritten.Annotations[key]; there {
 			rewritten.Annotations[key] = value
 		}
@@ -201,14 +207,15 @@ func expectRoundTrip(t *testing.T, seen tokensecret.Secret, token *v1alpha1.Pipe
 	}
 }
 
-// facts are the annotations that a Secret without a token has none of.
+// facts are the annotations that a Secret without a token must not have.
 var facts = []string{
 	tokensecret.ExpiresAtAnnotation, tokensecret.ObtainedAtAnnotation, tokensecret.TemplateHashAnnotation,
 	tokensecret.TokenHashAnnotation, tokensecret.ScopesAnnotation, tokensecret.MissingScopesAnnotation,
 	tokensecret.UpstreamLeadAnnotation,
 }
 
-// expectPatches applies each patch to the Secret, as an API server does that has the Secret as it was seen.
+// expectPatches applies each patch as an API server does whose Secret has not changed since it
+// was observed.
 func expectPatches(t *testing.T, seen tokensecret.Secret, token *v1alpha1.PipesToken, given tokensecret.Content) {
 	t.Helper()
 	patch, err := seen.WritePatch(token, given)
@@ -216,12 +223,13 @@ func expectPatches(t *testing.T, seen tokensecret.Secret, token *v1alpha1.PipesT
 	if len(written.Data) != len(given.Data) {
 		t.Errorf("the Secret has %d keys of data, want %d", len(written.Data), len(given.Data))
 	}
-	// Strings grow when they are written as JSON, sixfold at worst; and what the patch adds is small.
+	// JSON makes a string up to six times longer. Everything else that the patch adds is small.
 	if most := 8192 + 12*(len(document(t, seen.Meta))); len(patch) > most {
 		t.Errorf("the patch has %d bytes, more than %d", len(patch), most)
 	}
 	if seen.State == tokensecret.Altered || seen.State == tokensecret.Orphaned {
-		// These take over what somebody else owned: the next look finds them in order, or they would be written for ever.
+		// In these states the patch takes over fields that somebody else owned. The next
+		// reconcile must find the Secret intact, or it would write the Secret for ever.
 		if next := tokensecret.Observe(&written.PartialObjectMetadata, token, templateOf(t, token)); next.State != tokensecret.Intact || !next.Facts.SameToken(given.Facts) {
 			t.Errorf("%s, written anew, is %s with %+v", seen.State, next.State, next.Facts)
 		}
@@ -239,15 +247,17 @@ func expectPatches(t *testing.T, seen tokensecret.Secret, token *v1alpha1.PipesT
 	}
 }
 
-// secret is as much of a Secret as patches change.
+// secret has the fields of a Secret that patches change.
 type secret struct {
 	metav1.PartialObjectMetadata `json:",inline"`
 
 	Data map[string][]byte `json:"data"`
 }
 
-// patched is the Secret after the patch: an RFC 6902 patch that the library of the API server applies, that says on which
-// resourceVersion it was decided, and that leaves what is nobody's business but the API server's.
+// patched returns the Secret after the patch. It applies the patch with the library of the API
+// server, and checks that it is a JSON patch (RFC 6902) with the observed resourceVersion as
+// its precondition. It also checks that the patch leaves the fields of the API server and of
+// others alone.
 func patched(t *testing.T, meta *metav1.PartialObjectMetadata, patch []byte, err error) secret {
 	t.Helper()
 	decoded, errDecode := jsonpatch.DecodePatch(patch)
@@ -272,17 +282,19 @@ func patched(t *testing.T, meta *metav1.PartialObjectMetadata, patch []byte, err
 	return after
 }
 
-// somebodys is a label that is none of ours.
+// somebodys is a label that does not belong to the operator.
 const somebodys = "somebodys"
 
-// ownsSomebodys: the managedFields say of the label that it is ours, and so it goes.
+// ownsSomebodys reports whether managedFields name the operator as the owner of that label. The
+// patch then removes it.
 func ownsSomebodys(meta *metav1.PartialObjectMetadata) bool {
 	return slices.ContainsFunc(meta.ManagedFields, func(entry metav1.ManagedFieldsEntry) bool {
 		return entry.Manager == tokensecret.FieldManager && entry.FieldsV1 != nil && strings.Contains(string(entry.FieldsV1.GetRawBytes()), somebodys)
 	})
 }
 
-// document is the object as JSON. Entries of managedFields that are no JSON, which no API server has, are left out.
+// document returns the object as JSON. It leaves out managedFields entries that are not JSON;
+// no API server has them.
 func document(t *testing.T, meta *metav1.PartialObjectMetadata) []byte {
 	t.Helper()
 	readable := meta.DeepCopy()

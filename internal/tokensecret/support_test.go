@@ -15,7 +15,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// alice is a PipesToken; change makes it another.
+// alice returns a PipesToken with the changes applied.
 func alice(change ...func(*v1alpha1.PipesToken)) *v1alpha1.PipesToken {
 	token := &v1alpha1.PipesToken{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "agents", Name: "github-alice", UID: "uid-alice"},
@@ -31,7 +31,7 @@ func withTemplate(template v1alpha1.SecretTemplate) func(*v1alpha1.PipesToken) {
 	return func(t *v1alpha1.PipesToken) { t.Spec.SecretTemplate = &template }
 }
 
-// content is a token as it is written with template.
+// content returns a token in the form that is written with template.
 func content(t *testing.T, template *tokensecret.Template, values tokensecret.Values) tokensecret.Content {
 	t.Helper()
 	data, err := template.Render(values)
@@ -49,7 +49,7 @@ func defaults(t *testing.T) *tokensecret.Template {
 	return compile(t, nil)
 }
 
-// simple is a token whose data are easy to read in base64: YQ==.
+// simple returns a token whose data are easy to read in base64: YQ==.
 func simple() tokensecret.Values {
 	return tokensecret.Values{AccessToken: redact.NewString("a"), ExpiresAt: expiry, Scopes: []string{"repo"}}
 }
@@ -59,7 +59,7 @@ type entry struct {
 	manager                   string
 	apply                     bool
 	data, annotations, labels []string
-	// raw replaces the field set that the lists make.
+	// raw replaces the field set that is built from the lists.
 	raw string
 }
 
@@ -95,13 +95,13 @@ func fieldsOf(keys []string) map[string]any {
 	return fields
 }
 
-// cluster is what the API server keeps of one Secret, as far as its metadata show it.
+// cluster is the state of one Secret in the API server, as far as its metadata show it.
 type cluster struct {
 	meta    *metav1.PartialObjectMetadata
 	entries []entry
 }
 
-// written is the Secret just after the operator has created it.
+// written returns the Secret as it is just after the operator has created it.
 func written(token *v1alpha1.PipesToken, content tokensecret.Content) *cluster {
 	secret := tokensecret.New(token, content)
 	meta := &metav1.PartialObjectMetadata{ObjectMeta: *secret.ObjectMeta.DeepCopy()}
@@ -116,7 +116,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return slices.Sorted(maps.Keys(m))
 }
 
-// disown takes the keys from whoever owns them.
+// disown removes the keys from every manager that owns them.
 func (c *cluster) disown(list func(*entry) *[]string, keys ...string) {
 	for i := range c.entries {
 		owned := list(&c.entries[i])
@@ -124,7 +124,7 @@ func (c *cluster) disown(list func(*entry) *[]string, keys ...string) {
 	}
 }
 
-// take makes them those of manager, as a write by it does.
+// take makes manager the owner of the keys, as a write by that manager does.
 func (c *cluster) take(manager string, list func(*entry) *[]string, keys ...string) {
 	c.disown(list, keys...)
 	taken := entry{manager: manager}
@@ -136,7 +136,7 @@ func dataOf(e *entry) *[]string        { return &e.data }
 func annotationsOf(e *entry) *[]string { return &e.annotations }
 func labelsOf(e *entry) *[]string      { return &e.labels }
 
-// annotate is "kubectl annotate"; the value "" removes the annotation.
+// annotate does the same as "kubectl annotate". The value "" removes the annotation.
 func (c *cluster) annotate(key, value string) {
 	if value == "" {
 		delete(c.meta.Annotations, key)
@@ -147,7 +147,7 @@ func (c *cluster) annotate(key, value string) {
 	c.take("kubectl", annotationsOf, key)
 }
 
-// label is "kubectl label"; the value "" removes the label.
+// label does the same as "kubectl label". The value "" removes the label.
 func (c *cluster) label(key, value string) {
 	if value == "" {
 		delete(c.meta.Labels, key)
@@ -158,7 +158,7 @@ func (c *cluster) label(key, value string) {
 	c.take("kubectl", labelsOf, key)
 }
 
-// observed is what the operator makes of it.
+// observed returns the Secret as the operator observes it.
 func (c *cluster) observed(token *v1alpha1.PipesToken, template *tokensecret.Template) tokensecret.Secret {
 	if c.entries != nil {
 		c.meta.ManagedFields = nil

@@ -20,19 +20,21 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 )
 
-// Keys of the Secret when no template gives others.
+// Keys of the Secret if the template defines no keys.
 const (
 	AccessTokenKey = "access_token"
 	ExpiresAtKey   = "expires_at"
 	ScopesKey      = "scopes"
 )
 
-// maxValue bounds the bytes of one value of the Secret, and of everything that a template function returns on the way:
-// sixteen such values stay within the 1 MiB that the API server allows a Secret.
+// maxValue bounds the bytes of one value of the Secret, and of each result of a template
+// function. The CRD allows sixteen values, which stay within the 1 MiB that the API server
+// allows for a Secret.
 const maxValue = 60 << 10
 
-// maxWork bounds the bytes of all that the functions return for one value of the Secret: templates come from whoever may create a
-// PipesToken, and are tried out in every pass.
+// maxWork bounds the total bytes that the functions return for one value of the Secret. Anybody
+// who may create a PipesToken can write a template, and each reconcile executes it with the
+// samples.
 const maxWork = 4 * maxValue
 
 var (
@@ -40,10 +42,11 @@ var (
 	errTooMuch = fmt.Errorf("its functions return more than %d bytes in all", maxWork)
 )
 
-// Values is what a template can use.
+// Values are the values that a template can use.
 type Values struct {
 	AccessToken redact.String
-	// ExpiresAt is zero when the token has no known expiry; a template sees RFC 3339 in UTC, or an empty string.
+	// ExpiresAt is zero if the token has no known expiry. A template sees RFC 3339 in UTC, or
+	// an empty string.
 	ExpiresAt      time.Time
 	Scopes         []string
 	Slug           string
@@ -53,16 +56,16 @@ type Values struct {
 
 // Template turns a token into the data of a Secret.
 type Template struct {
-	// entries is nil for the default keys.
+	// entries is nil if the Secret has the default keys.
 	entries map[string]*template.Template
 	hash    string
 }
 
-// meter measures what the functions return in one execution of a template.
+// meter counts the bytes that the functions return in one execution of a template.
 type meter struct{ spent int }
 
-// functions are all that a template can call. Each is pure, and bounds what it returns: repeated, b64enc grows its input
-// without end.
+// functions returns all functions that a template can call. Each is pure and bounds its result,
+// because repeated calls of b64enc make a value grow without limit.
 func (m *meter) functions() template.FuncMap {
 	return template.FuncMap{
 		"b64enc":   func(s string) (string, error) { return m.bounded(base64.StdEncoding.EncodeToString([]byte(s))) },
@@ -73,7 +76,7 @@ func (m *meter) functions() template.FuncMap {
 	}
 }
 
-// functions are for parsing: an execution has its own.
+// functions are for parsing. Each execution has functions with a meter of its own.
 var functions = new(meter).functions()
 
 func (m *meter) toJSON(value any) (string, error) {
@@ -94,10 +97,10 @@ func (m *meter) bounded(s string) (string, error) {
 	return s, nil
 }
 
-// Compile reads the templates of spec, which may be nil, and renders them with made-up values, so
-// that whatever is wrong with them is found, and can be told in full, before any token is near. It
-// refuses labels and annotations that other controllers act on, except those of the domains in
-// allowedMetadata.
+// Compile parses the templates of spec, which may be nil, and renders them with the samples.
+// This finds errors before a token is involved, so the text of an error can be reported in
+// full. Compile rejects labels and annotations that other controllers act on, except those of
+// the domains in allowedMetadata.
 func Compile(spec *v1alpha1.SecretTemplate, allowedMetadata ...string) (*Template, error) {
 	compiled := &Template{hash: hashOf("default")}
 	if spec == nil {
@@ -130,8 +133,9 @@ func Compile(spec *v1alpha1.SecretTemplate, allowedMetadata ...string) (*Templat
 	return compiled, nil
 }
 
-// samples stand in for tokens when a template is tried out: one with everything that a token can have, and one with nothing
-// that it can lack, because a template may have a branch for either.
+// samples take the place of tokens when a template is compiled. The first has everything that a
+// token can have. The second lacks everything optional. A template may have a branch for
+// either.
 var samples = []Values{
 	{
 		AccessToken: redact.NewString("sample"), ExpiresAt: time.Unix(0, 0), Scopes: []string{"sample"},
@@ -140,10 +144,11 @@ var samples = []Values{
 	{AccessToken: redact.NewString("sample"), Slug: "sample", UserID: "sample"},
 }
 
-// Hash identifies what the template makes of a token: two templates with the same hash make the same data.
+// Hash identifies what the template renders: two templates with the same hash give the same
+// data.
 func (t *Template) Hash() string { return t.hash }
 
-// Keys are the keys of the Secret that the template writes for a token with or without a known expiry.
+// Keys returns the keys that the template writes for a token with or without a known expiry.
 func (t *Template) Keys(hasExpiry bool) []string {
 	switch {
 	case t.entries != nil:
@@ -155,7 +160,7 @@ func (t *Template) Keys(hasExpiry bool) []string {
 	}
 }
 
-// Render makes the data of the Secret. Its errors name the key and never quote a value.
+// Render returns the data of the Secret. An error names the key and never quotes a value.
 func (t *Template) Render(values Values) (map[string][]byte, error) {
 	if t.entries == nil {
 		return defaultData(values), nil
@@ -164,7 +169,8 @@ func (t *Template) Render(values Values) (map[string][]byte, error) {
 	for key, entry := range t.entries {
 		value, err := execute(entry, values)
 		if err != nil {
-			// The cause may quote the token; that it fails with this token and not with the sample is mostly length.
+			// The cause may quote the token. If a template fails with this token but not with
+			// the samples, the reason is mostly the length.
 			return nil, fmt.Errorf("secretTemplate.data[%q] cannot be rendered with this token, or the result is longer than %d bytes", key, maxValue)
 		}
 		data[key] = value
@@ -191,7 +197,7 @@ func execute(entry *template.Template, values Values) ([]byte, error) {
 	}
 	scopes := values.Scopes
 	if scopes == nil {
-		scopes = []string{} // as JSON [], not null
+		scopes = []string{} // [] in JSON, not null
 	}
 	metered, err := entry.Clone()
 	if err != nil {
@@ -201,14 +207,14 @@ func execute(entry *template.Template, values Values) ([]byte, error) {
 	return out.bytes, err
 }
 
-// view is what a template sees of the values.
+// view is the form in which a template sees the values.
 type view struct {
 	AccessToken, ExpiresAt       string
 	Scopes                       []string
 	Slug, UserID, OrganizationID string
 }
 
-// fields are those of view, as a template names them.
+// fields are the fields of view, as a template names them.
 var fields = func() []string {
 	var names []string
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[view]()) {
@@ -217,7 +223,7 @@ var fields = func() []string {
 	return names
 }()
 
-// boundedBuffer refuses to grow past maxValue.
+// boundedBuffer returns an error instead of growing beyond maxValue.
 type boundedBuffer struct{ bytes []byte }
 
 func (b *boundedBuffer) Write(p []byte) (int, error) {
@@ -228,8 +234,8 @@ func (b *boundedBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// check refuses what could run for long, recurse or reach beyond the values: everything but text, if, with, fields, variables,
-// constants and calls of our own functions.
+// check rejects everything that could run for long, recurse or reach more than the values. It
+// allows only text, if, with, fields, variables, constants and calls of our own functions.
 func check(entry *template.Template) error {
 	if len(entry.Templates()) > 1 {
 		return errors.New("define and block are not allowed")
@@ -282,8 +288,8 @@ func checkNode(node parse.Node) error {
 	}
 }
 
-// checkField refuses what is not a field of view, since nothing else that a template meets has fields. What a template says after
-// that would show its users the name of a Go type.
+// checkField returns an error if path is not a field of view. Nothing else in a template has
+// fields. The error of text/template would show users the name of a Go type.
 func checkField(path []string) error {
 	if name := "." + strings.Join(path, "."); !slices.Contains(fields, name) {
 		return fmt.Errorf("there is no %s; there are %s", name, strings.Join(fields, ", "))
@@ -304,7 +310,8 @@ func checkAll[N parse.Node](nodes []N) error {
 	return nil
 }
 
-// hashOf is a short digest of the parts; each part's length counts, so that ("a", "b") and ("ab") differ.
+// hashOf returns a short digest of the parts. The length of each part is included, so that
+// ("a", "b") and ("ab") differ.
 func hashOf(parts ...string) string {
 	h := sha256.New()
 	for _, part := range parts {

@@ -20,7 +20,7 @@ const canary = `gho_CANARY-"5up3r"<&>s3cr3t`
 
 var expiry = time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
 
-// values are those of a token with everything that a token can have.
+// values returns a token that has everything that a token can have.
 func values() tokensecret.Values {
 	return tokensecret.Values{
 		AccessToken: redact.NewString(canary), ExpiresAt: expiry, Scopes: []string{"repo", "user:email"},
@@ -28,7 +28,7 @@ func values() tokensecret.Values {
 	}
 }
 
-// bare are those of a token without what a token can lack.
+// bare returns a token that lacks everything optional.
 func bare() tokensecret.Values {
 	return tokensecret.Values{AccessToken: redact.NewString(canary), Slug: "github", UserID: "user_alice"}
 }
@@ -50,7 +50,7 @@ func compile(t *testing.T, data map[string]string) *tokensecret.Template {
 	return template
 }
 
-// render is the data, as text.
+// render returns the data as text.
 func render(t *testing.T, template *tokensecret.Template, values tokensecret.Values) map[string]string {
 	t.Helper()
 	data, err := template.Render(values)
@@ -148,7 +148,8 @@ func TestWhatTemplatesCanSay(t *testing.T) {
 		`{{/* a comment */}}a {{- " b " -}} c`:                              {"a b c", "a b c"},
 		`{{ "{{" }} .AccessToken }}`:                                        {"{{ .AccessToken }}", "{{ .AccessToken }}"},
 		`no actions`:                                                        {"no actions", "no actions"},
-		// The template itself, said in another way: it cannot call itself, and what is in it is checked.
+		// This defines the template itself in another way. It cannot call itself, and its
+		// content is checked.
 		`{{ define "k" }}x{{ end }}`: {"x", "x"},
 		``:                           {"", ""},
 	} {
@@ -284,7 +285,8 @@ func TestOutputIsBounded(t *testing.T) {
 	}
 }
 
-// What grows without end grows with any token, so it is found before there is one.
+// A template that grows without limit does that with any token. Compile finds it before a token
+// exists.
 func TestBombsAreRefusedBeforeThereIsAToken(t *testing.T) {
 	for name, text := range map[string]string{
 		"base64 of base64 ...": "{{ .AccessToken" + strings.Repeat("|b64enc", 1000) + "}}",
@@ -306,9 +308,10 @@ func TestBombsAreRefusedBeforeThereIsAToken(t *testing.T) {
 
 const tooMuch = "its functions return more than 245760 bytes in all"
 
-// No value in it is ever too long, but there are many, and somebody has to make them in every pass.
+// No single value is too long. But the functions return many bytes in total, in every
+// reconcile.
 func TestMuchWorkForLittleOutputIsRefused(t *testing.T) {
-	large := "{{ $x := b64enc .AccessToken" + strings.Repeat(" | b64enc", 27) + " }}" // some 20 KB
+	large := "{{ $x := b64enc .AccessToken" + strings.Repeat(" | b64enc", 27) + " }}" // about 20 KB
 	for name, work := range map[string]string{"encoding": "{{$y:=b64enc $x}}", "quoting": "{{$y:=$x|quote}}", "queries": "{{$y:=$x|urlquery}}"} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := tokensecret.Compile(specOf(map[string]string{"k": large + strings.Repeat(work, 2) + "short"})); err != nil {
@@ -336,8 +339,8 @@ func TestOutputAtTheBoundIsFine(t *testing.T) {
 	}
 }
 
-// Whatever a template does with the token, an error says no part of it: errors become conditions, and conditions are read by
-// more people than Secrets.
+// Whatever a template does with the token, an error contains no part of it. Errors become
+// conditions, and more people can read conditions than Secrets.
 func TestErrorsNeverContainTheToken(t *testing.T) {
 	long := values()
 	long.AccessToken = redact.NewString(canary + strings.Repeat("x", maxValue))
@@ -393,7 +396,7 @@ func TestTemplatesWithOneHashMakeTheSameData(t *testing.T) {
 			t.Errorf("%q and %q have the same hash", name, other)
 		}
 		hashes[hash] = name
-		for range 10 { // the order of a map's keys changes by itself
+		for range 10 { // the order of map keys is random
 			if again := compile(t, data).Hash(); again != hash {
 				t.Fatalf("%s: the hash changed from %s to %s", name, hash, again)
 			}
@@ -401,7 +404,8 @@ func TestTemplatesWithOneHashMakeTheSameData(t *testing.T) {
 	}
 }
 
-// The hash stands on Secrets: were it to change with a version of the operator, an upgrade would fetch every token anew.
+// The hash is an annotation of the Secret. If a version of the operator changed the hash, an
+// upgrade would fetch every token again.
 func TestHashesStayTheSameAcrossVersions(t *testing.T) {
 	for want, data := range map[string]map[string]string{
 		"3214a48d5aff0165d959e40417ceb4a0": nil,
@@ -416,7 +420,7 @@ func TestHashesStayTheSameAcrossVersions(t *testing.T) {
 	}
 }
 
-// Only what makes the data counts: the rest of the template is not worth a call to WorkOS.
+// Only the data counts. A change of the rest of the template is not worth a call to WorkOS.
 func TestHashDependsOnTheDataAlone(t *testing.T) {
 	plain, full := specOf(map[string]string{"password": "x"}), specOf(map[string]string{"password": "x"})
 	full.Labels = map[string]v1alpha1.LabelValue{"a": "b"}

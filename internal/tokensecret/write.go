@@ -14,13 +14,15 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// Content is the token that a Secret holds: its data, and the facts that are written beside it.
+// Content is the token that a Secret holds: its data, and the facts that are written beside the
+// token.
 type Content struct {
 	Facts Facts
 	Data  map[string][]byte
 }
 
-// New is the Secret to create for token. Creating it, rather than applying it, lets the API server say when the name is taken.
+// New returns the Secret to create for token. The operator creates the Secret instead of
+// applying it, so that the API server reports a name that is taken.
 func New(token *v1alpha1.PipesToken, content Content) *corev1.Secret {
 	return &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
@@ -36,17 +38,18 @@ func New(token *v1alpha1.PipesToken, content Content) *corev1.Secret {
 	}
 }
 
-// operation is one of a JSON patch (RFC 6902). A strategic merge patch would do but for one thing: it cannot replace data that is
-// not there, and drops what it was to be replaced by.
+// operation is one operation of a JSON patch (RFC 6902). A strategic merge patch has one
+// defect: it cannot replace data that does not exist, and drops the replacement.
 type operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
 	Value any    `json:"value,omitempty"`
 }
 
-// WritePatch is a JSON patch that replaces the data of the Secret by content, and of its metadata only what is ours. Of an
-// Altered or Orphaned Secret it also takes over the ownership of the data: writing the very bytes that somebody else has
-// written would not, and the Secret would look altered for ever.
+// WritePatch returns a JSON patch that replaces the data of the Secret by content, and only our
+// part of the metadata. For an Altered or Orphaned Secret it also takes over the ownership of
+// the data. Without that, a write of the same bytes that somebody else has written would leave
+// the ownership unchanged, and the Secret would look altered for ever.
 func (s Secret) WritePatch(token *v1alpha1.PipesToken, content Content) ([]byte, error) {
 	patch := append(s.metadataPatch(token, content.Facts.annotations()), operation{"add", "/data", content.Data})
 	if s.State == Altered || s.State == Orphaned {
@@ -54,15 +57,16 @@ func (s Secret) WritePatch(token *v1alpha1.PipesToken, content Content) ([]byte,
 	}
 	if s.State == Orphaned {
 		references := append(slices.Clone(s.Meta.OwnerReferences), controllerReference(token))
-		// The type cannot be changed: one that is not the template's is refused, rather than kept in silence.
+		// The type cannot be changed. If it differs from the type of the template, the API
+		// server rejects the patch. Without this operation the wrong type would stay unnoticed.
 		patch = append(patch, operation{"add", "/metadata/ownerReferences", references}, operation{"add", "/type", secretType(token)})
 	}
 	return json.Marshal(s.decidedOn(patch))
 }
 
-// ClearPatch is a JSON patch that removes the token from the Secret, and keeps the Secret. It
-// writes no label and no annotation of the template: a token has to go even while the template is
-// one that must not be used.
+// ClearPatch returns a JSON patch that removes the token from the Secret and keeps the Secret.
+// It writes no label and no annotation of the template, because the token must go even if the
+// template must not be used.
 func (s Secret) ClearPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	patch := append(
 		changes("/metadata/labels", s.Meta.Labels, ownLabels(token), nil),
@@ -70,8 +74,9 @@ func (s Secret) ClearPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	return json.Marshal(s.decidedOn(append(patch, operation{"add", "/data", placeholder(token)})))
 }
 
-// ClearDataPatch is a JSON patch that removes the token from this very Secret, whatever else somebody
-// has changed in it meanwhile, but for its owners. What stands beside the token stays for ClearPatch.
+// ClearDataPatch returns a JSON patch that removes the token from exactly this Secret, whatever
+// somebody else has changed in it meanwhile, except its owners. It leaves the facts beside the
+// token for ClearPatch.
 func (s Secret) ClearDataPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	patch := []operation{{"test", "/metadata/uid", s.Meta.UID}}
 	if len(s.Meta.OwnerReferences) > 0 {
@@ -80,8 +85,8 @@ func (s Secret) ClearDataPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	return json.Marshal(append(patch, operation{"add", "/data", placeholder(token)}))
 }
 
-// placeholder is the data of a Secret without a token: a Secret of a type that the API server allows only with certain keys keeps
-// such a key.
+// placeholder returns the data of a Secret without a token. If the API server requires a
+// certain key for the type of the Secret, the data have that key.
 func placeholder(token *v1alpha1.PipesToken) map[string][]byte {
 	switch secretType(token) {
 	case corev1.SecretTypeDockerConfigJson:
@@ -93,8 +98,8 @@ func placeholder(token *v1alpha1.PipesToken) map[string][]byte {
 	}
 }
 
-// MetadataPatch is a JSON patch that brings our labels and annotations up to date and leaves the token alone. It is nil when they
-// are.
+// MetadataPatch returns a JSON patch that updates our labels and annotations and leaves the
+// token alone. It returns nil if they are up to date.
 func (s Secret) MetadataPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	var facts map[string]string
 	if s.State == Intact {
@@ -107,7 +112,8 @@ func (s Secret) MetadataPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	return json.Marshal(s.decidedOn(patch))
 }
 
-// decidedOn adds the resourceVersion that the patch was decided on, so that the API server refuses it once the Secret has moved on.
+// decidedOn adds the resourceVersion that the patch is based on, so that the API server rejects
+// the patch if the Secret has changed since.
 func (s Secret) decidedOn(patch []operation) []operation {
 	return append(patch, operation{"replace", "/metadata/resourceVersion", s.Meta.ResourceVersion})
 }
@@ -121,7 +127,7 @@ func (s Secret) metadataPatch(token *v1alpha1.PipesToken, facts map[string]strin
 		changes("/metadata/annotations", s.Meta.Annotations, desiredAnnotations(token, facts), mayRemove)...)
 }
 
-// factKeys are the annotations that go with a token.
+// factKeys returns the annotations that belong to a token.
 func factKeys() keySet {
 	keys := keySet{}
 	for _, key := range slices.Concat(factAnnotations, adviceAnnotations) {
@@ -130,8 +136,9 @@ func factKeys() keySet {
 	return keys
 }
 
-// changes turns have, at path, into want, removing only keys of mayRemove. It replaces the whole map, because an operation on one
-// key of a map that somebody has removed meanwhile fails as invalid, before the API server looks at the resourceVersion.
+// changes returns the operations that turn have, at path, into want. They remove only keys of
+// mayRemove. They replace the whole map. If somebody has removed the map meanwhile, an
+// operation on one key fails as invalid before the API server checks the resourceVersion.
 func changes(path string, have, want map[string]string, mayRemove keySet) []operation {
 	become := maps.Clone(want)
 	for key, value := range have {
@@ -145,9 +152,9 @@ func changes(path string, have, want map[string]string, mayRemove keySet) []oper
 	return []operation{{"add", path, become}}
 }
 
-// claim rewrites managedFields so that we, and nobody else, own the data and the facts of content. An API server takes over
-// the entries that a write brings along before it notes what the write itself has changed. Entries that cannot be read own
-// nothing and are left out.
+// claim returns managedFields in which we, and nobody else, own the data and the facts of
+// content. The API server first takes over the entries that a write contains, and then records
+// the changes of the write itself. Entries that cannot be read own nothing and are left out.
 func claim(entries []metav1.ManagedFieldsEntry, content Content) []any {
 	facts := content.Facts.annotations()
 	ours, _ := ownership(entries)
@@ -179,7 +186,7 @@ func claim(entries []metav1.ManagedFieldsEntry, content Content) []any {
 	}))
 }
 
-// fieldNames is the field set of a map with these keys.
+// fieldNames returns the field set of a map with these keys.
 func fieldNames(keys ...iter.Seq[string]) map[string]any {
 	names := map[string]any{self: struct{}{}}
 	for _, seq := range keys {
@@ -210,7 +217,8 @@ func desiredLabels(token *v1alpha1.PipesToken) map[string]string {
 	return labels
 }
 
-// ownLabels mark the Secret as one of the operator and of this PipesToken.
+// ownLabels returns the labels that mark the Secret as one of the operator and of this
+// PipesToken.
 func ownLabels(token *v1alpha1.PipesToken) map[string]string {
 	return map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue, v1alpha1.TokenLabel: labelValue(token.Name)}
 }
@@ -226,8 +234,8 @@ func desiredAnnotations(token *v1alpha1.PipesToken, facts map[string]string) map
 	return annotations
 }
 
-// labelValue is the name, or a hash of it when it is longer than the 63 characters of a label value. No name has an underscore in it,
-// so that no PipesToken has the label of another.
+// labelValue returns the name, or its hash if the name is longer than the 63 characters of a
+// label value. No name contains an underscore, so no PipesToken has the label of another.
 func labelValue(name string) string {
 	const longest = 63
 	if len(name) <= longest {
@@ -236,8 +244,9 @@ func labelValue(name string) string {
 	return "sha256_" + hashOf(name)
 }
 
-// controllerReference makes garbage collection delete the Secret with the PipesToken. It does not block the deletion of
-// the PipesToken: that would ask for rights on its finalizers.
+// controllerReference makes garbage collection delete the Secret with the PipesToken. It does
+// not block the deletion of the PipesToken, because that needs rights on the finalizers of the
+// PipesToken.
 func controllerReference(token *v1alpha1.PipesToken) metav1.OwnerReference {
 	return metav1.OwnerReference{
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: "PipesToken",

@@ -12,7 +12,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
-// The facts beside the token simple(), on a Secret of alice() with the default keys.
+// simpleFacts and simpleData belong to the token simple(), on a Secret of alice() with the
+// default keys. version is the precondition of every patch.
 const (
 	simpleFacts = `"pipes.workos.com/expires-at": "2026-11-23T14:00:00Z",
 		"pipes.workos.com/missing-scopes": "[]",
@@ -26,7 +27,7 @@ const (
 	version = `{"op": "replace", "path": "/metadata/resourceVersion", "value": "7"}`
 )
 
-// expectJSON compares JSON, not its white space.
+// expectJSON compares JSON and ignores white space.
 func expectJSON(t *testing.T, got []byte, want string) {
 	t.Helper()
 	if pretty(t, got) != pretty(t, []byte(want)) {
@@ -49,7 +50,8 @@ func pretty(t *testing.T, text []byte) string {
 	return out.String()
 }
 
-// noError makes the result of a patch one value.
+// noError returns a function that takes the results of a patch method. It fails the test on an
+// error.
 func noError(t *testing.T) func([]byte, error) []byte {
 	t.Helper()
 	return func(patch []byte, err error) []byte {
@@ -165,7 +167,7 @@ func TestWritePatchReplacesTheDataAndOfTheMetadataOnlyWhatIsOurs(t *testing.T) {
 	}
 }
 
-// The same token again, for another template: only the data and the facts differ.
+// The token and the facts are the same as before, but the patch still replaces the data.
 func TestWritePatchOfAnUnchangedSecretStillReplacesTheData(t *testing.T) {
 	given := content(t, defaults(t), simple())
 	patch := noError(t)(written(alice(), given).observed(alice(), defaults(t)).WritePatch(alice(), given))
@@ -257,7 +259,8 @@ func TestClearPatchRemovesTheTokenAndKeepsTheSecret(t *testing.T) {
 			there := written(token, content(t, defaults(t), simple()))
 			there.annotate("example.com/note", "mine")
 			there.label("example.com/team", "hr")
-			there.annotate(tokensecret.TokenHashAnnotation, "tampered") // it goes, whoever owns it now
+			// ClearPatch removes this annotation, whoever owns it.
+			there.annotate(tokensecret.TokenHashAnnotation, "tampered")
 			expectJSON(t, noError(t)(there.observed(token, defaults(t)).ClearPatch(token)), `[
 				{"op": "add", "path": "/metadata/annotations", "value": {"note": "x", "example.com/note": "mine"}},
 				{"op": "add", "path": "/data", "value": `+test.data+`}, `+version+`]`)
@@ -349,8 +352,8 @@ func TestMetadataPatch(t *testing.T) {
 	}
 }
 
-// Whatever was done to the Secret, one WritePatch makes it whole: had it not the ownership too, the Secret would look altered
-// for ever, and each look would cost a call.
+// One WritePatch repairs the Secret after any change. If it did not take over the ownership,
+// the Secret would look altered for ever, and each reconcile would cost a call.
 func TestAWrittenPatchMakesTheSecretIntact(t *testing.T) {
 	given := content(t, defaults(t), simple())
 	for name, change := range map[string]func(*cluster){
@@ -386,7 +389,8 @@ func TestAWrittenPatchMakesTheSecretIntact(t *testing.T) {
 	}
 }
 
-// apply applies what a JSON patch says of the metadata: whole fields, so that no operation can miss its place.
+// apply applies the metadata part of a JSON patch. The patch replaces whole fields, so no
+// operation can miss its path.
 func apply(t *testing.T, meta *metav1.PartialObjectMetadata, patch []byte) *metav1.PartialObjectMetadata {
 	t.Helper()
 	var operations []struct {
@@ -414,7 +418,7 @@ func apply(t *testing.T, meta *metav1.PartialObjectMetadata, patch []byte) *meta
 	return patched
 }
 
-// without is nil if field is replaced: decoding JSON into a map would merge.
+// without returns nil if field is replaced, because decoding JSON into a map would merge.
 func without(changed map[string]any, field string, value map[string]string) map[string]string {
 	if _, ok := changed[field]; ok {
 		return nil
