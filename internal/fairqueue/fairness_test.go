@@ -9,15 +9,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// busyWorkers are the workers of a test, and the schedule that they work for. Time passes from one
-// end of a reconcile to the next; nothing waits.
+// busyWorkers simulates workers and their schedule. Time jumps from the end of one reconcile to
+// the end of the next; the test does not wait.
 type busyWorkers struct {
 	schedule *schedule
 	workers  int
 	now      time.Duration
 	// takes is how long the reconcile of an object takes.
 	takes map[string]time.Duration
-	// again is called at the end of each reconcile, for a namespace that never comes to rest.
+	// again is called at the end of each reconcile. A namespace that is never idle uses it to
+	// add work.
 	again   func(reconcile.Request)
 	running []job
 	// last is when the last object of each namespace was done.
@@ -43,7 +44,8 @@ func newWorkers(workers int) *busyWorkers {
 	}
 }
 
-// runUntil works until nothing of the namespace is left, or for a quarter of an hour.
+// runUntil works until count objects of the namespace are done, and returns the time of the
+// last one. It returns never if no object can be picked, or after a quarter of an hour.
 func (b *busyWorkers) runUntil(namespace string, count int) time.Duration {
 	for done := 0; done < count; {
 		for len(b.running) < b.workers {
@@ -76,7 +78,7 @@ func (b *busyWorkers) runUntil(namespace string, count int) time.Duration {
 	return b.last[namespace]
 }
 
-// load is what a namespace asks for: so many objects with this priority.
+// load is the kind of object that a namespace adds: a priority, and a name for the test.
 type load struct {
 	name     string
 	priority int
@@ -88,8 +90,8 @@ var loads = []load{
 	{"withdrawals", Withdrawal},
 }
 
-// attacks are what another namespace does meanwhile. All of its objects are ready again as soon as
-// they have been reconciled.
+// attacks are the loads of another namespace at the same time. All of its objects are ready
+// again as soon as they have been reconciled.
 var attacks = []struct {
 	name       string
 	priorities []int
@@ -103,8 +105,8 @@ var attacks = []struct {
 	{"calls that hang, and withdrawals", []int{Ordinary, Renewal(time.Unix(1e9, 0)), Withdrawal}, hanging},
 }
 
-// The promise: nobody delays another namespace beyond twice what it takes undisturbed, or two
-// seconds, whichever is more.
+// The guarantee: whatever other namespaces do, a namespace needs at most twice the time that it
+// needs undisturbed, or two seconds, whichever is more.
 func TestNoNamespaceDelaysAnotherBeyondTwice(t *testing.T) {
 	for _, workers := range []int{4, 6, 10, 20} {
 		for _, wanted := range loads {
@@ -114,8 +116,8 @@ func TestNoNamespaceDelaysAnotherBeyondTwice(t *testing.T) {
 					t.Run(fmt.Sprintf("%d workers, %d %s, %s", workers, count, wanted.name, attack.name), func(t *testing.T) {
 						b := newWorkers(workers)
 						b.takes[attacker] = attack.takes
-						// Without the floor and with urgent priorities of its own, which is more than
-						// any tenant can do.
+						// The attacker has no floor, and chooses urgent priorities itself. This
+						// is more than any tenant can do.
 						b.again = func(r reconcile.Request) {
 							if r.Namespace == attacker {
 								b.schedule.addAt(r, attack.priorities[len(r.Name)%len(attack.priorities)], b.now)
@@ -125,7 +127,8 @@ func TestNoNamespaceDelaysAnotherBeyondTwice(t *testing.T) {
 							name := fmt.Sprintf("%0*d", 4+i%3, i)
 							b.schedule.add(named(attacker, name), attack.priorities[len(name)%len(attack.priorities)], 0)
 						}
-						b.runUntil(attacker, workers) // so that it holds all the workers that it can get
+						// After this, the attacker holds all the workers that it can get.
+						b.runUntil(attacker, workers)
 						began := b.now
 						for i := range count {
 							b.schedule.add(named(tenant, fmt.Sprint(i)), wanted.priority, b.now)
@@ -149,7 +152,7 @@ func tenantAlone(workers int, wanted load, count int) time.Duration {
 	return b.runUntil(tenant, count)
 }
 
-// A withdrawal does not wait until calls end that hang in the namespace itself.
+// A withdrawal does not wait for calls that hang in its own namespace.
 func TestAWithdrawalHasAWorkerWhileItsOwnNamespaceHangs(t *testing.T) {
 	s := newSchedule(20, time.Second)
 	for i := range 100 {
@@ -206,7 +209,7 @@ func TestBusyIsHowManyWorkersOneNamespaceGets(t *testing.T) {
 	}
 }
 
-// order is the order in which one worker picks what is ready.
+// order returns the ready objects in the order in which one worker picks them.
 func order(s *schedule) (picked []reconcile.Request) {
 	for place, ok := s.pick(0); ok; place, ok = s.pick(0) {
 		picked = append(picked, place.object.request)
@@ -218,7 +221,8 @@ func order(s *schedule) (picked []reconcile.Request) {
 func TestWithdrawalsComeFirstAndThenTheNearestDeadline(t *testing.T) {
 	s := newSchedule(1, time.Second)
 	now := time.Unix(1e9, 0)
-	// One namespace each, so that no other rule has a say but every second pick.
+	// Each object has its own namespace, so that the only other rule that applies is that of
+	// every second pick.
 	s.add(named("a", "edit"), Ordinary, 0)
 	s.add(named("b", "late"), Renewal(now.Add(time.Hour)), 0)
 	s.add(named("c", "soon"), Renewal(now.Add(time.Minute)), 0)
@@ -247,8 +251,8 @@ func TestNamespacesTakeTurns(t *testing.T) {
 	}
 }
 
-// Found in an earlier queue: a timer with a high priority lifted every edit of its object, for as
-// long as it was pending.
+// An earlier queue had this bug: a timer with a high priority raised the priority of every edit
+// of its object, for as long as the timer was pending.
 func TestAnEditDoesNotInheritThePriorityOfATimer(t *testing.T) {
 	s := newSchedule(1, time.Second)
 	soon := Renewal(time.Unix(1e9, 0))
@@ -304,7 +308,8 @@ func TestAHeldEditIsNotLost(t *testing.T) {
 	}
 }
 
-// What a tenant cannot cause at will does not wait, and an edit that comes after it does not either.
+// A cause that a tenant cannot create at will does not wait. An edit that comes after it does
+// not wait either.
 func TestOnlyEditsWaitForTheFloor(t *testing.T) {
 	edited := named("a", "edited")
 	for name, cause := range map[string]func(s *schedule){
@@ -326,8 +331,8 @@ func TestOnlyEditsWaitForTheFloor(t *testing.T) {
 	}
 }
 
-// Without a share for what has waited longest, a namespace whose renewals never end would never
-// get to its own new objects.
+// Without a share for the object that has waited longest, a namespace whose renewals never end
+// would never reach its own new objects.
 func TestRenewalsDoNotStarveTheEditsOfTheirNamespace(t *testing.T) {
 	b := newWorkers(4)
 	b.again = func(r reconcile.Request) { b.schedule.addAt(r, Renewal(time.Unix(1e9, 0)), b.now) }

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// A hundred thousand timers cost no more than they cost in controller-runtime's queue.
+// A hundred thousand timers must not need more memory than in the queue of controller-runtime.
 func TestATimerCostsNoMoreThanInControllerRuntimesQueue(t *testing.T) {
 	const timers = 100_000
 	requests := make([]reconcile.Request, timers)
@@ -24,7 +24,8 @@ func TestATimerCostsNoMoreThanInControllerRuntimesQueue(t *testing.T) {
 		for i, request := range requests {
 			q.AddAfter(request, time.Hour+time.Duration(i*7919%timers)*time.Second)
 		}
-		q.Len() // controller-runtime's queue takes in what was added
+		// In Len, the queue of controller-runtime takes in the objects that were added.
+		q.Len()
 		after := liveHeap()
 		runtime.KeepAlive(q)
 		return float64(after-before) / timers

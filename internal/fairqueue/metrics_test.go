@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
-// controller-runtime has registered collectors of these names. With other help texts, or labels, ours
-// could not be told from them.
+// controller-runtime has registered collectors with these names. With other help texts or
+// labels, the queue could not share them.
 func TestTheMetricsAreThoseOfControllerRuntime(t *testing.T) {
 	m, err := NewMetrics(metrics.Registry, "fairqueue-test")
 	if err != nil {

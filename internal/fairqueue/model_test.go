@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// plain is the queue as its documentation describes it, without indexes: every question goes through
-// all objects. The model test compares the schedule with it.
+// plain is the queue as its documentation describes it, without indexes: each operation goes
+// through all objects. The model test compares the schedule with plain.
 type plain struct {
 	workers    int
 	floor      time.Duration
@@ -24,7 +24,7 @@ type plain struct {
 }
 
 type plainObject struct {
-	timer, timerPriority int // timer 0: there is none
+	timer, timerPriority int // timer 0: no timer
 	held                 bool
 	heldPriority         int
 	quietUntil           time.Duration
@@ -74,7 +74,8 @@ func (m *plain) makeReady(r reconcile.Request, priority int, edited bool) {
 	m.arrive()
 }
 
-// arrive keeps the turns of namespaces with something ready or running, and forgets the others.
+// arrive keeps the turns of namespaces with a ready or a running object, and forgets the
+// others.
 func (m *plain) arrive() {
 	present := map[string]bool{}
 	for r, o := range m.objects {
@@ -93,7 +94,7 @@ func (m *plain) arrive() {
 	}
 }
 
-// advance makes ready what is due, in the order of time.
+// advance makes objects ready that are due, in the order of their times.
 func (m *plain) advance(now time.Duration) {
 	type due struct {
 		at       time.Duration
@@ -136,7 +137,7 @@ func (m *plain) hasExtra(namespace string) bool {
 	return false
 }
 
-// waiting are the objects of a namespace that may be picked, the most urgent first.
+// waiting returns the objects of a namespace that may be picked, the most urgent first.
 func (m *plain) waiting(namespace string) (all []reconcile.Request) {
 	for r, o := range m.objects {
 		if o.ready && !o.running && r.Namespace == namespace {
@@ -225,11 +226,12 @@ func TestTheScheduleDoesAsThePlainQueueDoes(t *testing.T) {
 
 func FuzzTheScheduleDoesAsThePlainQueueDoes(f *testing.F) { f.Fuzz(rapid.MakeFuzz(comparison)) }
 
-// comparison does the same things to a schedule and to a plain queue.
+// comparison does the same operations on a schedule and on a plain queue, and compares the
+// results.
 func comparison(t *rapid.T) {
 	workers := rapid.IntRange(1, 7).Draw(t, "workers")
-	// Which of two objects comes first that are due at the same instant is not said. So all instants
-	// differ: those of steps are 0 modulo 4, those of floors 1, and those of timers 2.
+	// The order of two objects that are due at the same time is not defined, so all times must
+	// differ. Times of steps are 0 modulo 4, times of floors 1, and times of timers 2.
 	const grain, floor, timer = 4, time.Second + 1, 2
 	s := newSchedule(workers, floor)
 	m := &plain{workers: workers, floor: floor, objects: map[reconcile.Request]*plainObject{}, namespaces: map[string]*plainNamespace{}}
@@ -292,7 +294,7 @@ func comparison(t *rapid.T) {
 	})
 }
 
-// expectConsistent compares what both hold, and looks through the indexes.
+// expectConsistent compares the two states, and checks the indexes.
 func expectConsistent(t *rapid.T, s *schedule, m *plain) {
 	if s.len() != m.len() || len(s.objects) != len(m.objects) || s.running != m.holds("") {
 		t.Fatalf("ready %d, known %d, running %d; want %d, %d, %d", s.len(), len(s.objects), s.running, m.len(), len(m.objects), m.holds(""))

@@ -21,8 +21,8 @@ func limiter() workqueue.TypedRateLimiter[reconcile.Request] {
 	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second)
 }
 
-// stepped is a queue on a clock that the test steps. Its workers do not block: take says what a
-// worker would get.
+// stepped returns a queue with a clock that the test steps. Its workers do not block: take
+// returns the object that a worker would get.
 func stepped(t *testing.T) (*Queue, *testingclock.FakeClock) {
 	t.Helper()
 	clock := testingclock.NewFakeClock(time.Unix(1e9, 0))
@@ -124,7 +124,7 @@ func TestErrorsBackOffPerObjectAndKeepTheirPriority(t *testing.T) {
 	q.expect(t, a, Ordinary)
 }
 
-// The timekeeper wakes a worker that waits: no other call of the queue does.
+// Only keepTime wakes a worker that waits for a timer; no other call of the queue does.
 func TestAWorkerThatWaitsGetsWhatComesDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := New(Options{RateLimiter: limiter(), Clock: clock.RealClock{}})
@@ -144,7 +144,7 @@ func TestAWorkerThatWaitsGetsWhatComesDue(t *testing.T) {
 	})
 }
 
-// Of two workers that wait, one is woken by the event; the other by what the first one leaves.
+// Two workers wait. The event wakes one of them, and the pick of that worker wakes the other.
 func TestEveryWorkerThatWaitsIsWoken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := New(Options{Workers: 4, RateLimiter: limiter(), Clock: clock.RealClock{}})
@@ -165,7 +165,8 @@ func TestEveryWorkerThatWaitsIsWoken(t *testing.T) {
 	})
 }
 
-// A worker that waits because its namespace holds its share goes on when another one is done.
+// A worker that waits because its namespace holds its share continues when another worker is
+// done.
 func TestAWorkerIsWokenWhenTheShareOfItsNamespaceAllowsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := New(Options{Workers: 2, RateLimiter: limiter(), Clock: clock.RealClock{}})
@@ -238,7 +239,8 @@ func TestDrainingFinishesWhatIsReady(t *testing.T) {
 	})
 }
 
-// Many workers, many sources, timers, errors: each object runs alone, and none is lost.
+// With many workers, many sources, timers and errors, each object runs alone and no object is
+// lost.
 func TestNothingIsLostAndNothingRunsTwiceAtOnce(t *testing.T) {
 	const workers, objects, rounds = 8, 60, 20
 	q := New(Options{Workers: workers, RateLimiter: limiter(), Clock: clock.RealClock{}})
