@@ -1,27 +1,30 @@
-// Package fairqueue is the work queue of controllers whose objects belong to many tenants: no
-// namespace slows another, whatever it edits, creates, or leaves hanging.
+// Package fairqueue is the work queue of controllers whose objects belong to many tenants. No
+// namespace slows down another one by edits, by new objects, or by calls that hang.
 //
-// An object is ready because of an event, or because its timer is due. A timer that is not due
-// gives an event nothing: the event makes the object ready with a priority of its own.
+// An object is ready because of an event, or because its timer is due. A timer that is not yet
+// due does not change the priority of an event: the event makes the object ready with its own
+// priority.
 //
-// Who is next:
+// Which object is next:
 //
 //  1. Half of the picks go to the namespace with the most urgent object, if any object is urgent:
 //     withdrawals first, then renewals, the nearest deadline first.
 //  2. The other half go to the namespace that has not been picked for the longest time. A pick of
-//     the first kind counts, too. So a namespace that takes every urgent pick leaves the other half
-//     to its neighbours: nobody gets less than half of what they get while it is quiet.
-//  3. Within a namespace three picks of four take the most urgent object, and the fourth takes the
-//     one that has waited longest. So every object has its turn.
+//     the first kind counts too. A namespace that takes every urgent pick leaves the other half to
+//     the other namespaces. Each of them gets at least half of the picks that it gets while that
+//     namespace is quiet.
+//  3. Within a namespace, three picks of four take the most urgent object, and the fourth takes the
+//     object that has waited longest. Every object is picked in the end.
 //
-// Who may be picked at all:
+// Which objects may be picked:
 //
 //   - A namespace may not hold more workers than are free. One namespace gets half of the workers,
-//     the next one half of the rest, and so on: calls that hang leave workers to the others. One
-//     withdrawal of each namespace runs beyond that: it must not wait for such calls to end.
-//   - An object that was reconciled because of an edit, and for no other reason, waits for a second
-//     before the next edit counts. Timers and urgent events do not wait.
+//     the next one half of the rest, and so on. Calls that hang leave workers to other namespaces.
+//     One withdrawal of each namespace runs beyond this limit, because it must not wait until those
+//     calls end.
+//   - An object that was reconciled only because of an edit waits for a second before the next edit
+//     counts. Timers and urgent events do not wait.
 //
-// There is one entry for each object. Picking the object uses its timer up: a reconcile must end
-// with a new one.
+// Each object has one entry. Picking the object clears its timer, so a reconcile must end with
+// a new timer.
 package fairqueue

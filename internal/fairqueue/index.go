@@ -1,12 +1,13 @@
 package fairqueue
 
-// index is a heap whose items know where they are in it, so that each of them can be moved or
-// removed in O(log n).
+// index is a heap whose items store their own position. Each item can be moved or removed in
+// O(log n).
 type index[T any] struct {
 	items []T
 	// before orders the items.
 	before func(a, b T) bool
-	// position is where an item keeps its place in the heap, counted from 1. Zero: it is not there.
+	// position returns the field in which an item stores its place in the heap, counted from 1.
+	// Zero means that the item is not in the heap.
 	position func(T) *int32
 }
 
@@ -83,7 +84,7 @@ func (x *index[T]) swap(a, b int) {
 	*x.position(x.items[a]), *x.position(x.items[b]) = stored(a), stored(b)
 }
 
-// stored is how an item keeps its place.
+// stored returns the value that an item stores for its place.
 func stored(at int) int32 {
 	return int32(at + 1) //nolint:gosec // no process holds two billion objects
 }

@@ -9,8 +9,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
-// Metrics are those that every work queue of controller-runtime has, under the same names. The label
-// priority of the depth is withdrawal, renewal or ordinary. A nil *Metrics tells nothing.
+// Metrics are the metrics that every work queue of controller-runtime has, under the same
+// names. The label priority of the depth is withdrawal, renewal or ordinary. A nil *Metrics
+// records nothing.
 type Metrics struct {
 	depth             [classes]prometheus.Gauge
 	adds, retries     prometheus.Counter
@@ -18,11 +19,13 @@ type Metrics struct {
 	unfinished        prometheus.Gauge
 	longest           prometheus.Gauge
 
-	added uint64 // so much of what the schedule has counted is in adds
+	// added is the part of schedule.added that adds already includes.
+	added uint64
 }
 
-// NewMetrics returns the metrics of the queue of a controller. controller-runtime has registered the
-// collectors with its registry; they are used as they are there, which takes the same help texts.
+// NewMetrics returns the metrics of the queue of a controller. controller-runtime has
+// registered the collectors with its registry. NewMetrics uses these collectors, which requires
+// the same help texts.
 func NewMetrics(registerer prometheus.Registerer, controller string) (*Metrics, error) {
 	r := &registrar{registerer: registerer, controller: controller}
 	m := &Metrics{
@@ -78,7 +81,8 @@ func (r *registrar) seconds(name, help string) prometheus.Observer {
 	}, queueLabels)).WithLabelValues(r.controller, r.controller)
 }
 
-// register returns the collector that is registered under that name, which may be an earlier one.
+// register registers a collector. It returns the collector that has this name in the registry,
+// which may be an earlier one.
 func register[T prometheus.Collector](r *registrar, collector T) T {
 	err := r.registerer.Register(collector)
 	var already prometheus.AlreadyRegisteredError
@@ -93,7 +97,7 @@ func register[T prometheus.Collector](r *registrar, collector T) T {
 	return collector
 }
 
-// observe tells how many objects are ready, and how many have become ready so far.
+// observe records how many objects are ready, and how many have become ready so far.
 func (m *Metrics) observe(depth [classes]int, added uint64) {
 	if m == nil {
 		return

@@ -2,14 +2,14 @@ package fairqueue
 
 import "time"
 
-// place is the place of an object among what is ready.
+// place is the position of a ready object among the ready objects.
 type place struct {
 	object   *object
 	priority int
-	// order grows with each object that becomes ready; since is when this one did.
+	// order grows with each object that becomes ready. since is when this object became ready.
 	order uint64
 	since time.Duration
-	// edited: nothing but edits made the object ready.
+	// edited says that only edits made the object ready.
 	edited bool
 
 	byNeed, byAge int32 // positions in the indexes of its namespace
@@ -23,18 +23,19 @@ func (p *place) moreUrgent(other *place) bool {
 	return p.order < other.order
 }
 
-// namespace is what is ready or running of one namespace. One that has neither is dropped.
+// namespace holds the ready and the running objects of one namespace. It is dropped when it has
+// neither.
 type namespace struct {
 	name          string
 	byNeed, byAge index[*place]
-	// running is how many workers the namespace holds. extra is the withdrawal that runs beside them,
-	// if there is one.
+	// running is how many workers the namespace holds. extra is the withdrawal that runs in
+	// addition, if any.
 	running int
 	extra   *object
-	// picks counts the objects picked.
+	// picks counts the picks of this namespace.
 	picks uint64
-	// turn grows with each pick of any namespace. The namespace keeps that of its last one; one that
-	// is new counts as just picked.
+	// turn is the turn of the last pick of this namespace. Turns grow with each pick of any
+	// namespace. A new namespace counts as just picked.
 	turn uint64
 
 	inNeed, inTurn int32 // positions in the indexes of the schedule
@@ -61,15 +62,15 @@ func (n *namespace) remove(p *place) {
 	n.byAge.remove(p)
 }
 
-// head is the most urgent object that is ready. There has to be one.
+// head returns the most urgent ready object. The namespace must have a ready object.
 func (n *namespace) head() *place { return n.byNeed.items[0] }
 
-// agePicks is how often a pick takes the object that has waited longest: each fourth time. More
-// often would make renewals wait for edits; less often would let a namespace with many renewals
-// keep its own new objects waiting.
+// agePicks is how often a pick takes the object that has waited longest: each fourth time. If
+// it were more often, renewals would wait for edits. If it were less often, a namespace with
+// many renewals would delay its own new objects.
 const agePicks = 4
 
-// next is the object of the namespace to pick. There has to be one.
+// next returns the object to pick. The namespace must have a ready object.
 func (n *namespace) next() *place {
 	if (n.picks+1)%agePicks == 0 {
 		return n.byAge.items[0]

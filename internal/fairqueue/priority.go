@@ -5,17 +5,18 @@ import (
 	"time"
 )
 
-// Priorities say why an object is to be reconciled. Anything above Ordinary is urgent; what is at
-// or below Ordinary, such as controller-runtime's handler.LowPriority, is not.
+// Priorities say why an object is reconciled. Priorities above Ordinary are urgent. Ordinary
+// and lower priorities, such as handler.LowPriority of controller-runtime, are not.
 const (
-	// Withdrawal is for changes that may take a right away: a token may have to go.
+	// Withdrawal is for changes that may take away a right. A token may have to be removed.
 	Withdrawal = math.MaxInt
 	// Ordinary is for edits, new objects and polls. It is the default.
 	Ordinary = 0
 )
 
-// Renewal is the priority of an object that something has to be done for until deadline. An earlier
-// deadline is more urgent, in whole seconds. Every Renewal is above Ordinary and below Withdrawal.
+// Renewal returns the priority of an object that must be reconciled before deadline. An earlier
+// deadline is more urgent, in whole seconds. Every Renewal is above Ordinary and below
+// Withdrawal.
 func Renewal(deadline time.Time) int {
 	return max(Withdrawal-1-int(max(deadline.Unix(), 0)), Ordinary+1)
 }

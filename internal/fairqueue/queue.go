@@ -10,25 +10,27 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// editFloor is the time between two reconciles of one object that only edits caused. A person does
-// not notice it; a program that edits ten times a second does not cost more than one that edits once.
+// editFloor is the shortest time between two reconciles of one object that only edits caused. A
+// person does not notice it. A program that edits ten times a second costs no more than a
+// program that edits once a second.
 const editFloor = time.Second
 
-// Options are what a Queue is made of.
+// Options configure a Queue.
 type Options struct {
-	// Workers is the controller's MaxConcurrentReconciles: one namespace gets half of them at most.
-	// Zero: no namespace has a limit.
+	// Workers is MaxConcurrentReconciles of the controller. One namespace gets at most half of
+	// them. Zero means that no namespace has a limit.
 	Workers int
-	// RateLimiter says when an object comes back that is added with AddRateLimited. It is required.
+	// RateLimiter decides when an object returns that is added with AddRateLimited. It is
+	// required.
 	RateLimiter workqueue.TypedRateLimiter[reconcile.Request]
 	// Clock runs the timers. It is required.
 	Clock clock.WithTicker
-	// Metrics tell what the queue does. Nil: there are none.
+	// Metrics record the work of the queue. Nil means that nothing is recorded.
 	Metrics *Metrics
 }
 
-// Busy is how many of the workers are busy at least while any object is ready, whatever namespaces
-// the objects are of.
+// Busy returns the least number of workers that are busy while any object is ready, whatever
+// namespaces the objects belong to.
 func Busy(workers int) int { return (workers + 1) / 2 }
 
 // Queue is a schedule with a clock, for any number of workers.
@@ -40,14 +42,14 @@ type Queue struct {
 
 	mu       sync.Mutex
 	schedule *schedule
-	// pickable is signalled when there may be something to pick; drained when nothing is ready or
-	// running any more.
+	// pickable is signalled when an object may be available to pick. drained is signalled when
+	// the last object that was ready or running may be done.
 	pickable, drained *sync.Cond
-	// draining: what comes is ignored. closed: nothing is picked any more.
+	// draining: new objects are ignored. closed: no object is picked any more.
 	draining, closed bool
-	// began is when each running object was picked.
+	// began holds the time at which each running object was picked.
 	began map[reconcile.Request]time.Duration
-	// armed is when the timekeeper wakes, unless it is woken.
+	// armed is when keepTime wakes if nothing else wakes it.
 	armed time.Duration
 
 	wake, done chan struct{}
@@ -55,7 +57,7 @@ type Queue struct {
 
 var _ priorityqueue.PriorityQueue[reconcile.Request] = &Queue{}
 
-// New returns a queue. It has one goroutine, which ends when the queue is shut down.
+// New returns a queue. It starts one goroutine, which ends when the queue is shut down.
 func New(o Options) *Queue {
 	q := &Queue{
 		clock: o.Clock, start: o.Clock.Now(), limiter: o.RateLimiter, metrics: o.Metrics,
@@ -67,7 +69,7 @@ func New(o Options) *Queue {
 	return q
 }
 
-// AddWithOpts adds an event, or sets a timer when the options say to wait.
+// AddWithOpts adds an event, or sets a timer if the options contain a delay.
 func (q *Queue) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Request) {
 	priority := Ordinary
 	if o.Priority != nil {
@@ -99,18 +101,18 @@ func (q *Queue) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Reque
 // Add adds an event of ordinary priority.
 func (q *Queue) Add(request reconcile.Request) { q.AddWithOpts(priorityqueue.AddOpts{}, request) }
 
-// AddAfter sets a timer of ordinary priority. An earlier one stays.
+// AddAfter sets a timer of ordinary priority. An earlier timer of the object stays.
 func (q *Queue) AddAfter(request reconcile.Request, after time.Duration) {
 	q.AddWithOpts(priorityqueue.AddOpts{After: after}, request)
 }
 
-// AddRateLimited sets a timer that the rate limiter chooses.
+// AddRateLimited sets a timer with the delay of the rate limiter.
 func (q *Queue) AddRateLimited(request reconcile.Request) {
 	q.AddWithOpts(priorityqueue.AddOpts{RateLimited: true}, request)
 }
 
-// GetWithPriority waits for the object that is next, and returns it with the priority that it was
-// picked with. The caller must call Done.
+// GetWithPriority waits for the next object, and returns it with the priority with which it was
+// picked. The caller must call Done.
 func (q *Queue) GetWithPriority() (request reconcile.Request, priority int, shutdown bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,7 +136,8 @@ func (q *Queue) Get() (request reconcile.Request, shutdown bool) {
 	return request, shutdown
 }
 
-// Done ends the work on an object. An event that came meanwhile makes it ready now.
+// Done ends the work on an object. An event that arrived during the work makes the object ready
+// now.
 func (q *Queue) Done(request reconcile.Request) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -150,10 +153,10 @@ func (q *Queue) Done(request reconcile.Request) {
 // Forget resets the object's back-off.
 func (q *Queue) Forget(request reconcile.Request) { q.limiter.Forget(request) }
 
-// NumRequeues is how often the object was added with AddRateLimited since Forget.
+// NumRequeues returns how often the object was added with AddRateLimited since Forget.
 func (q *Queue) NumRequeues(request reconcile.Request) int { return q.limiter.NumRequeues(request) }
 
-// Len is how many objects are ready. Those that are running or wait for their time do not count.
+// Len returns how many objects are ready. Objects that run or wait for their time do not count.
 func (q *Queue) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -161,15 +164,15 @@ func (q *Queue) Len() int {
 	return q.schedule.len()
 }
 
-// ShutDown ends the queue at once: workers that wait return, and what is ready is dropped.
+// ShutDown closes the queue at once. Waiting workers return, and ready objects are dropped.
 func (q *Queue) ShutDown() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.close()
 }
 
-// ShutDownWithDrain takes nothing more, lets no timer come due, and waits until what is ready has
-// been picked and is done, or until ShutDown is called.
+// ShutDownWithDrain accepts no more objects and lets no timer come due. It waits until the
+// ready objects have been picked and are done, or until ShutDown is called.
 func (q *Queue) ShutDownWithDrain() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -180,14 +183,14 @@ func (q *Queue) ShutDownWithDrain() {
 	q.close()
 }
 
-// ShuttingDown says whether the queue takes nothing more.
+// ShuttingDown reports whether the queue accepts no more objects.
 func (q *Queue) ShuttingDown() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.draining
 }
 
-// close is called with mu held.
+// close ends the queue. The caller must hold mu.
 func (q *Queue) close() {
 	if q.closed {
 		return
@@ -198,8 +201,8 @@ func (q *Queue) close() {
 	q.drained.Broadcast()
 }
 
-// changed tells whom it may concern that the schedule has changed. One signal is enough: whoever
-// picks something calls changed again. It is called with mu held.
+// changed notifies the goroutines that wait for a change of the schedule. One signal is enough,
+// because the worker that picks an object calls changed again. The caller must hold mu.
 func (q *Queue) changed() {
 	q.metrics.observe(q.schedule.depth, q.schedule.added)
 	if q.schedule.len() > 0 {
@@ -216,7 +219,7 @@ func (q *Queue) changed() {
 	}
 }
 
-// advance makes ready what is due, and returns the instant at which it is. It is called with mu held.
+// advance makes objects ready that are due now, and returns now. The caller must hold mu.
 func (q *Queue) advance() time.Duration {
 	now := q.now()
 	if !q.draining {
@@ -225,10 +228,10 @@ func (q *Queue) advance() time.Duration {
 	return now
 }
 
-// now is the schedule's instant.
+// now returns the time of the schedule: the time since the queue was made.
 func (q *Queue) now() time.Duration { return q.clock.Since(q.start) }
 
-// observePeriod is how often the metrics tell of what is still running.
+// observePeriod is how often the metrics of running objects are updated.
 const observePeriod = 500 * time.Millisecond
 
 // keepTime makes objects ready when they are due, until the queue is shut down.
@@ -250,7 +253,7 @@ func (q *Queue) keepTime() {
 	}
 }
 
-// sleep makes ready what is due, and returns how long nothing more will be.
+// sleep makes objects ready that are due, and returns how long no other object will be due.
 func (q *Queue) sleep() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -258,7 +261,7 @@ func (q *Queue) sleep() time.Duration {
 	q.armed = q.schedule.next()
 	q.changed()
 	if q.draining || q.armed == never {
-		return time.Hour // until something is added
+		return time.Hour // or until an object is added
 	}
 	return q.armed - now
 }

@@ -10,24 +10,26 @@ import (
 // never is later than every timer.
 const never = time.Duration(math.MaxInt64)
 
-// object is one entry of the queue. There is one for each object with a timer, so it is small: what
-// only those need that are ready is in place.
+// object is one entry of the queue. Each object with a timer has an entry, so an entry is
+// small. The fields that only ready objects need are in place.
 type object struct {
 	request reconcile.Request
-	// timer is when the object becomes ready by itself, with timerPriority. never: it does not.
+	// timer is when the object becomes ready by itself, with timerPriority. The value never
+	// means that it has no timer.
 	timer         time.Duration
 	timerPriority int
-	// quietUntil is when edits count again. An edit that came before is held until then.
+	// quietUntil is when edits count again. An earlier edit is held until then, with
+	// heldPriority.
 	quietUntil   time.Duration
 	heldPriority int
-	// place is where the object waits for its turn; nil while it does not.
+	// place is set while the object is ready, and nil otherwise.
 	place   *place
-	waiting int32 // position among what waits for its time
+	waiting int32 // position in schedule.waiting
 	held    bool
 	running bool
 }
 
-// wakes is when the object has to be looked at next.
+// wakes returns when the timer or the held edit of the object is due.
 func (o *object) wakes() time.Duration {
 	if o.held {
 		return min(o.timer, o.quietUntil)
@@ -35,26 +37,27 @@ func (o *object) wakes() time.Duration {
 	return o.timer
 }
 
-// schedule decides when objects are ready, and which of them is next. It knows no clock and no
-// lock: instants are durations since the queue was made, and do not go back.
+// schedule decides when objects are ready, and which object is next. It has no clock and no
+// lock. Times are durations since the queue was made, and never go back.
 type schedule struct {
-	// workers is how many objects are picked at once at most. Zero: no namespace has a limit.
+	// workers is the largest number of objects that run at once. Zero means that no namespace
+	// has a limit.
 	workers int
-	// floor is the time between two reconciles of one object that only edits caused.
+	// floor is the shortest time between two reconciles of one object that only edits caused.
 	floor time.Duration
 
 	objects    map[reconcile.Request]*object
 	waiting    index[*object]
 	namespaces map[string]*namespace
-	// byNeed and byTurn have each namespace with a ready object.
+	// byNeed and byTurn contain each namespace with a ready object.
 	byNeed, byTurn index[*namespace]
 
 	picks uint64
-	turn  uint64 // of the namespace that was picked last, or came last
+	turn  uint64 // of the namespace that was picked or added last
 	order uint64 // of the object that became ready last
-	// running counts the workers that namespaces hold, but for extra withdrawals.
+	// running counts the workers that namespaces hold, without extra withdrawals.
 	running int
-	// depth counts what is ready, and added what has become ready so far.
+	// depth counts the ready objects. added counts the objects that have become ready so far.
 	depth [classes]int
 	added uint64
 }
@@ -79,7 +82,8 @@ func newSchedule(workers int, floor time.Duration) *schedule {
 	}
 }
 
-// add notes an event. Urgent ones make the object ready at once, edits as soon as the floor allows.
+// add handles an event. An urgent event makes the object ready at once, an edit as soon as
+// floor allows.
 func (s *schedule) add(request reconcile.Request, priority int, now time.Duration) {
 	o := s.object(request)
 	if edited := priority <= Ordinary; edited && o.place == nil && now < o.quietUntil {
@@ -92,7 +96,7 @@ func (s *schedule) add(request reconcile.Request, priority int, now time.Duratio
 	}
 }
 
-// addAt sets the object's timer, unless it has an earlier one.
+// addAt sets the timer of the object, unless the object has an earlier timer.
 func (s *schedule) addAt(request reconcile.Request, priority int, at time.Duration) {
 	o := s.object(request)
 	switch {
@@ -104,7 +108,7 @@ func (s *schedule) addAt(request reconcile.Request, priority int, at time.Durati
 	s.wait(o)
 }
 
-// advance makes ready what is due at now.
+// advance makes objects ready that are due at now.
 func (s *schedule) advance(now time.Duration) {
 	for s.next() <= now {
 		o, _ := s.waiting.first()
@@ -120,7 +124,7 @@ func (s *schedule) advance(now time.Duration) {
 	}
 }
 
-// next is when advance has something to do.
+// next returns when advance has something to do.
 func (s *schedule) next() time.Duration {
 	if o, ok := s.waiting.first(); ok {
 		return o.wakes()
@@ -128,7 +132,8 @@ func (s *schedule) next() time.Duration {
 	return never
 }
 
-// pick takes the object whose turn it is, if there is one: it is running until done.
+// pick takes the next object, if any object can be picked. The object is running until done is
+// called for it.
 func (s *schedule) pick(now time.Duration) (*place, bool) {
 	p := s.choose()
 	if p == nil {
@@ -158,7 +163,7 @@ func (s *schedule) pick(now time.Duration) (*place, bool) {
 	return p, true
 }
 
-// choose alternates between the most urgent namespace, and the one whose turn it is.
+// choose alternates between the most urgent namespace and the namespace whose turn it is.
 func (s *schedule) choose() *place {
 	var n *namespace
 	if s.picks%2 == 0 {
@@ -177,8 +182,9 @@ func (s *schedule) choose() *place {
 	}
 }
 
-// first is the first namespace of an index that may have another worker, if it is wanted. Those that
-// may not hold a worker already, so that no more than there are workers have to be set aside.
+// first returns the first namespace of an index that may have another worker. It returns nil if
+// it reaches a namespace that is not wanted. A namespace that may not have another worker
+// already holds one, so no more namespaces than workers must be set aside.
 func (s *schedule) first(line *index[*namespace], wanted func(*namespace) bool) *namespace {
 	var aside []*namespace
 	defer func() {
@@ -199,12 +205,13 @@ func (s *schedule) first(line *index[*namespace], wanted func(*namespace) bool) 
 	}
 }
 
-// extraFrom is the least number of workers of which one can be an extra one for a withdrawal: of
-// fewer it would be more than a neighbour can do without.
+// extraFrom is the least number of workers with which a withdrawal may run beyond the limit.
+// With fewer workers, that worker is more than the other namespaces can spare.
 const extraFrom = 6
 
-// mayRun says whether the namespace may have another worker. It may not hold more than are free; but
-// one withdrawal runs beyond that, so that it does not wait until calls end that hang.
+// mayRun reports whether the namespace may have another worker. It may not hold more workers
+// than are free. One withdrawal may run beyond this limit, because it must not wait for calls
+// that hang.
 func (s *schedule) mayRun(n *namespace) bool {
 	return s.within(n) || s.workers >= extraFrom && n.extra == nil && n.head().priority == Withdrawal
 }
@@ -213,7 +220,8 @@ func (s *schedule) within(n *namespace) bool {
 	return s.workers == 0 || n.running < max(s.workers-s.running, 1)
 }
 
-// done ends what pick began. What became ready meanwhile gets its place now.
+// done ends the work that pick began. An object that became ready meanwhile can be picked from
+// now on.
 func (s *schedule) done(request reconcile.Request, now time.Duration) {
 	o, ok := s.objects[request]
 	if !ok || !o.running {
@@ -245,7 +253,7 @@ func (s *schedule) object(request reconcile.Request) *object {
 	return o
 }
 
-// wait files an object by the time at which it has to be looked at.
+// wait updates the position of an object among the objects that wait for their time.
 func (s *schedule) wait(o *object) {
 	if o.wakes() == never {
 		s.waiting.remove(o)
@@ -254,7 +262,8 @@ func (s *schedule) wait(o *object) {
 	}
 }
 
-// ready gives the object a place, or a better one. The place of a running object cannot be picked.
+// ready makes the object ready, or raises its priority. A running object cannot be picked until
+// it is done.
 func (s *schedule) ready(o *object, priority int, edited bool, now time.Duration) {
 	p := o.place
 	if p == nil {
@@ -276,7 +285,7 @@ func (s *schedule) ready(o *object, priority int, edited bool, now time.Duration
 	}
 }
 
-// enter makes a place one of those that can be picked.
+// enter makes the object of a place available for a pick.
 func (s *schedule) enter(p *place) {
 	s.added++
 	s.depth[classOf(p.priority)]++
@@ -295,7 +304,7 @@ func (s *schedule) namespace(name string) *namespace {
 	return n
 }
 
-// rank files a namespace anew after its places or its workers have changed.
+// rank updates the position of a namespace after its places or its workers have changed.
 func (s *schedule) rank(n *namespace) {
 	switch {
 	case n.byNeed.len() > 0:
@@ -309,7 +318,7 @@ func (s *schedule) rank(n *namespace) {
 	s.byTurn.remove(n)
 }
 
-// len is how many objects can be picked.
+// len returns how many objects can be picked.
 func (s *schedule) len() int {
 	sum := 0
 	for _, count := range s.depth {
