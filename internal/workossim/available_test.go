@@ -43,7 +43,7 @@ func TestAvailableSaysWhatACallWouldGet(t *testing.T) {
 			h := newHarness(t, test.connection)
 			test.arrange(h.sim)
 			before, beforeExpires, _ := h.sim.CurrentToken(alice)
-			for range 2 { // it uses nothing up
+			for range 2 { // Available changes nothing
 				expires, ok := h.sim.Available(alice, start.Add(test.after))
 				var want time.Time
 				if test.expires != 0 {

@@ -160,7 +160,7 @@ func TestControlRefusesWhatItDoesNotUnderstand(t *testing.T) {
 			if strings.Contains(got.Body, "sk_secret") {
 				t.Errorf("the error gives a key away: %s", got.Body)
 			}
-			h.wantResults() // control is not recorded, and changed nothing
+			h.wantResults() // control requests are not recorded, and changed nothing
 		})
 	}
 }

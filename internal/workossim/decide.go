@@ -13,8 +13,8 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.deliver(w, r, a)
 }
 
-// decide makes up WorkOS's mind about a call, with faults, and records it: all in one step, so that the journal's order is
-// the order in which tokens were issued.
+// decide makes the decision of WorkOS about a call, including faults, and records it. It does
+// both in one step, so that the order of the journal is the order in which tokens were issued.
 func (s *Simulator) decide(c call) (*answer, Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +36,8 @@ func (s *Simulator) decide(c call) (*answer, Request) {
 	return a, request
 }
 
-// answerWithFaults is the answer to a call of the token endpoint, after all faults that befall it.
+// answerWithFaults returns the answer to a call of the token endpoint, after all faults that
+// match the call.
 func (s *Simulator) answerWithFaults(c call, now time.Time) *answer {
 	a := s.answerOrFault(c, now)
 	for _, f := range s.faults.onTop(c.id) {
@@ -46,7 +47,7 @@ func (s *Simulator) answerWithFaults(c call, now time.Time) *answer {
 	return a
 }
 
-// answerOrFault is the answer to a call after the one fault that decides it.
+// answerOrFault returns the answer to a call after the one fault that decides it.
 func (s *Simulator) answerOrFault(c call, now time.Time) *answer {
 	f := s.faults.first(c.id)
 	if f != nil && (f.Kind.class() == replaces || f.Kind.class() == silences) {
@@ -70,7 +71,7 @@ func (s *Simulator) answerOrFault(c call, now time.Time) *answer {
 	return a
 }
 
-// genuine is the answer to a call when nothing goes wrong. Its token is refreshed if need be.
+// genuine returns the answer to a call without faults. It refreshes the token if needed.
 func (s *Simulator) genuine(c call, now time.Time) *answer {
 	switch {
 	case !s.keys[digestOf(c.key)]:
@@ -96,7 +97,8 @@ func (s *Simulator) genuine(c call, now time.Time) *answer {
 	return tokenAnswer(account)
 }
 
-// knowsOwner says whether connections, of any slug, name the user, and the organization if one is given.
+// knowsOwner reports whether connections, of any slug, name the user, and the organization if
+// the call has an organization. If everyone is connected at the slug, the result is true.
 func (s *Simulator) knowsOwner(id ID) bool {
 	if _, everyone := s.everyone[id.Slug]; everyone {
 		return true
@@ -109,7 +111,7 @@ func (s *Simulator) knowsOwner(id ID) bool {
 	return user && organization
 }
 
-// befall gives an answer what any fault may ask for beside its kind, and counts the fault.
+// befall applies the fields of a fault that do not depend on its kind, and counts the fault.
 func (s *Simulator) befall(a *answer, f *Fault, now time.Time) {
 	if f.Status != 0 {
 		a.status = f.Status
@@ -125,7 +127,7 @@ func (s *Simulator) befall(a *answer, f *Fault, now time.Time) {
 	s.faults.use(f)
 }
 
-// delay adds the latency and the wrong date of a fault.
+// delay adds the latency, the hold and the date offset of a fault.
 func delay(a *answer, f *Fault) {
 	a.latency += f.Latency
 	a.dateOffset += f.DateOffset

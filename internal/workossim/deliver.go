@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// delivery is how an answer gets to the caller.
+// delivery is the way in which an answer reaches the caller.
 type delivery int
 
 const (
@@ -21,7 +21,7 @@ const (
 	resetConnection
 )
 
-// deliver sends an answer, or fails to in the way that was decided.
+// deliver sends an answer, or fails in the way that was decided.
 func (s *Simulator) deliver(w http.ResponseWriter, r *http.Request, a *answer) {
 	ctx, stop := s.whileWanted(r.Context())
 	defer stop()
@@ -35,7 +35,7 @@ func (s *Simulator) deliver(w http.ResponseWriter, r *http.Request, a *answer) {
 	case deliverEndlessly:
 		s.writeHeader(w, a)
 		writeEndlessly(ctx, w)
-		panic(http.ErrAbortHandler) // ends the connection, and not the body
+		panic(http.ErrAbortHandler) // ends the connection, but not the body
 	case deliverHalf:
 		s.writeHeader(w, a)
 		_, _ = w.Write(a.body[:len(a.body)/2])
@@ -45,7 +45,8 @@ func (s *Simulator) deliver(w http.ResponseWriter, r *http.Request, a *answer) {
 	}
 }
 
-// whileWanted is done once the caller has gone or the simulator is closed.
+// whileWanted returns a context that is done when the caller has gone or the simulator is
+// closed. The returned function releases the context.
 func (s *Simulator) whileWanted(request context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(request)
 	unregister := context.AfterFunc(s.life, cancel)
@@ -55,7 +56,8 @@ func (s *Simulator) whileWanted(request context.Context) (context.Context, func(
 	}
 }
 
-// wait lets the latency of an answer pass. If the answer is no longer wanted by then, it aborts the request.
+// wait waits for the latency and the holds of an answer. It aborts the request if the answer is
+// no longer wanted before that.
 func wait(ctx context.Context, a *answer) {
 	if a.latency > 0 {
 		timer := time.NewTimer(a.latency)
@@ -75,7 +77,8 @@ func wait(ctx context.Context, a *answer) {
 	}
 }
 
-// writeHeader sends everything but the body. The Date is that of the simulator's clock at this moment.
+// writeHeader sends everything except the body. Date is the current time of the simulator, plus
+// the date offset of the answer.
 func (s *Simulator) writeHeader(w http.ResponseWriter, a *answer) {
 	header := w.Header()
 	header.Set("Date", s.now().Add(a.dateOffset).Format(http.TimeFormat))
@@ -92,8 +95,9 @@ func (s *Simulator) writeHeader(w http.ResponseWriter, a *answer) {
 	w.WriteHeader(a.status)
 }
 
-// writeEndlessly sends the beginning of a JSON object whose first text never ends, as fast as the caller reads. It returns
-// when the body is no longer wanted; a write that the caller does not read is interrupted then.
+// writeEndlessly sends the beginning of a JSON object whose first string never ends, as fast as
+// the caller reads. It returns when ctx is done. A write that blocks because the caller does
+// not read is interrupted then.
 func writeEndlessly(ctx context.Context, w http.ResponseWriter) {
 	controller := http.NewResponseController(w)
 	interrupted := make(chan struct{})
@@ -120,8 +124,8 @@ func writeEndlessly(ctx context.Context, w http.ResponseWriter) {
 	}
 }
 
-// reset makes the caller see a connection reset by its peer. HTTP/2 shares a connection among requests, so there only the
-// stream is reset.
+// reset makes the caller see a connection that was reset by its peer. In HTTP/2, requests share
+// a connection, so only the stream is reset.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -130,7 +134,7 @@ func reset(w http.ResponseWriter) {
 	if encrypted, ok := conn.(*tls.Conn); ok {
 		conn = encrypted.NetConn()
 	}
-	// With linger 0, Close discards what is unsent and sends a TCP reset.
+	// With linger 0, Close discards unsent data and sends a TCP reset.
 	if lingerer, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
 		_ = lingerer.SetLinger(0)
 	}

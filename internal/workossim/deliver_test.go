@@ -94,7 +94,8 @@ func (h *harness) readEndlessly(id workossim.ID) {
 	}
 }
 
-// watched is a simulator whose handler says when it is done with a request.
+// watched returns a simulator, and a channel that reports when its handler is done with a
+// request.
 func watched(t *testing.T) (h *harness, done <-chan error) {
 	t.Helper()
 	clock := clocktesting.NewFakePassiveClock(start)
@@ -114,7 +115,7 @@ func watched(t *testing.T) (h *harness, done <-chan error) {
 	return &harness{T: t, sim: sim, clock: clock, server: server}, returned
 }
 
-// slowFaults are those whose answers take for ever.
+// slowFaults are the faults whose answers take for ever.
 var slowFaults = map[string]workossim.Fault{
 	"timeout":      {Kind: workossim.FaultTimeout},
 	"endless body": {Kind: workossim.FaultEndlessBody},
@@ -122,7 +123,8 @@ var slowFaults = map[string]workossim.Fault{
 	"hold":         {Kind: workossim.FaultLatency, Hold: make(chan struct{})},
 }
 
-// send calls in the background, and reads no further than the first byte of a body, until ctx ends.
+// send makes a call in the background. It reads only the first byte of the body, and ends with
+// ctx.
 func (h *harness) send(ctx context.Context, id workossim.ID) (ended <-chan struct{}) {
 	end := make(chan struct{})
 	go func() {
@@ -176,7 +178,7 @@ func TestSlowAnswersEndWhenTheSimulatorCloses(t *testing.T) {
 			}
 			hangUp()
 			<-ended
-			h.sim.Close() // once more is fine
+			h.sim.Close() // a second Close is allowed
 			h.sim.ClearFaults()
 			h.token(alice)
 		})

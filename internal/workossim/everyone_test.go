@@ -9,7 +9,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// crowd is a simulator where everyone is connected at github, with tokens that live for a minute.
+// crowd returns a simulator where everyone is connected at github, with tokens that live for a
+// minute.
 func crowd(t *testing.T) *harness {
 	t.Helper()
 	clock := clocktesting.NewFakePassiveClock(start)

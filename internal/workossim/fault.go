@@ -10,15 +10,17 @@ import (
 	"time"
 )
 
-// FaultKind is one way to misbehave.
+// FaultKind is a way to misbehave.
 type FaultKind string
 
-// Faults that answer in WorkOS's place. They befall every call of the token endpoint that matches, before its key is
-// looked at, and leave connections and tokens alone.
+// Faults that answer in place of WorkOS. They apply to every matching call of the token
+// endpoint before its key is checked. They leave connections and tokens alone.
 const (
-	// FaultStatus answers with Fault.Status and the body that WorkOS sends with it, HTML from 500 up.
+	// FaultStatus answers with Fault.Status and the body that WorkOS sends with it: HTML from
+	// 500 up.
 	FaultStatus FaultKind = "status"
-	// FaultRateLimited answers 429; Fault.RetryAfter and RetryAfterDate give its three forms.
+	// FaultRateLimited answers 429. Its three forms are: no Retry-After, Fault.RetryAfter, and
+	// Fault.RetryAfterDate.
 	FaultRateLimited FaultKind = "rate_limited"
 	// FaultServerError answers 500 with an HTML page.
 	FaultServerError FaultKind = "server_error"
@@ -36,68 +38,75 @@ const (
 	FaultReset FaultKind = "connection_reset"
 )
 
-// Faults that spoil an answer of status 200. The call took place: a token that was due has been refreshed.
+// Faults that spoil an answer of status 200. The call took place: a token that was due has been
+// refreshed.
 const (
-	// FaultMalformedJSON ends the body in a syntax error. A token is in it all the same.
+	// FaultMalformedJSON ends the body with a syntax error. If the answer has a token, the body
+	// still contains it.
 	FaultMalformedJSON FaultKind = "malformed_json"
 	// FaultTruncatedJSON sends half of the body that Content-Length announces.
 	FaultTruncatedJSON FaultKind = "truncated_json"
-	// FaultUnknownError answers active:false with an error that nobody has heard of.
+	// FaultUnknownError answers active:false with an unknown error.
 	FaultUnknownError FaultKind = "unknown_error"
-	// FaultExtraFields adds fields that nobody has heard of; the rest is as it should be.
+	// FaultExtraFields adds unknown fields. The rest of the answer is correct.
 	FaultExtraFields FaultKind = "extra_fields"
 )
 
-// Faults that spoil a token. They leave calls alone that would not get a token anyway.
+// Faults that spoil a token. They do not apply to calls that would not get a token anyway.
 const (
 	// FaultNoToken answers active:true and nothing else.
 	FaultNoToken FaultKind = "no_token"
 	// FaultEmptyToken answers active:true with an empty token.
 	FaultEmptyToken FaultKind = "empty_token"
-	// FaultControlCharacters ends the token in control characters.
+	// FaultControlCharacters appends control characters to the token.
 	FaultControlCharacters FaultKind = "control_characters"
-	// FaultActiveWithError answers active:true with an error beside the token, as a fixture of WorkOS's SDK does. The
-	// token is good.
+	// FaultActiveWithError answers active:true with an error beside the token, as a fixture of
+	// the WorkOS SDK does. The token is valid.
 	FaultActiveWithError FaultKind = "active_with_error"
-	// FaultExpiredToken answers with an expires_at that is an hour ago.
+	// FaultExpiredToken answers with an expires_at of an hour ago.
 	FaultExpiredToken FaultKind = "expired_token"
 )
 
-// Faults that come on top of whatever else happens, other faults included.
+// Faults that apply in addition to everything else, including other faults.
 const (
-	// FaultLatency delays the answer by Fault.Latency, or while Fault.Hold is open.
+	// FaultLatency delays the answer by Fault.Latency, or until Fault.Hold is closed.
 	FaultLatency FaultKind = "latency"
 	// FaultDateOffset moves the Date header by Fault.DateOffset.
 	FaultDateOffset FaultKind = "date_offset"
 )
 
-// Fault is a misbehaviour to inject. Of several that match a call, the first one injected befalls it, so that a list of
-// faults with Times is a script; FaultLatency and FaultDateOffset come on top.
+// Fault is a misbehaviour to inject. If several faults match a call, the first one injected
+// applies. A list of faults with Times is therefore a script. FaultLatency and FaultDateOffset
+// apply in addition.
 type Fault struct {
-	// Match is the connection whose calls it befalls. Without a UserID it stands for all connections of its slug; nil
-	// stands for all calls.
+	// Match is the connection whose calls the fault applies to. Without a UserID it means all
+	// connections of its slug. Nil means all calls.
 	Match *ID
 	// Kind is required.
 	Kind FaultKind
-	// Times it befalls a call. 0: until ClearFaults.
+	// Times is the number of calls that the fault applies to. Zero means until ClearFaults.
 	Times int
-	// Status replaces the status that the kind would send. FaultStatus needs it.
+	// Status replaces the status of the kind. FaultStatus requires it.
 	Status int
-	// Body replaces the body that the kind would send.
+	// Body replaces the body of the kind.
 	Body string
-	// RetryAfter is sent as the Retry-After header, as it is.
+	// RetryAfter is sent unchanged as the Retry-After header.
 	RetryAfter string
-	// RetryAfterDate, when not 0, sends a Retry-After header with the date that far from the simulator's now.
+	// RetryAfterDate, if not 0, sends a Retry-After header with a date: the time of the
+	// simulator plus this duration.
 	RetryAfterDate time.Duration
-	// Latency, with any kind, delays the answer, by the wall clock: a simulated clock may stand still.
+	// Latency delays the answer, with any kind. It uses the wall clock, because a simulated
+	// clock may stand still.
 	Latency time.Duration
-	// Hold, with any kind, delays the answer until the channel is closed: latency under a test's control.
+	// Hold delays the answer until the channel is closed, with any kind. A test uses it to
+	// control the latency.
 	Hold <-chan struct{}
-	// DateOffset, with any kind, moves the Date header.
+	// DateOffset moves the Date header, with any kind.
 	DateOffset time.Duration
 }
 
-// Inject makes WorkOS misbehave. A fault that Validate refuses is a mistake in the calling program, and panics.
+// Inject adds a fault. It panics if Validate rejects the fault, because that is a mistake in
+// the calling program.
 func (s *Simulator) Inject(f Fault) {
 	if err := f.Validate(); err != nil {
 		panic(fmt.Sprintf("workossim: %v", err))
@@ -111,19 +120,19 @@ func (s *Simulator) Inject(f Fault) {
 	s.faults = append(s.faults, &f)
 }
 
-// ClearFaults makes WorkOS behave again. Requests that are being held stay so.
+// ClearFaults removes all faults. Requests that are held stay held.
 func (s *Simulator) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil
 }
 
-// faultClass says at which point of a call a fault acts.
+// faultClass is the point of a call at which a fault acts.
 type faultClass int
 
 const (
-	replaces     faultClass = iota + 1 // answers in WorkOS's place
-	silences                           // the same, and there is no status, body or header to choose
+	replaces     faultClass = iota + 1 // answers in place of WorkOS
+	silences                           // the same, but without a status, body or header to choose
 	spoilsAnswer                       // changes an answer of status 200
 	spoilsToken                        // changes an answer with a token
 	comesOnTop
@@ -152,14 +161,14 @@ var faultClasses = map[FaultKind]faultClass{
 	FaultDateOffset:         comesOnTop,
 }
 
-// FaultKinds are all kinds, sorted by name.
+// FaultKinds returns all kinds, sorted by name.
 func FaultKinds() []FaultKind {
 	return slices.Sorted(maps.Keys(faultClasses))
 }
 
 func (k FaultKind) class() faultClass { return faultClasses[k] }
 
-// Validate says in one line what is wrong with a fault and what to do about it.
+// Validate returns an error of one line that says what is wrong with a fault and how to fix it.
 func (f Fault) Validate() error {
 	if f.Kind.class() == 0 {
 		return fmt.Errorf("kind %q is not a fault: use one of %s", f.Kind, strings.Join(kindNames(), ", "))
@@ -214,7 +223,7 @@ func (f Fault) matches(id ID) bool {
 	}
 }
 
-// leavesTokenGood says whether a caller still gets a token that it can use.
+// leavesTokenGood reports whether a caller still gets a token that it can use.
 func (f Fault) leavesTokenGood() bool {
 	if f.Hold != nil {
 		return false
@@ -232,7 +241,7 @@ func (f Fault) leavesTokenGood() bool {
 // faultQueue holds the faults in the order in which they were injected.
 type faultQueue []*Fault
 
-// first is the fault that decides a call's answer; nil: none.
+// first returns the fault that decides the answer to a call, or nil.
 func (q faultQueue) first(id ID) *Fault {
 	for _, f := range q {
 		if f.Kind.class() != comesOnTop && f.matches(id) {
@@ -242,7 +251,7 @@ func (q faultQueue) first(id ID) *Fault {
 	return nil
 }
 
-// onTop are the faults that come on top of a call's answer.
+// onTop returns the faults that apply in addition to the answer of a call.
 func (q faultQueue) onTop(id ID) []*Fault {
 	var faults []*Fault
 	for _, f := range q {
@@ -253,7 +262,7 @@ func (q faultQueue) onTop(id ID) []*Fault {
 	return faults
 }
 
-// deny says whether the faults keep a call from getting a token that it can use.
+// deny reports whether the faults prevent a call from getting a token that it can use.
 func (q faultQueue) deny(id ID) bool {
 	if f := q.first(id); f != nil && !f.leavesTokenGood() {
 		return true
@@ -261,7 +270,7 @@ func (q faultQueue) deny(id ID) bool {
 	return slices.ContainsFunc(q.onTop(id), func(f *Fault) bool { return !f.leavesTokenGood() })
 }
 
-// use counts that a fault has befallen a call, and drops it after the last time.
+// use counts that a fault has applied to a call, and removes the fault after the last time.
 func (q *faultQueue) use(used *Fault) {
 	if used.Times == 0 {
 		return

@@ -15,7 +15,7 @@ func TestFaultsThatAnswerInWorkOSsPlace(t *testing.T) {
 	tests := map[string]struct {
 		fault      workossim.Fault
 		status     int
-		body       string // its beginning
+		body       string // the beginning of the body
 		retryAfter string
 	}{
 		"400":                          {workossim.Fault{Kind: workossim.FaultStatus, Status: 400}, 400, `{"message":"Bad Request"}`, ""},

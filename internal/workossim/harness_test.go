@@ -48,7 +48,7 @@ func serve(t *testing.T, sim *workossim.Simulator, clock *clocktesting.FakePassi
 
 func (h *harness) step(d time.Duration) { h.clock.SetTime(h.clock.Now().Add(d)) }
 
-// request is a good call for the connection, for a test to spoil.
+// request returns a valid call for the connection. A test may change it.
 func (h *harness) request(id workossim.ID) *http.Request {
 	h.Helper()
 	body := map[string]string{"user_id": id.UserID}
@@ -79,7 +79,7 @@ type reply struct {
 	Status int
 	Header http.Header
 	Body   string
-	// BodyErr is why the body could not be read to its end.
+	// BodyErr is the error that kept the body from being read to its end.
 	BodyErr error
 }
 
@@ -94,7 +94,7 @@ func (h *harness) try(r *http.Request) (reply, error) {
 	return reply{Status: response.StatusCode, Header: response.Header, Body: string(body), BodyErr: bodyErr}, nil
 }
 
-// do sends a request that has to be answered.
+// do sends a request that must be answered.
 func (h *harness) do(r *http.Request) reply {
 	h.Helper()
 	got, err := h.try(r)
@@ -122,7 +122,7 @@ type tokenReply struct {
 	} `json:"access_token"`
 }
 
-// token calls, and wants a token.
+// token makes a call and expects a token.
 func (h *harness) token(id workossim.ID) (value string, expires time.Time) {
 	h.Helper()
 	answer := h.call(id)

@@ -7,46 +7,50 @@ import (
 	"time"
 )
 
-// What Request.Result says beside the names of fault kinds and the states of connections that are not connected.
+// Values of Request.Result, beside the fault kinds and the states of connections that are not
+// connected.
 const (
 	// ResultToken is an answer with a token.
 	ResultToken = "token"
 	// ResultUnauthorized is a missing or unknown API key.
 	ResultUnauthorized = "unauthorized"
-	// ResultBadRequest is a body that is no JSON.
+	// ResultBadRequest is a body that cannot be read, is not a JSON object, or does not have
+	// the Content-Type application/json.
 	ResultBadRequest = "bad_request"
-	// ResultInvalid is a body that lacks what is required.
+	// ResultInvalid is a body in which a required field is missing, or a field is invalid.
 	ResultInvalid = "invalid"
 	// ResultUnknownSlug is an integration that does not exist.
 	ResultUnknownSlug = "unknown_slug"
-	// ResultUnknownUser is a user or an organization that does not exist; see Options.UnknownUserNotFound.
+	// ResultUnknownUser is a user or an organization that does not exist; see
+	// Options.UnknownUserNotFound.
 	ResultUnknownUser = "unknown_user"
 	// ResultUnknownPath is a URL that is not the token endpoint.
 	ResultUnknownPath = "unknown_path"
-	// ResultMethodNotAllowed is another method than POST.
+	// ResultMethodNotAllowed is a method other than POST.
 	ResultMethodNotAllowed = "method_not_allowed"
 )
 
-// Request is one request as the simulated WorkOS saw it. It holds neither key nor token.
+// Request is one request as the simulated WorkOS saw it. It contains neither key nor token.
 type Request struct {
-	// Time at which it arrived, by the simulator's clock.
+	// Time is when the request arrived, by the clock of the simulator.
 	Time time.Time `json:"time"`
-	// ID as far as the request gave it.
+	// ID is the connection, as far as the request names it.
 	ID
-	// Key is the Fingerprint of the API key, empty without one.
+	// Key is the Fingerprint of the API key. It is empty without a key.
 	Key string `json:"key,omitempty"`
-	// Status of the answer, 0 when the fault is that there is none. It was decided when the request arrived: a caller
-	// that gave up in the meantime has not seen it.
+	// Status is the status of the answer, or 0 if a fault sends no answer. It was decided when
+	// the request arrived. A caller that gave up in the meantime has not seen it.
 	Status int `json:"status"`
-	// Result is one of the Result constants, the state of a connection that is not connected, or the FaultKind that made
-	// the answer what it is.
+	// Result is one of the Result constants, the state of a connection that is not connected,
+	// or the FaultKind that decided the answer.
 	Result string `json:"result"`
-	// TokenSerial counts a connection's tokens from 1; 0: the answer held no token.
+	// TokenSerial is the serial of the token in the answer. The first token of a connection has
+	// serial 1. Zero means that the answer has no token.
 	TokenSerial int `json:"tokenSerial,omitempty"`
-	// TokenExpiresAt is when that token expires, as WorkOS knows it; zero: it does not, or there is none. A fault may have made
-	// the answer say otherwise.
+	// TokenExpiresAt is when that token expires in WorkOS. Zero means that the token does not
+	// expire, or that there is no token. A fault may have put another time into the answer.
 	TokenExpiresAt time.Time `json:"tokenExpiresAt,omitzero"`
-	// UserAgent of the caller.
+	// UserAgent is the User-Agent of the caller.
 	UserAgent string `json:"userAgent,omitempty"`
 	// RequestID is the X-Request-ID of the answer.
 	RequestID string `json:"requestID"`
@@ -54,17 +58,18 @@ type Request struct {
 	Proto string `json:"proto"`
 }
 
-// Requests are all requests since the start or the last ResetRequests, in the order in which they were decided.
+// Requests returns all requests since the start or the last ResetRequests, in the order in
+// which they were decided.
 func (s *Simulator) Requests() []Request { return s.RequestsAfter(0) }
 
-// RequestsAfter are those of Requests that came after the first n.
+// RequestsAfter returns Requests without the first n.
 func (s *Simulator) RequestsAfter(n int) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.journal.requests[n:])
 }
 
-// RequestsFor are those of Requests that asked for exactly this connection.
+// RequestsFor returns the requests that asked for exactly this connection.
 func (s *Simulator) RequestsFor(id ID) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +80,7 @@ func (s *Simulator) RequestsFor(id ID) []Request {
 	return requests
 }
 
-// total is how many requests there are.
+// total returns the number of requests.
 func (s *Simulator) total() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,11 +94,14 @@ func (s *Simulator) ResetRequests() {
 	s.journal.requests, s.journal.byID = nil, nil
 }
 
-// journal is the list of requests, with an index for RequestsFor: a benchmark asks it once per connection.
+// journal is the list of requests, with an index for RequestsFor. A benchmark calls RequestsFor
+// once per connection.
 type journal struct {
 	requests []Request
 	byID     map[ID][]int
-	numbered int // requests ever; unlike the list it is never reset, so that request IDs stay unique
+	// numbered counts all requests. It is never reset, unlike the list, so that request IDs
+	// stay unique.
+	numbered int
 }
 
 func (j *journal) add(r Request) {
@@ -104,7 +112,7 @@ func (j *journal) add(r Request) {
 	j.requests = append(j.requests, r)
 }
 
-// nextNumber counts requests.
+// nextNumber returns the number of the next request.
 func (j *journal) nextNumber() int {
 	j.numbered++
 	return j.numbered

@@ -41,7 +41,7 @@ func TestRequestsForIsThoseOfExactlyOneConnection(t *testing.T) {
 	if got := h.sim.RequestsFor(workossim.ID{Slug: "github", UserID: "user_bob"}); got != nil {
 		t.Errorf("got %+v for somebody who never asked", got)
 	}
-	all[0].Result = "changed" // by the caller, and for the caller only
+	all[0].Result = "changed" // in the copy of the caller only
 	if h.sim.Requests()[0].Result != "token" {
 		t.Error("Requests shares its memory")
 	}

@@ -87,7 +87,7 @@ func TestNoTokenComesTwice(t *testing.T) {
 		h.sim.Expire(id)
 		look(id)
 		h.sim.Remove(id)
-		h.sim.SetState(id, workossim.Connected) // connected anew
+		h.sim.SetState(id, workossim.Connected) // connected again
 		look(id)
 	}
 }
@@ -97,7 +97,7 @@ func TestDisconnectingTakesTheTokenAndConnectingBringsANewOne(t *testing.T) {
 		t.Run(string(state), func(t *testing.T) {
 			h := newHarness(t, workossim.Connection{ID: alice, Lifetime: time.Minute})
 			before, _ := h.token(alice)
-			h.sim.SetState(alice, workossim.Connected) // it is already
+			h.sim.SetState(alice, workossim.Connected) // no change
 			if same, _ := h.token(alice); same != before {
 				t.Errorf("got another token, %q", same)
 			}
