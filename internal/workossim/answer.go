@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// answer is a decision: what to send, and how.
+// answer is the decision about a call: what to send, and how.
 type answer struct {
 	status     int
 	result     string // for the journal
-	token      issued // the token in it; zero: none
+	token      issued // the token in the answer; zero: none
 	requestID  string
 	retryAfter string
 	allow      string
 
 	contentType string
 	body        []byte
-	// payload is what body is made of when the status is 200.
+	// payload is the source of body if the status is 200.
 	payload *payload
 
 	delivery   delivery
@@ -29,7 +29,8 @@ type answer struct {
 	dateOffset time.Duration
 }
 
-// payload is the JSON of an answer of status 200. Which of its two shapes it has, `active` alone tells.
+// payload is the JSON of an answer of status 200. It has two shapes, which only active tells
+// apart.
 type payload struct {
 	Active      bool          `json:"active"`
 	AccessToken *tokenPayload `json:"access_token,omitempty"`
@@ -46,7 +47,7 @@ type tokenPayload struct {
 	Extra         string   `json:"x_future_field,omitempty"`
 }
 
-// extraPayload is something that no version of WorkOS has sent so far.
+// extraPayload is an object that no version of WorkOS has sent so far.
 type extraPayload struct {
 	Kind  string   `json:"kind"`
 	Items []string `json:"items"`
@@ -74,7 +75,7 @@ const (
 		"<body><center><h1>%[1]d %[2]s</h1></center></body></html>\n"
 )
 
-// tokenAnswer is an answer with a token.
+// tokenAnswer returns an answer with the token of the account.
 func tokenAnswer(a *account) *answer {
 	var expiresAt *string
 	if !a.token.expires.IsZero() {
@@ -89,18 +90,18 @@ func tokenAnswer(a *account) *answer {
 			Object:        "access_token",
 			AccessToken:   a.token.value,
 			ExpiresAt:     expiresAt,
-			Scopes:        append([]string{}, a.Scopes...), // [] and never null
+			Scopes:        append([]string{}, a.Scopes...), // [], never null
 			MissingScopes: append([]string{}, a.MissingScopes...),
 		}},
 	}
 }
 
-// inactiveAnswer says that there is no token to be had.
+// inactiveAnswer returns an answer that says that no token is available.
 func inactiveAnswer(state State) *answer {
 	return &answer{status: http.StatusOK, result: string(state), payload: &payload{Error: string(state)}}
 }
 
-// messageAnswer is an error with the only key that WorkOS promises.
+// messageAnswer returns an error with the only key that WorkOS promises.
 func messageAnswer(status int, result, message string) *answer {
 	return jsonError(status, result, errorPayload{Message: message})
 }
@@ -109,14 +110,14 @@ func validationAnswer(result string, errs ...fieldError) *answer {
 	return jsonError(http.StatusUnprocessableEntity, result, errorPayload{Message: "Validation failed.", Errors: errs})
 }
 
-// statusAnswer is the error that WorkOS sends with a status.
+// statusAnswer returns the error that WorkOS sends with a status.
 func statusAnswer(status int, result string) *answer {
 	if status >= http.StatusInternalServerError {
 		page := fmt.Sprintf(htmlPage, status, http.StatusText(status))
 		return &answer{status: status, result: result, contentType: typeHTML, body: []byte(page)}
 	}
 	switch status {
-	case http.StatusUnauthorized: // no body is promised
+	case http.StatusUnauthorized: // WorkOS promises no body
 		return &answer{status: status, result: result}
 	case http.StatusConflict:
 		return jsonError(status, result, errorPayload{
@@ -142,7 +143,7 @@ func jsonError(status int, result string, e errorPayload) *answer {
 	return &answer{status: status, result: result, contentType: typeJSON, body: mustMarshal(e)}
 }
 
-// mustMarshal encodes the payloads of this file, which hold nothing that cannot be encoded.
+// mustMarshal encodes the payloads of this file. They contain only values that can be encoded.
 func mustMarshal(v any) []byte {
 	encoded, err := json.Marshal(v)
 	if err != nil {
@@ -151,7 +152,7 @@ func mustMarshal(v any) []byte {
 	return encoded
 }
 
-// replacement is what a fault answers in WorkOS's place.
+// replacement returns the answer that a fault sends in place of WorkOS.
 func replacement(f *Fault) *answer {
 	result := string(f.Kind)
 	switch f.Kind {

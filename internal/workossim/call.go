@@ -12,19 +12,22 @@ import (
 // maxRequestBytes is far more than a request needs.
 const maxRequestBytes = 1 << 20
 
-// call is a request, read and taken apart.
+// call is a parsed request.
 type call struct {
 	id        ID
 	key       string
 	userAgent string
 	proto     string
-	// stray is the answer to a request that is not a call of the token endpoint at all; nil: it is one.
+	// stray is the answer to a request that is not a call of the token endpoint. It is nil for
+	// a call of the endpoint.
 	stray *answer
-	// flaw is the answer to a call whose body is wrong, once its key has been accepted; nil: it is right.
+	// flaw is the answer to a call whose body is wrong, sent after its key has been accepted.
+	// It is nil if the body is right.
 	flaw *answer
 }
 
-// readCall takes a request apart. It reads the body to its end: only then does net/http notice that a caller hangs up.
+// readCall parses a request. It reads the body to its end, because only then does net/http
+// notice that a caller hangs up.
 func readCall(r *http.Request) call {
 	c := call{
 		key:       bearerKey(r.Header.Get("Authorization")),
@@ -49,8 +52,8 @@ func readCall(r *http.Request) call {
 	return c
 }
 
-// slugOf finds the slug in /data-integrations/{slug}/token. It looks at the path as it was sent: an escaped slash belongs
-// to the slug, and .. is a slug like any other, unknown.
+// slugOf finds the slug in /data-integrations/{slug}/token. It uses the path as it was sent: an
+// escaped slash belongs to the slug, and .. is a slug like any other unknown one.
 func slugOf(u *url.URL) (slug string, found bool) {
 	rest, underPrefix := strings.CutPrefix(u.EscapedPath(), "/data-integrations/")
 	escaped, isToken := strings.CutSuffix(rest, "/token")
@@ -66,8 +69,9 @@ func isJSON(contentType string) bool {
 	return err == nil && mediaType == "application/json"
 }
 
-// readParameters takes the user and the organization from a request body. organization_id is left out, or null, where
-// there is none; empty text is refused, because no organization has that ID.
+// readParameters reads the user and the organization from a request body. organization_id is
+// missing or null if there is no organization. An empty string is rejected, because no
+// organization has that ID.
 func readParameters(body []byte) (userID, organizationID string, flaw *answer) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
@@ -91,7 +95,8 @@ func readParameters(body []byte) (userID, organizationID string, flaw *answer) {
 	return userID, organizationID, flaw
 }
 
-// text reads a JSON value that should be text that is not empty. Nothing and null are not given, and as such good.
+// text reads a JSON value that should be a string that is not empty. A missing value and null
+// count as not given, and as good.
 func text(raw json.RawMessage) (value string, given, good bool) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return "", false, true

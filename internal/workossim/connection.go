@@ -11,22 +11,23 @@ import (
 	"time"
 )
 
-// DefaultLifetime is how long a token lives when its Connection does not say.
+// DefaultLifetime is the lifetime of a token whose Connection does not set Lifetime.
 const DefaultLifetime = time.Hour
 
-// DefaultTokenMarker is part of every token unless Options.TokenMarker says otherwise. Whoever finds it in a log, an event
-// or a status has found a leaked token.
+// DefaultTokenMarker is part of every token unless Options.TokenMarker is set. A log, an event
+// or a status that contains the marker contains a leaked token.
 const DefaultTokenMarker = "canary_"
 
-// ID is what tells connections apart. The organization is part of it: the same user with and without an organization, or
-// with two of them, has as many connections.
+// ID identifies a connection. The organization is part of it: a user without an organization,
+// and the same user in each of two organizations, have three connections.
 type ID struct {
 	Slug           string `json:"slug"`
 	UserID         string `json:"userID"`
 	OrganizationID string `json:"organizationID,omitempty"`
 }
 
-// path is slug/user, and /organization where there is one. It is not String, which Connection and Request would inherit.
+// path returns slug/user, or slug/user/organization if there is an organization. The method is
+// not String, because Connection and Request would inherit it.
 func (id ID) path() string {
 	if id.OrganizationID == "" {
 		return id.Slug + "/" + id.UserID
@@ -42,40 +43,44 @@ func (id ID) compare(other ID) int {
 	)
 }
 
-// State is what WorkOS says of a connection. Any text beside the three constants is answered as an inactive connection
-// with that text as its `error`, as WorkOS might one day do.
+// State is the state of a connection in WorkOS. Text other than the three constants is answered
+// as an inactive connection with that text as its `error`, as WorkOS may do one day.
 type State string
 
 const (
-	// Connected is a connection with a token.
+	// Connected means that the connection has a token.
 	Connected State = "connected"
-	// NotInstalled is a user who never connected, or who disconnected.
+	// NotInstalled means that the user never connected, or has disconnected.
 	NotInstalled State = "not_installed"
-	// NeedsReauthorization is a connection whose refresh token no longer works.
+	// NeedsReauthorization means that the refresh token of the connection no longer works.
 	NeedsReauthorization State = "needs_reauthorization"
 )
 
-// Connection is one user's account at one integration, and how the simulated WorkOS keeps its token.
+// Connection is the account of one user at one integration, and the rules by which the
+// simulated WorkOS keeps its token.
 type Connection struct {
 	ID
-	// State defaults to Connected.
+	// State is Connected by default.
 	State State
-	// Lifetime of each token, from the moment it is issued. Default: DefaultLifetime.
+	// Lifetime is the lifetime of each token from its issue. Default: DefaultLifetime.
 	Lifetime time.Duration
-	// NoExpiry issues tokens without an expiry; Lifetime then does not matter.
+	// NoExpiry issues tokens without an expiry. Lifetime is then ignored.
 	NoExpiry bool
-	// RefreshLead is how early a call gets a newer token: once what remains of the current one is at most this. 0: only
-	// after it has expired, which is what WorkOS's own emulator does.
+	// RefreshLead is the remaining life of the current token at which a call gets the next
+	// token. Zero means that a call gets the next token only after expiry, as in the emulator
+	// of WorkOS.
 	RefreshLead time.Duration
 	// AlwaysFresh issues a new token on every call.
 	AlwaysFresh bool
-	// Scopes that were granted, and MissingScopes that the integration asks for and were not.
+	// Scopes were granted. MissingScopes were not granted, although the integration asks for
+	// them.
 	Scopes, MissingScopes []string
-	// TokenPrefix is what each token begins with, such as gho_.
+	// TokenPrefix is the beginning of each token, such as gho_.
 	TokenPrefix string
 }
 
-// withDefaults is the connection as the simulator keeps it: defaults filled in, no memory shared with the caller.
+// withDefaults returns the connection as the simulator stores it: with defaults, and without
+// memory that it shares with the caller.
 func (c Connection) withDefaults() Connection {
 	c.State = cmp.Or(c.State, Connected)
 	c.Lifetime = cmp.Or(c.Lifetime, DefaultLifetime)
@@ -84,7 +89,8 @@ func (c Connection) withDefaults() Connection {
 	return c
 }
 
-// expiryOfTokenIssuedAt is in whole milliseconds, the precision that WorkOS sends. Zero: no expiry.
+// expiryOfTokenIssuedAt returns the expiry in whole milliseconds, the precision of WorkOS. The
+// zero time means no expiry.
 func (c Connection) expiryOfTokenIssuedAt(at time.Time) time.Time {
 	if c.NoExpiry {
 		return time.Time{}
@@ -98,10 +104,10 @@ type accessToken struct {
 	issued
 }
 
-// issued says which of a connection's tokens one is.
+// issued identifies one of the tokens of a connection.
 type issued struct {
-	serial  int       // 1 for a connection's first; 0: there is no token
-	expires time.Time // of that token; zero: never
+	serial  int       // 1 for the first token of a connection; 0: no token
+	expires time.Time // zero: never
 }
 
 func (t issued) validAt(at time.Time) bool {
@@ -114,7 +120,7 @@ type account struct {
 	token accessToken
 }
 
-// refreshesAt says whether a call at that instant gets a newer token than the one held.
+// refreshesAt reports whether a call at that time gets a newer token than the current one.
 func (a *account) refreshesAt(at time.Time) bool {
 	switch {
 	case a.AlwaysFresh || a.token.serial == 0:
@@ -126,7 +132,8 @@ func (a *account) refreshesAt(at time.Time) bool {
 	}
 }
 
-// offerAt is the expiry of the token that a call at that instant gets, and whether that token is valid then.
+// offerAt returns the expiry of the token that a call at that time gets, and whether the token
+// is valid then.
 func (a *account) offerAt(at time.Time) (expires time.Time, valid bool) {
 	if a.State != Connected {
 		return time.Time{}, false
@@ -138,14 +145,16 @@ func (a *account) offerAt(at time.Time) (expires time.Time, valid bool) {
 	return expires, expires.IsZero() || at.Before(expires)
 }
 
-// TokenValue is the token of a connection that has that serial, as every Simulator with the DefaultTokenMarker makes it: a
-// server that is shown a token can tell whether it is one of the connection, without having been given any.
+// TokenValue returns the token of the connection that has that serial, as every Simulator with
+// the DefaultTokenMarker makes it. With this, a server that receives a token can check that the
+// token belongs to the connection, without a list of tokens.
 func TokenValue(c Connection, serial int) string {
 	return tokenValue(DefaultTokenMarker, c, serial)
 }
 
-// tokenValue is the same for the same connection and serial on every run, different for all others, and recognisable:
-// prefix, marker, slug, serial, and the start of a hash.
+// tokenValue returns the same token for the same connection and serial on every run, and
+// different tokens for all others. The token is recognisable: it consists of prefix, marker,
+// slug, serial, and the start of a hash.
 func tokenValue(marker string, c Connection, serial int) string {
 	seed := strings.Join([]string{c.Slug, c.UserID, c.OrganizationID, strconv.Itoa(serial)}, "\x00")
 	sum := sha256.Sum256([]byte(seed))

@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// ControlPrefix is where the paths of ControlHandler begin.
+// ControlPrefix is the prefix of the paths of ControlHandler.
 const ControlPrefix = "/_simulator/"
 
-// ControlHandler controls a running simulator over HTTP, with JSON. It asks nobody who they are.
+// ControlHandler controls a running simulator over HTTP, with JSON. It does not authenticate
+// its callers.
 //
 //	GET    /_simulator/healthz      204
 //	GET    /_simulator/connections  all connections, without their tokens
@@ -26,11 +27,12 @@ const ControlPrefix = "/_simulator/"
 //	DELETE /_simulator/faults
 //	GET    /_simulator/requests     every request, and counts for each connection
 //	DELETE /_simulator/requests
-//	GET    /_simulator/total        {total}: how many requests there are, cheaply
-//	GET    /_simulator/journal      every request as a line of CSV, far shorter than GET requests; see writeJournal
+//	GET    /_simulator/total        {total}: the number of requests, at little cost
+//	GET    /_simulator/journal      every request as a line of CSV; see writeJournal
 //	POST   /_simulator/api-keys     {apiKeys: [...]}: replaces the accepted keys
 //
-// What it refuses is answered 400 or 404 with {"error": "..."}, which says what to do.
+// GET journal is far shorter than GET requests. A rejected request is answered with 400 or 404
+// and {"error": "..."}, which says what to do.
 func (s *Simulator) ControlHandler() http.Handler {
 	endpoints := map[string]http.HandlerFunc{
 		"GET healthz":        handle(func(struct{}) (any, error) { return nil, nil }),
@@ -62,7 +64,7 @@ func (s *Simulator) ControlHandler() http.Handler {
 	return mux
 }
 
-// logged tells the log of each request that changes something.
+// logged logs each request that changes something.
 func (s *Simulator) logged(endpoint string, handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
@@ -72,7 +74,7 @@ func (s *Simulator) logged(endpoint string, handler http.HandlerFunc) http.Handl
 	}
 }
 
-// WithControl is the simulator with ControlHandler at ControlPrefix.
+// WithControl returns a handler for the simulator, with ControlHandler at ControlPrefix.
 func (s *Simulator) WithControl() http.Handler {
 	control := s.ControlHandler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -143,7 +145,7 @@ func (s *Simulator) controlKeys(wanted struct {
 	return nil, nil
 }
 
-// connectionView is what control shows of a connection.
+// connectionView is a connection as ControlHandler shows it.
 type connectionView struct {
 	ID
 	State       State      `json:"state"`
@@ -164,7 +166,7 @@ func (s *Simulator) connectionView(id ID) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a, found := s.accounts[id]
-	if !found { // removed by somebody else in the meantime
+	if !found { // removed by another caller in the meantime
 		return nil, noConnection(id)
 	}
 	return viewOf(a), nil
@@ -183,14 +185,14 @@ func (s *Simulator) connectionViews() any {
 	}{views}
 }
 
-// requestReport is what control shows of the requests.
+// requestReport contains the requests as ControlHandler shows them.
 type requestReport struct {
 	Total    int             `json:"total"`
 	Counts   []requestCounts `json:"counts"`
 	Requests []Request       `json:"requests"`
 }
 
-// requestCounts are the requests for one connection, in all and by result.
+// requestCounts are the requests for one connection, in total and by result.
 type requestCounts struct {
 	ID
 	Total   int            `json:"total"`
@@ -214,14 +216,16 @@ func reportOf(requests []Request) requestReport {
 	return requestReport{Total: len(requests), Counts: counts, Requests: append([]Request{}, requests...)}
 }
 
-// notFoundError is answered 404; other errors are the caller's mistakes, and answered 400.
+// notFoundError is answered with 404. Other errors are mistakes of the caller, and are answered
+// with 400.
 type notFoundError struct{ error }
 
 func noConnection(id ID) error {
 	return notFoundError{fmt.Errorf("there is no connection %s: see GET %sconnections", id.path(), ControlPrefix)}
 }
 
-// handle makes a handler of a function from a request body to an answer. Without a body, the function gets its zero value.
+// handle makes a handler from a function that turns a request body into an answer. Without a
+// body, the function gets the zero value.
 func handle[T any](act func(T) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var wanted T
@@ -238,8 +242,8 @@ func handle[T any](act func(T) (any, error)) http.HandlerFunc {
 	}
 }
 
-// respond sends an answer (nil: there is none, and all is well) or an error, as JSON. Answers are of types that JSON can
-// encode, so what may fail is the caller's connection.
+// respond sends an answer or an error as JSON. Without an answer and an error, it sends 204.
+// Answers have types that JSON can encode, so only the connection of the caller can fail.
 func respond(w http.ResponseWriter, answer any, err error) {
 	status := http.StatusOK
 	if err != nil {

@@ -14,10 +14,12 @@ func (s *Simulator) controlJournal(w http.ResponseWriter, _ *http.Request) {
 	writeJournal(csv.NewWriter(w), requests)
 }
 
-// writeJournal writes requests, in the order in which they were decided. Times are RFC 3339 in UTC with their fraction; the last column
-// is empty when there is no token, or one without an expiry.
+// writeJournal writes the requests in the order in which they were decided. Times are RFC 3339
+// in UTC with their fraction. The last column is empty if the answer has no token, or a token
+// without an expiry.
 func writeJournal(w *csv.Writer, requests []Request) {
-	// Writes fail when the caller's connection does, and then there is nobody to tell.
+	// Writes fail if the connection of the caller fails. The error then cannot be reported to
+	// the caller.
 	_ = w.Write([]string{"time", "slug", "userID", "organizationID", "status", "result", "tokenSerial", "tokenExpiresAt"})
 	for _, r := range requests {
 		expires := ""

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// keyDigest stands for an API key. Keys themselves are never kept.
+// keyDigest represents an API key. The simulator never stores a key.
 type keyDigest [sha256.Size]byte
 
 func digestOf(key string) keyDigest {
 	return sha256.Sum256([]byte(key))
 }
 
-// Fingerprint tells API keys apart without giving them away: the last four bytes of the key's SHA-256, in hex. No key has
-// no fingerprint.
+// Fingerprint identifies an API key without revealing it: the last four bytes of its SHA-256,
+// in hex. The fingerprint of an empty key is empty.
 func Fingerprint(key string) string {
 	if key == "" {
 		return ""
@@ -23,8 +23,8 @@ func Fingerprint(key string) string {
 	return hex.EncodeToString(digest[len(digest)-4:])
 }
 
-// bearerKey is the key of an Authorization header, empty when there is none. The scheme may be written in any case (RFC
-// 9110, 11.1).
+// bearerKey returns the key of an Authorization header, or an empty string if there is no key.
+// The scheme is not case-sensitive (RFC 9110, 11.1).
 func bearerKey(authorization string) string {
 	scheme, key, found := strings.Cut(authorization, " ")
 	if !found || !strings.EqualFold(scheme, "Bearer") {

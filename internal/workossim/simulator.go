@@ -1,9 +1,11 @@
 // Package workossim simulates the part of WorkOS Pipes that pipes-operator depends on: POST
-// /data-integrations/{slug}/token. Tests, benchmarks and the demo talk to it in place of WorkOS.
+// /data-integrations/{slug}/token. Tests, benchmarks and the demo use it in place of WorkOS.
 //
-// A Simulator is an http.Handler. It keeps connections as WorkOS does, with tokens that expire and are refreshed by its
-// clock, gives the answers and errors that WorkOS's public API description promises, misbehaves on request (Inject), and
-// records every request. Its tokens work nowhere and carry a marker, so that a leaked one is found by searching for it.
+// A Simulator is an http.Handler. It keeps connections as WorkOS does, with tokens that expire
+// and are refreshed by its clock. It gives the answers and errors that the public API
+// description of WorkOS promises. It misbehaves on request (Inject), and records every request.
+// Its tokens work nowhere and contain a marker, so that a search for the marker finds a leaked
+// token.
 package workossim
 
 import (
@@ -16,38 +18,41 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Options say what a Simulator starts with. The zero value works, and refuses every caller for want of a key.
+// Options configure a Simulator. The zero value works, and rejects every caller because it has
+// no key.
 type Options struct {
-	// Clock decides when tokens expire and what the Date header says. Default: the wall clock.
+	// Clock decides when tokens expire, and is the source of the Date header. Default: the wall
+	// clock.
 	Clock clock.PassiveClock
-	// APIKeys that are accepted. None: every call is answered 401.
+	// APIKeys are accepted. Without a key, every call is answered with 401.
 	APIKeys []string
-	// Slugs of integrations that exist, beside those of connections.
+	// Slugs are integrations that exist, in addition to those of connections.
 	Slugs []string
-	// Connections that exist from the start.
+	// Connections exist from the start.
 	Connections []Connection
-	// Everyone is connected like this, at most once for each slug: whoever calls without a connection of their own gets one, with
-	// a token that is issued then. It is for benchmarks, whose users are too many to be listed. The user and the organization of
-	// these are left out.
+	// Everyone contains at most one connection for each slug. A caller who has no connection
+	// gets a connection like this one, with a token that is issued at that moment. Benchmarks
+	// use it, because they have too many users for a list. UserID and OrganizationID are empty
+	// here.
 	Everyone []Connection
 	// TokenMarker is part of every token. Default: DefaultTokenMarker.
 	TokenMarker string
-	// UnknownUserNotFound answers 404 for a user or an organization that no connection names, as WorkOS's emulator does.
-	// Default: 200 not_installed.
+	// UnknownUserNotFound answers 404 for a user or an organization that no connection names,
+	// as the emulator of WorkOS does. Default: 200 not_installed.
 	UnknownUserNotFound bool
-	// Logger is told of each request, without keys and tokens. Default: nobody is told.
+	// Logger logs each request, without keys and tokens. Default: no log.
 	Logger *slog.Logger
 }
 
-// Simulator is a simulated WorkOS environment. All its methods may be called at any time from any goroutine; each takes
-// effect at once, for the next request that arrives.
+// Simulator is a simulated WorkOS environment. All its methods may be called at any time from
+// any goroutine. Each takes effect at once, for the next request that arrives.
 type Simulator struct {
 	clock               clock.PassiveClock
 	tokenMarker         string
 	unknownUserNotFound bool
 	logger              *slog.Logger
 
-	// life ends with Close, and with it every request that is being held.
+	// life ends with Close, which also ends every request that is held.
 	life context.Context
 	end  context.CancelFunc
 
@@ -56,9 +61,11 @@ type Simulator struct {
 	slugs    map[string]bool
 	accounts map[ID]*account
 	everyone map[string]Connection // by slug
-	serials  map[ID]int            // of the last token issued; outlives the connection, so that no token comes twice
-	faults   faultQueue
-	journal  journal
+	// serials are those of the last tokens issued. They outlive connections, so that no token
+	// is issued twice.
+	serials map[ID]int
+	faults  faultQueue
+	journal journal
 }
 
 // New makes a Simulator.
@@ -97,22 +104,24 @@ func New(o Options) *Simulator {
 	return s
 }
 
-// Close ends the requests that are being held (latency, timeout, endless body) without an answer, so that a server can
-// stop. The Simulator goes on answering other requests. Calling it twice is fine.
+// Close ends the requests that are held (latency, timeout, endless body) without an answer, so
+// that a server can stop. The Simulator continues to answer other requests. Close may be called
+// twice.
 func (s *Simulator) Close() {
 	s.end()
 }
 
-// Put creates or replaces a connection. A connected one is issued its token now, a new one also when it replaces a
-// connection that had one. Its slug is known from now on.
+// Put creates or replaces a connection. If it is connected, it gets a new token now, even if it
+// replaces a connection that had a token. Its slug is known from now on.
 func (s *Simulator) Put(c Connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put(c)
 }
 
-// SetState connects, disconnects or breaks a connection. One that was not connected and now is gets a new token; one that
-// no longer is loses its token. A connection that does not exist is created with defaults; no state is Connected.
+// SetState connects, disconnects or breaks a connection. A connection that becomes connected
+// gets a new token. A connection that is no longer connected loses its token. A connection that
+// does not exist is created with defaults. An empty state means Connected.
 func (s *Simulator) SetState(id ID, state State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,8 +136,8 @@ func (s *Simulator) SetState(id ID, state State) {
 	}
 }
 
-// Expire makes the current token of a connection expire now; the next call gets a new one. It says whether there was a
-// token to expire.
+// Expire lets the current token of a connection expire now. The next call gets a new token.
+// Expire reports whether the connection had a token.
 func (s *Simulator) Expire(id ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,8 +149,9 @@ func (s *Simulator) Expire(id ID) bool {
 	return true
 }
 
-// Remove forgets a connection, as if the user had never connected, and says whether it existed. The slug stays known. Where
-// Options.Everyone is connected, the next call makes a new one.
+// Remove deletes a connection, as if the user had never connected, and reports whether it
+// existed. The slug stays known. If everyone is connected at the slug (Options.Everyone), the
+// next call makes a new connection.
 func (s *Simulator) Remove(id ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,8 +160,9 @@ func (s *Simulator) Remove(id ID) bool {
 	return found
 }
 
-// CurrentToken is the token that WorkOS holds now, expired or not; a zero expiresAt means no expiry. It is not ok when the
-// connection does not exist or is not connected. Nothing is refreshed, and nothing recorded.
+// CurrentToken returns the token that WorkOS holds now, expired or not. A zero expiresAt means
+// no expiry. ok is false if the connection does not exist or is not connected. CurrentToken
+// refreshes nothing and records nothing.
 func (s *Simulator) CurrentToken(id ID) (token string, expiresAt time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,9 +173,10 @@ func (s *Simulator) CurrentToken(id ID) (token string, expiresAt time.Time, ok b
 	return a.token.value, a.token.expires, true
 }
 
-// Available says whether a call at that instant, with an accepted key, would be answered with a token that is valid at
-// that instant, and when that token would expire; a zero expiresAt means no expiry. It goes by the connections, keys and
-// faults of now, changes nothing and records nothing. Latency does not count against availability; a fault with Hold does.
+// Available reports whether a call at that time, with an accepted key, would return a token
+// that is valid at that time, and when that token would expire. A zero expiresAt means no
+// expiry. Available uses the current connections, keys and faults. It changes nothing and
+// records nothing. Latency does not count against availability; a fault with Hold does.
 func (s *Simulator) Available(id ID, at time.Time) (expiresAt time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,7 +191,8 @@ func (s *Simulator) Available(id ID, at time.Time) (expiresAt time.Time, ok bool
 	return expiresAt, true
 }
 
-// SetAPIKeys replaces the keys that are accepted. Without any, every call is answered 401.
+// SetAPIKeys replaces the keys that are accepted. Without a key, every call is answered with
+// 401.
 func (s *Simulator) SetAPIKeys(keys ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,13 +204,13 @@ func (s *Simulator) SetAPIKeys(keys ...string) {
 	}
 }
 
-// now is the simulated WorkOS's own time.
+// now returns the time of the simulated WorkOS.
 func (s *Simulator) now() time.Time {
 	return s.clock.Now().UTC()
 }
 
-// find is the account of a connection, with mu held. One that is there only because everyone is connected holds no token yet, and
-// is not kept.
+// find returns the account of a connection. An account that exists only because everyone is
+// connected has no token yet, and is not stored. The caller must hold mu.
 func (s *Simulator) find(id ID) (*account, bool) {
 	if a, found := s.accounts[id]; found {
 		return a, true
@@ -210,7 +223,7 @@ func (s *Simulator) find(id ID) (*account, bool) {
 	return &account{Connection: c}, true
 }
 
-// put, with mu held.
+// put is Put for callers that hold mu.
 func (s *Simulator) put(c Connection) {
 	c = c.withDefaults()
 	s.slugs[c.Slug] = true
@@ -219,7 +232,7 @@ func (s *Simulator) put(c Connection) {
 	s.enter(a, c.State)
 }
 
-// enter takes an account into a state, with mu held.
+// enter moves an account into a state. The caller must hold mu.
 func (s *Simulator) enter(a *account, state State) {
 	a.State = state
 	a.token = accessToken{}
@@ -228,7 +241,7 @@ func (s *Simulator) enter(a *account, state State) {
 	}
 }
 
-// issue gives an account its next token, with mu held.
+// issue gives an account its next token. The caller must hold mu.
 func (s *Simulator) issue(a *account) {
 	s.serials[a.ID]++
 	serial := s.serials[a.ID]

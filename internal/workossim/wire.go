@@ -14,20 +14,20 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// slugPattern is what the operator's API accepts as a slug.
+// slugPattern is the pattern of slugs in the API of the operator.
 var slugPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
-// ParseSeed reads the YAML that a simulator starts from:
+// ParseSeed reads the YAML with which a simulator starts:
 //
-//	apiKeys: [sk_test_demo]          # required to answer anything but 401
-//	slugs: [linear]                  # beside those of connections
+//	apiKeys: [sk_test_demo]          # without a key, every answer is 401
+//	slugs: [linear]                  # in addition to those of connections
 //	tokenMarker: canary_             # Options.TokenMarker
 //	unknownUserNotFound: false       # Options.UnknownUserNotFound
 //	connections:
 //	- slug: github
 //	  userID: user_01
 //	  organizationID: org_01         # left out: no organization
-//	  state: connected               # connected, not_installed, needs_reauthorization, or any other text
+//	  state: connected               # or not_installed, needs_reauthorization, or any other text
 //	  lifetime: 45s                  # default 1h
 //	  noExpiry: false                # instead of lifetime
 //	  refreshLead: 10s               # default 0s: refresh only after expiry
@@ -36,13 +36,14 @@ var slugPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 //	  missingScopes: []
 //	  tokenPrefix: gho_
 //	everyone:                        # Options.Everyone
-//	- slug: slack                    # and the rest as in connections, without userID and organizationID
+//	- slug: slack                    # and more fields, but not userID and organizationID
 //
-// A field it does not know, or that comes twice, is an error that names it. Errors hold no key.
+// An unknown or repeated field is an error that names the field. Errors contain no key.
 func ParseSeed(data []byte) (Options, error) {
 	encoded, err := yaml.YAMLToJSONStrict(data)
 	if err != nil {
-		return Options{}, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // the parser's may have several lines
+		// The error of the parser may have several lines.
+		return Options{}, errors.New(strings.Join(strings.Fields(err.Error()), " "))
 	}
 	var seed seedSpec
 	if err := decodeStrict(encoded, &seed); err != nil {
@@ -93,7 +94,7 @@ func (spec seedSpec) options() (Options, error) {
 	return o, nil
 }
 
-// everyone reads the connections that everyone has.
+// everyone reads the connections of Options.Everyone.
 func everyone(specs []connectionSpec) ([]Connection, error) {
 	var connections []Connection
 	seen := map[string]bool{}
@@ -101,7 +102,8 @@ func everyone(specs []connectionSpec) ([]Connection, error) {
 		if wanted.UserID != "" || wanted.OrganizationID != "" {
 			return nil, fmt.Errorf("everyone[%d]: names a user or an organization: leave both out, or use connections", i)
 		}
-		wanted.UserID = "everyone" // which only has to be there
+		// The check requires a user. The user is removed again below.
+		wanted.UserID = "everyone"
 		c, err := wanted.connection()
 		if err != nil {
 			return nil, fmt.Errorf("everyone[%d].%w", i, err)
@@ -116,7 +118,7 @@ func everyone(specs []connectionSpec) ([]Connection, error) {
 	return connections, nil
 }
 
-// connectionSpec is a Connection as YAML and JSON have it.
+// connectionSpec is a Connection in YAML and JSON.
 type connectionSpec struct {
 	ID
 	State         State    `json:"state"`
@@ -147,7 +149,7 @@ func (spec connectionSpec) connection() (Connection, error) {
 	}, nil
 }
 
-// faultSpec is a Fault as JSON has it.
+// faultSpec is a Fault in JSON.
 type faultSpec struct {
 	Match          *ID       `json:"match"`
 	Kind           FaultKind `json:"kind"`
@@ -174,7 +176,8 @@ func (spec faultSpec) fault() (Fault, error) {
 	return f, f.Validate()
 }
 
-// duration is a JSON value that should be a duration such as "45s". It is parsed later, when its field's name is at hand.
+// duration is a JSON value that should be a duration such as "45s". It is parsed later, when
+// the name of its field is known.
 type duration struct{ raw string }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -234,13 +237,15 @@ func checkKeys(keys []string) error {
 	return nil
 }
 
-// decodeStrict reads JSON; field names are exact, and unknown and repeated ones are errors that name them.
+// decodeStrict reads JSON. Field names are case-sensitive. Unknown and repeated fields are
+// errors that name the field.
 func decodeStrict(data []byte, into any) error {
 	strict, err := kjson.UnmarshalStrict(data, into)
 	var wrongType *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrongType):
-		field := cmp.Or(strings.ReplaceAll(wrongType.Field, "ID.", ""), "the whole") // ID is embedded, and no field to anybody
+		// ID is an embedded struct, and not a field in JSON.
+		field := cmp.Or(strings.ReplaceAll(wrongType.Field, "ID.", ""), "the whole")
 		return fmt.Errorf("%s: wrong type (%s): use %s", field, wrongType.Value, expected(wrongType.Type))
 	case err != nil:
 		return err
@@ -251,7 +256,7 @@ func decodeStrict(data []byte, into any) error {
 	}
 }
 
-// expected says what to write for a value of a type.
+// expected describes the values of a type, for an error message.
 func expected(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
@@ -267,7 +272,7 @@ func expected(t reflect.Type) string {
 	}
 }
 
-// firstOf is the first error there is: a message of one line.
+// firstOf returns the first error, so that a message has one line.
 func firstOf(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
