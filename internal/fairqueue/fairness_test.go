@@ -44,8 +44,9 @@ func newWorkers(workers int) *busyWorkers {
 	}
 }
 
-// runUntil works until count objects of the namespace are done, and returns the time of the
-// last one. It returns never if no object can be picked, or after a quarter of an hour.
+// runUntil works until count objects of the namespace are done, and returns the time at which
+// the last of them was done. It returns never if no object can be picked, or after a quarter of
+// an hour.
 func (b *busyWorkers) runUntil(namespace string, count int) time.Duration {
 	for done := 0; done < count; {
 		for len(b.running) < b.workers {

@@ -82,7 +82,7 @@ func (r *registrar) seconds(name, help string) prometheus.Observer {
 }
 
 // register registers a collector. It returns the collector that has this name in the registry,
-// which may be an earlier one.
+// which may be an earlier collector.
 func register[T prometheus.Collector](r *registrar, collector T) T {
 	err := r.registerer.Register(collector)
 	var already prometheus.AlreadyRegisteredError

@@ -15,13 +15,14 @@ func dues(n int, at, expires time.Duration) (all []renewal.Due) {
 	return all
 }
 
+// A window consists of whole grains: one grain is added to the time between At and Expires.
 func TestDemand(t *testing.T) {
 	for name, test := range map[string]struct {
 		dues []renewal.Due
 		want float64
 	}{
 		"none":                           {nil, 0},
-		"one":                            {dues(1, 8*time.Minute, 10*time.Minute), 0.4}, // 2 min, and a grain
+		"one":                            {dues(1, 8*time.Minute, 10*time.Minute), 0.4},
 		"a cluster":                      {dues(1000, 8*time.Minute, 10*time.Minute), 400},
 		"that is due already":            {dues(1000, -time.Hour, 9*time.Minute+45*time.Second), 100},
 		"two clusters, far apart":        {append(dues(1000, 8*time.Minute, 10*time.Minute), dues(500, 48*time.Minute, 50*time.Minute)...), 400},

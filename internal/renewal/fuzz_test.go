@@ -9,8 +9,8 @@ import (
 )
 
 // isOfThisEra reports whether the instants lie in an era in which the difference of any two
-// fits into a Duration. A token has only such instants, so the guarantees for tokens are
-// checked for these. For other instants the tests only check that each function returns.
+// fits into a Duration. A token has only instants of this era, so the guarantees for tokens are
+// checked only for these. For other instants the tests only check that each function returns.
 func isOfThisEra(instants ...time.Time) bool {
 	for _, instant := range instants {
 		if instant.Year() < 1970 || instant.Year() > 2199 {

@@ -140,8 +140,8 @@ func TestLoopLearnsAnew(t *testing.T) {
 	}
 }
 
-// Where the lead of WorkOS is shorter than the lead of the policy, several objects share what
-// one of them has learned.
+// Where the lead of WorkOS is shorter than the lead of the policy, several objects share the
+// lead that one of them has learned.
 func TestWhatOneHasLearnedOthersNeedNot(t *testing.T) {
 	habit := renewal.Habit{}.After(110*time.Second, false).After(55*time.Second, true).After(54*time.Second, true)
 	token := renewal.Token{Obtained: start, Expires: start.Add(time.Hour), Seed: "another"}

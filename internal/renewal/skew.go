@@ -27,9 +27,8 @@ type claim struct {
 	samples int
 }
 
-// span is a range of possible differences. Each answer narrows it. The lower end is the one
-// that is used, because a request a moment too early costs seconds: WorkOS returns the same
-// token.
+// span is a range of possible differences. Each answer narrows it. Only the lower end is used,
+// because a request a moment too early costs seconds: WorkOS returns the same token.
 type span struct{ least, most time.Duration }
 
 // agrees reports whether both spans may be right.

@@ -12,8 +12,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// Differences names the fields that the API server stored differently from what the operator
-// wrote, in a stable order. Admission can remove or change anything. The result never quotes a
+// Differences names the fields that the API server stored differently than the operator wrote
+// them, in a stable order. Admission can remove or change anything. The result never quotes a
 // value. A field that admission added is not a difference; HoldsMore finds added data.
 //
 // wanted is the result of New, Cleared or Relabelled. If its Data is nil, the write did not

@@ -27,7 +27,7 @@ type reader struct {
 }
 
 // readers are sorted by domain. Each entry needs a reason. The list does not contain domains
-// whose keys only select what a workload has asked for itself. An example is
+// whose keys only select a behaviour that a workload has asked for itself. An example is
 // reloader.stakater.com, which restarts workloads that opted in.
 var readers = []reader{
 	// kubed.appscode.com/sync copies the Secret to other namespaces.

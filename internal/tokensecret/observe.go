@@ -18,7 +18,7 @@ type State string
 
 // The states of a Secret, seen from one PipesToken.
 const (
-	// Absent means that no such Secret is known.
+	// Absent means that the Secret does not exist, as far as is known.
 	Absent State = "Absent"
 	// Foreign means that the Secret belongs to somebody else. The operator never touches it.
 	Foreign State = "Foreign"
@@ -35,7 +35,7 @@ const (
 	Intact State = "Intact"
 )
 
-// Secret is what is known about the Secret of one PipesToken, from metadata alone.
+// Secret is the state of the Secret of one PipesToken, derived from metadata alone.
 type Secret struct {
 	State State
 	// Facts describe the token in the Secret. They are set only if State is Intact.
@@ -85,8 +85,8 @@ func (s Secret) HoldsValidToken(now time.Time) bool {
 }
 
 // MayHoldToken reports whether a token of the PipesToken may be in the Secret, judged by the
-// metadata. A Secret that is ours may hold one unless it is cleared. A Secret that is not ours
-// may hold one if it has our annotations. An orphaned Secret may also hold one if it has data.
+// metadata. A Secret that is ours may hold a token unless it is cleared. A Secret that is not
+// ours may hold a token if it has our annotations, and an orphaned Secret also if it has data.
 func (s Secret) MayHoldToken(token *v1alpha1.PipesToken) bool {
 	switch {
 	case s.State == Intact, s.State == Altered:

@@ -54,7 +54,7 @@ func simple() tokensecret.Values {
 	return tokensecret.Values{AccessToken: redact.NewString("a"), ExpiresAt: expiry, Scopes: []string{"repo"}}
 }
 
-// entry is one entry of managedFields: who owns which keys.
+// entry is one entry of managedFields: a manager, and the keys that it owns.
 type entry struct {
 	manager                   string
 	apply                     bool

@@ -144,7 +144,7 @@ var samples = []Values{
 	{AccessToken: redact.NewString("sample"), Slug: "sample", UserID: "sample"},
 }
 
-// Hash identifies what the template renders: two templates with the same hash give the same
+// Hash identifies the output of the template: two templates with the same hash give the same
 // data.
 func (t *Template) Hash() string { return t.hash }
 

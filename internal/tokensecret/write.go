@@ -38,8 +38,8 @@ func New(token *v1alpha1.PipesToken, content Content) *corev1.Secret {
 	}
 }
 
-// operation is one operation of a JSON patch (RFC 6902). A strategic merge patch has one
-// defect: it cannot replace data that does not exist, and drops the replacement.
+// operation is one operation of a JSON patch (RFC 6902). A strategic merge patch is not enough:
+// it cannot replace data that does not exist, and drops the replacement.
 type operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
@@ -74,9 +74,9 @@ func (s Secret) ClearPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	return json.Marshal(s.decidedOn(append(patch, operation{"add", "/data", placeholder(token)})))
 }
 
-// ClearDataPatch returns a JSON patch that removes the token from exactly this Secret, whatever
-// somebody else has changed in it meanwhile, except its owners. It leaves the facts beside the
-// token for ClearPatch.
+// ClearDataPatch returns a JSON patch that removes the token from exactly this Secret, even if
+// somebody else has changed it meanwhile, unless the owners have changed. It leaves the facts
+// beside the token for ClearPatch.
 func (s Secret) ClearDataPatch(token *v1alpha1.PipesToken) ([]byte, error) {
 	patch := []operation{{"test", "/metadata/uid", s.Meta.UID}}
 	if len(s.Meta.OwnerReferences) > 0 {

@@ -247,10 +247,11 @@ func TestClearPatchRemovesTheTokenAndKeepsTheSecret(t *testing.T) {
 		secretType v1alpha1.SecretType
 		data       string
 	}{
-		"Opaque":        {v1alpha1.SecretTypeOpaque, `{}`},
-		"no type":       {"", `{}`},
-		"basic-auth":    {v1alpha1.SecretTypeBasicAuth, `{"password": ""}`},
-		"docker config": {v1alpha1.SecretTypeDockerConfigJSON, `{".dockerconfigjson": "eyJhdXRocyI6e319"}`}, // {"auths":{}}
+		"Opaque":     {v1alpha1.SecretTypeOpaque, `{}`},
+		"no type":    {"", `{}`},
+		"basic-auth": {v1alpha1.SecretTypeBasicAuth, `{"password": ""}`},
+		// The value is {"auths":{}} in base64.
+		"docker config": {v1alpha1.SecretTypeDockerConfigJSON, `{".dockerconfigjson": "eyJhdXRocyI6e319"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			token := alice(withTemplate(v1alpha1.SecretTemplate{
