@@ -55,10 +55,12 @@ func (s *storm) judge(converged, overdue time.Duration) {
 		{Name: "storm: until everything was well after the last fault, slow polls apart (s)", Value: seconds(converged), Promise: "at most " + seconds(promisedConvergence)},
 	}
 	injected := s.troubles.injected()
+	all := 0
 	for _, kind := range sortedKeys(injected) {
-		rows = append(rows, figures.Figure{Name: "storm: fault: " + kind, Value: strconv.Itoa(injected[kind])})
+		s.t.Logf("fault: %s: %d", kind, injected[kind])
+		all += injected[kind]
 	}
-	keep(s.t, rows...)
+	keep(s.t, append(rows, figures.Figure{Name: "storm: faults", Value: fmt.Sprintf("%d, of %d kinds", all, len(injected))})...)
 }
 
 // mayBeOverdue is the largest allowed metric: a renewal that is in progress may be this late.
