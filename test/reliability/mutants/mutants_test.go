@@ -45,7 +45,7 @@ var mutants = []mutant{
 	{"a change of the API key does not end the wait for a slow poll that never comes", "internal/renewal/renewal.go",
 		"return min(max(now.Sub(since)/pollShare, minPoll), maxPoll).Truncate(time.Second)", "return 24 * time.Hour", "invariant 7|not TokenSynced"},
 	{"a Secret is deleted although it has changed", "controllers/secrets.go",
-		"&metav1.Preconditions{UID: &meta.UID, ResourceVersion: &meta.ResourceVersion}", "&metav1.Preconditions{UID: &meta.UID}", "TestASecretThatHasChangedIsNotDeleted"},
+		"&metav1.Preconditions{UID: &meta.UID, ResourceVersion: &meta.ResourceVersion}", "&metav1.Preconditions{UID: &meta.UID}", "TestASecretThatHasChangedIsReadBeforeItIsDeleted"},
 	{"an object whose status could not be written does not come back", "controllers/report.go",
 		"return ctrl.Result{RequeueAfter: r.memory.stale(done.token)}, nil", "return ctrl.Result{}, nil", "invariant"},
 	{"an object with nothing to do does not come back", "controllers/report.go",
