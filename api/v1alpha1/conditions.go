@@ -32,8 +32,8 @@ const (
 	// patience, so that its PipesTokens ask less often or not at all. Those whose token is still valid do not tell.
 	UpstreamFailingCondition = "UpstreamFailing"
 
-	// BudgetTooSmallCondition on a PipesEnvironment is present, and then True, only while its API key may make fewer requests
-	// a minute than it takes to renew its tokens in time.
+	// BudgetTooSmallCondition on a PipesEnvironment is present, and then True, only while its API key may make fewer
+	// requests a minute than it takes to renew its tokens in time.
 	BudgetTooSmallCondition = "BudgetTooSmall"
 
 	// ClockSkewedCondition on a PipesEnvironment is present, and then True, only while the clocks of
@@ -96,8 +96,8 @@ const (
 	// SecretRejectedReason: the API server refuses the Secret (a quota, an admission policy, an immutable Secret ...).
 	SecretRejectedReason = "SecretRejected"
 
-	// SecretNotWrittenReason: the API server does not take the Secret for a reason that should pass (5xx, 429, a timeout, an
-	// admission webhook that is down). The message has the API server's words.
+	// SecretNotWrittenReason: the API server does not take the Secret for a reason that should pass (5xx, 429, a timeout,
+	// an admission webhook that is down). The message has the API server's words.
 	SecretNotWrittenReason = "SecretNotWritten"
 
 	// SecretChangedReason: an admission policy or webhook removes or changes what the operator writes, so that the Secret
@@ -158,8 +158,8 @@ const (
 	InvalidGrantReason = "InvalidGrant"
 )
 
-// Reasons of a PipesEnvironment's UpstreamFailing condition are UpstreamUnavailableReason and RateLimitedReason; those of its
-// BudgetTooSmall condition:
+// Reasons of a PipesEnvironment's UpstreamFailing condition are UpstreamUnavailableReason and RateLimitedReason; those
+// of its BudgetTooSmall condition:
 const (
 	// RenewalsExceedBudgetReason: the message has both rates.
 	RenewalsExceedBudgetReason = "RenewalsExceedBudget"
