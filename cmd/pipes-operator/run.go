@@ -167,8 +167,12 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controlle
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	connections := &controllers.Connections{
-		Reader:        manager.GetAPIReader(),
-		Upstream:      workos.New(workos.Options{UserAgent: "pipes-operator/" + version, Clock: clock, Patience: time.Second}),
+		Reader: manager.GetAPIReader(),
+		Upstream: workos.New(workos.Options{
+			UserAgent: "pipes-operator/" + version,
+			Clock:     clock,
+			Patience:  time.Second,
+		}),
 		AllowedHosts:  o.hosts(),
 		AllowInsecure: o.allowInsecure,
 		Share:         o.upstreamShare,
@@ -180,7 +184,9 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controlle
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
 		AllowedSecretMetadata: o.secretMetadata(),
 	}
-	if err := tokens.SetupWithManager(ctx, manager, controller.Options{MaxConcurrentReconciles: o.maxConcurrentReconciles}); err != nil {
+	if err := tokens.SetupWithManager(ctx, manager, controller.Options{
+		MaxConcurrentReconciles: o.maxConcurrentReconciles,
+	}); err != nil {
 		return fmt.Errorf("setting up the controller of PipesTokens: %w", err)
 	}
 	if err := tokens.SetupExpiryWithManager(manager); err != nil {

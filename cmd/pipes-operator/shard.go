@@ -29,12 +29,16 @@ type shardOptions struct {
 
 func (o *shardOptions) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.watchLabelSelector, "watch-label-selector", o.watchLabelSelector,
-		"Only look after PipesTokens with these labels, and only write the status of PipesEnvironments with them. Empty: all.")
+		"Only look after PipesTokens with these labels, "+
+			"and only write the status of PipesEnvironments with them. Empty: all.")
 	flags.StringVar(&o.controllerRing, "controller-ring", o.controllerRing,
-		"The ControllerRing (sharding.timebertt.dev) whose sharder assigns PipesTokens and PipesEnvironments to this process. Empty: none does.")
-	flags.StringVar(&o.shardName, "shard-name", o.shardName, "The name of this process in the ControllerRing, and of its Lease. Empty: that of its pod, or host.")
+		"The ControllerRing (sharding.timebertt.dev) whose sharder assigns PipesTokens and PipesEnvironments "+
+			"to this process. Empty: none does.")
+	flags.StringVar(&o.shardName, "shard-name", o.shardName,
+		"The name of this process in the ControllerRing, and of its Lease. Empty: that of its pod, or host.")
 	flags.Float64Var(&o.upstreamShare, "upstream-share", o.upstreamShare,
-		"The part of each requestsPerMinute that this shard may use: 0.33 for one of three. All shards together must not have more than 1.")
+		"The part of each requestsPerMinute that this shard may use: 0.33 for one of three. "+
+			"All shards together must not have more than 1.")
 }
 
 func (o *shardOptions) validate() (errs []error) {
@@ -42,22 +46,26 @@ func (o *shardOptions) validate() (errs []error) {
 		errs = append(errs, err)
 	}
 	if isPart := o.upstreamShare > 0 && o.upstreamShare <= 1; !isPart { // NaN is not a part either
-		errs = append(errs, fmt.Errorf("--upstream-share: %v is not a part: write 0.33 for one of three shards", o.upstreamShare))
+		errs = append(errs,
+			fmt.Errorf("--upstream-share: %v is not a part: write 0.33 for one of three shards", o.upstreamShare))
 	}
 	if o.controllerRing == "" {
 		return errs
 	}
-	if problems := validation.IsDNS1123Subdomain(o.controllerRing); len(problems) > 0 || len(o.controllerRing) > validation.LabelValueMaxLength {
-		errs = append(errs, fmt.Errorf("--controller-ring: %q is not the name of a ControllerRing: at most %d characters, such as pipes-operator",
-			o.controllerRing, validation.LabelValueMaxLength))
+	if problems := validation.IsDNS1123Subdomain(o.controllerRing); len(problems) > 0 ||
+		len(o.controllerRing) > validation.LabelValueMaxLength {
+		errs = append(errs, fmt.Errorf("--controller-ring: %q is not the name of a ControllerRing: "+
+			"at most %d characters, such as pipes-operator", o.controllerRing, validation.LabelValueMaxLength))
 	}
 	if name, err := o.nameInRing(); err == nil { // o.shard has already reported the error
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
-			errs = append(errs, fmt.Errorf("--shard-name: %q cannot be the name of a Lease and the value of a label: %s", name, problems[0]))
+			errs = append(errs,
+				fmt.Errorf("--shard-name: %q cannot be the name of a Lease and the value of a label: %s", name, problems[0]))
 		}
 	}
 	if o.watchLabelSelector != "" {
-		errs = append(errs, errors.New("--watch-label-selector: the ControllerRing says which PipesTokens are this shard's: leave it out with --controller-ring"))
+		errs = append(errs, errors.New("--watch-label-selector: "+
+			"the ControllerRing says which PipesTokens are this shard's: leave it out with --controller-ring"))
 	}
 	return errs
 }
@@ -109,7 +117,8 @@ func (o *shardOptions) ringLease(kubeconfig *rest.Config, namespace string) (res
 	if namespace == "" {
 		text, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 		if err != nil {
-			return nil, fmt.Errorf("finding the namespace of the Lease (outside of a cluster set --leader-election-namespace): %w", err)
+			return nil,
+				fmt.Errorf("finding the namespace of the Lease (outside of a cluster set --leader-election-namespace): %w", err)
 		}
 		namespace = strings.TrimSpace(string(text))
 	}
@@ -121,6 +130,7 @@ func (o *shardOptions) ringLease(kubeconfig *rest.Config, namespace string) (res
 	if err != nil {
 		return nil, err
 	}
-	return resourcelock.NewWithLabels(resourcelock.LeasesResourceLock, namespace, name, leases.CoreV1(), leases.CoordinationV1(),
+	return resourcelock.NewWithLabels(resourcelock.LeasesResourceLock, namespace, name,
+		leases.CoreV1(), leases.CoordinationV1(),
 		resourcelock.ResourceLockConfig{Identity: name}, map[string]string{controllers.RingLabel: o.controllerRing})
 }
