@@ -46,7 +46,8 @@ type outcome struct {
 
 // dropped reports whether WorkOS returned a token that was not written to the Secret.
 func (done outcome) dropped() bool {
-	return done.answer.Outcome == workos.OutcomeToken && (done.unfinished != nil || done.finding.unwritten() || done.superseded)
+	return done.answer.Outcome == workos.OutcomeToken &&
+		(done.unfinished != nil || done.finding.unwritten() || done.superseded)
 }
 
 // act performs the action that was decided. If it returns an error, nothing can be reported.

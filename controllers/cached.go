@@ -94,7 +94,8 @@ func trimNamespace(object any) (any, error) {
 	meta.Annotations = nil
 	if bytesOfMap(meta.Labels) > mostNamespaceBytes {
 		// The digest of the labels changes when a label changes.
-		meta.Annotations, meta.Labels = map[string]string{stubAnnotation: ""}, map[string]string{stubAnnotation: digestOfMap(meta.Labels)}
+		meta.Annotations, meta.Labels =
+			map[string]string{stubAnnotation: ""}, map[string]string{stubAnnotation: digestOfMap(meta.Labels)}
 	}
 	return meta, nil
 }

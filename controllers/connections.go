@@ -91,7 +91,9 @@ type connectionState struct {
 // client returns the client of an environment and the version of the connection, or the problem
 // because of which the environment has no client. It reads the API key only if no client exists
 // for the current generation of the environment.
-func (c *Connections) client(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*workos.Client, uint64, finding, error) {
+func (c *Connections) client(
+	ctx context.Context, environment *v1alpha1.PipesEnvironment,
+) (*workos.Client, uint64, finding, error) {
 	c.mu.Lock()
 	state, ok := c.known[client.ObjectKeyFromObject(environment)]
 	c.mu.Unlock()
@@ -110,7 +112,9 @@ func (c *Connections) client(ctx context.Context, environment *v1alpha1.PipesEnv
 
 // refreshMissing reads the API key of an environment that has no client yet. If that changes the
 // state of a known environment, it requeues the environment, because its status is out of date.
-func (c *Connections) refreshMissing(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*connectionState, error) {
+func (c *Connections) refreshMissing(
+	ctx context.Context, environment *v1alpha1.PipesEnvironment,
+) (*connectionState, error) {
 	name := client.ObjectKeyFromObject(environment)
 	c.mu.Lock()
 	before, known := c.known[name]
@@ -142,7 +146,8 @@ func (c *Connections) check(ctx context.Context, environment *v1alpha1.PipesEnvi
 		return state.problem, nil
 	}
 	return finding{v1alpha1.APIKeyRejectedReason, fmt.Sprintf(
-		"WorkOS refuses the API key: put a valid one into entry %q of Secret %q", environment.Spec.APIKeySecretRef.Key, environment.Spec.APIKeySecretRef.Name)}, nil
+		"WorkOS refuses the API key: put a valid one into entry %q of Secret %q",
+		environment.Spec.APIKeySecretRef.Key, environment.Spec.APIKeySecretRef.Name)}, nil
 }
 
 // versionOf returns the version of the connection of an environment. It changes with the spec of
@@ -159,7 +164,9 @@ func (c *Connections) versionOf(name types.NamespacedName) uint64 {
 // heard records what WorkOS's answer says about the API key and about WorkOS itself. version is
 // the version of the client that received the answer. heard returns whether that client is still
 // the current one. It requeues the environment if the state of the connection has changed.
-func (c *Connections) heard(environment *v1alpha1.PipesEnvironment, version uint64, answer workos.Answer, now time.Time) (current bool) {
+func (c *Connections) heard(
+	environment *v1alpha1.PipesEnvironment, version uint64, answer workos.Answer, now time.Time,
+) (current bool) {
 	name := client.ObjectKeyFromObject(environment)
 	c.mu.Lock()
 	state, ok := c.known[name]
@@ -244,7 +251,8 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	// A new key counts as valid until WorkOS refuses it. A key that is found at the start of the
 	// process may be the key that was refused before. The status then keeps the reason
 	// APIKeyRejected until WorkOS accepts the key.
-	fresh.rejected = known && old.rejected && old.keyVersion == fresh.keyVersion || !known && environmentReason(environment) == v1alpha1.APIKeyRejectedReason
+	fresh.rejected = known && old.rejected && old.keyVersion == fresh.keyVersion ||
+		!known && environmentReason(environment) == v1alpha1.APIKeyRejectedReason
 	// The problem may be fixed before the next reconcile of the environment. unwell remembers it
 	// until the PipesTokens have been requeued.
 	fresh.unwell = fresh.rejected || fresh.problem.present()
@@ -293,10 +301,12 @@ func (c *Connections) refuse(baseURL string) finding {
 			"spec.baseURL is not a URL such as https://api.workos.com, without user, query or fragment: fix it"}
 	case parsed.Scheme != "https" && (parsed.Scheme != "http" || !c.AllowInsecure):
 		return finding{v1alpha1.UpstreamNotAllowedReason,
-			"spec.baseURL must begin with https://, so that the API key does not cross the network in the clear (for development there is --allow-insecure-upstream)"}
+			"spec.baseURL must begin with https://, so that the API key does not cross the network in the clear " +
+				"(for development there is --allow-insecure-upstream)"}
 	case !c.hostAllowed(parsed):
 		return finding{v1alpha1.UpstreamNotAllowedReason, printable(fmt.Sprintf(
-			"The operator may not send API keys to host %q: its administrator can add the host to --allowed-upstream-hosts", parsed.Host))}
+			"The operator may not send API keys to host %q: "+
+				"its administrator can add the host to --allowed-upstream-hosts", parsed.Host))}
 	default:
 		return finding{}
 	}
@@ -317,19 +327,25 @@ func (c *Connections) hostAllowed(parsed *url.URL) bool {
 
 // readKey reads the API key of an environment. It returns the key, the version of its Secret,
 // and a finding if a person has to fix something. An error is an error of the API server.
-func (c *Connections) readKey(ctx context.Context, environment *v1alpha1.PipesEnvironment) (redact.String, string, finding, error) {
+func (c *Connections) readKey(
+	ctx context.Context, environment *v1alpha1.PipesEnvironment,
+) (redact.String, string, finding, error) {
 	ref := environment.Spec.APIKeySecretRef
 	secret := &corev1.Secret{}
 	// client-go logs response bodies at high verbosity, and this body holds the API key.
 	// Therefore the logger discards everything.
-	err := c.Reader.Get(logr.NewContext(ctx, logr.Discard()), client.ObjectKey{Namespace: environment.Namespace, Name: ref.Name}, secret)
+	err := c.Reader.Get(logr.NewContext(ctx, logr.Discard()),
+		client.ObjectKey{Namespace: environment.Namespace, Name: ref.Name}, secret)
 	switch {
 	case apierrors.IsNotFound(err):
 		return redact.String{}, "", finding{v1alpha1.APIKeyNotFoundReason, fmt.Sprintf(
-			"Secret %q does not exist in namespace %q: create it with the API key in entry %q", ref.Name, environment.Namespace, ref.Key)}, nil
+			"Secret %q does not exist in namespace %q: create it with the API key in entry %q",
+			ref.Name, environment.Namespace, ref.Key)}, nil
 	case apierrors.IsForbidden(err):
 		return redact.String{}, "", finding{v1alpha1.APIKeyForbiddenReason, fmt.Sprintf(
-			"The operator may not read Secret %q in namespace %q: give its service account get on that Secret, by a Role and a RoleBinding there", ref.Name, environment.Namespace)}, nil
+			"The operator may not read Secret %q in namespace %q: "+
+				"give its service account get on that Secret, by a Role and a RoleBinding there",
+			ref.Name, environment.Namespace)}, nil
 	case err != nil:
 		return redact.String{}, "", finding{}, fmt.Errorf("reading Secret %s with the API key: %w", ref.Name, err)
 	}
@@ -343,7 +359,8 @@ func (c *Connections) readKey(ctx context.Context, environment *v1alpha1.PipesEn
 	key := strings.TrimSpace(string(value))
 	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return redact.String{}, version, finding{v1alpha1.APIKeyInvalidReason, fmt.Sprintf(
-			"Entry %q of Secret %q is not an API key: it is empty, or has spaces or control characters in it", ref.Key, ref.Name)}, nil
+			"Entry %q of Secret %q is not an API key: it is empty, or has spaces or control characters in it",
+			ref.Key, ref.Name)}, nil
 	}
 	return redact.NewString(key), version, finding{}, nil
 }

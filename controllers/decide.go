@@ -49,7 +49,8 @@ func decide(seen observation) decision {
 	switch {
 	case seen.withdraws(seen.standing):
 		return decision{action: withdraw, finding: seen.standing}
-	case (seen.secret.State == tokensecret.Intact || seen.secret.State == tokensecret.Empty) && !seen.token.Spec.Suspend && !deleting(seen.token):
+	case (seen.secret.State == tokensecret.Intact || seen.secret.State == tokensecret.Empty) &&
+		!seen.token.Spec.Suspend && !deleting(seen.token):
 		return decision{action: relabel, finding: seen.standing}
 	default:
 		return decision{action: wait, finding: seen.standing}
@@ -76,7 +77,8 @@ func environmentMissing(seen observation) finding {
 		return finding{}
 	case seen.environmentName.Name == "":
 		return finding{v1alpha1.EnvironmentNotFoundReason,
-			"The PipesToken names no PipesEnvironment, and the operator has no default: set spec.environmentRef on a new PipesToken, or start the operator with --default-environment"}
+			"The PipesToken names no PipesEnvironment, and the operator has no default: " +
+				"set spec.environmentRef on a new PipesToken, or start the operator with --default-environment"}
 	default:
 		return finding{v1alpha1.EnvironmentNotFoundReason, fmt.Sprintf(
 			"PipesEnvironment %q does not exist in namespace %q, or the operator does not watch that namespace: create it there",
@@ -94,15 +96,18 @@ func grantMissing(seen observation) finding {
 		organization = fmt.Sprintf("organization %q", spec.OrganizationID)
 	}
 	return finding{v1alpha1.NotGrantedReason, fmt.Sprintf(
-		"No grant of PipesEnvironment %q in namespace %q allows namespace %q to ask for slug %q, user %q and %s: its owner can add one to spec.grants",
-		seen.environmentName.Name, seen.environmentName.Namespace, seen.token.Namespace, spec.Slug, spec.UserID, organization)}
+		"No grant of PipesEnvironment %q in namespace %q allows namespace %q to ask for slug %q, user %q and %s: "+
+			"its owner can add one to spec.grants",
+		seen.environmentName.Name, seen.environmentName.Namespace, seen.token.Namespace,
+		spec.Slug, spec.UserID, organization)}
 }
 
 func suspended(seen observation) finding {
 	if !seen.token.Spec.Suspend || seen.secret.HoldsValidToken(seen.now) {
 		return finding{}
 	}
-	return finding{v1alpha1.SuspendedReason, "spec.suspend is true and the Secret holds no valid token: set it to false to get one"}
+	return finding{v1alpha1.SuspendedReason,
+		"spec.suspend is true and the Secret holds no valid token: set it to false to get one"}
 }
 
 func secretTaken(seen observation) finding {
@@ -114,7 +119,8 @@ func secretTaken(seen observation) finding {
 
 func conflict(token *v1alpha1.PipesToken) finding {
 	return finding{v1alpha1.SecretConflictReason, fmt.Sprintf(
-		"Secret %q exists and belongs to somebody else, so it is left alone: delete or rename it, or create a PipesToken with another spec.secretName",
+		"Secret %q exists and belongs to somebody else, so it is left alone: "+
+			"delete or rename it, or create a PipesToken with another spec.secretName",
 		token.TargetSecretName())}
 }
 
@@ -122,7 +128,8 @@ func templateBroken(seen observation) finding {
 	if seen.templateErr == nil {
 		return finding{}
 	}
-	return finding{v1alpha1.InvalidTemplateReason, printable(fmt.Sprintf("Cannot use the template, fix it: %v", seen.templateErr))}
+	return finding{v1alpha1.InvalidTemplateReason,
+		printable(fmt.Sprintf("Cannot use the template, fix it: %v", seen.templateErr))}
 }
 
 // renewalIsDue is the cause of a fetch that has no other reason than the time.
@@ -185,7 +192,8 @@ func (seen observation) flaw() string {
 // It also returns zero if the last attempt was held back and has been released.
 func (seen observation) notBefore() time.Time {
 	mended := seen.standing.reason == v1alpha1.EnvironmentNotReadyReason && seen.client != seen.attempt.client ||
-		seen.standing.unwritten() && (seen.token.Generation != seen.token.Status.ObservedGeneration || seen.recovered.After(seen.attempt.at)) ||
+		seen.standing.unwritten() &&
+			(seen.token.Generation != seen.token.Status.ObservedGeneration || seen.recovered.After(seen.attempt.at)) ||
 		seen.attempt.taken && (seen.secret.IsOurs() || seen.secret.State == tokensecret.Orphaned) ||
 		seen.attempt.heldAt != 0 && seen.environment != nil && seen.environment.Generation != seen.attempt.heldAt
 	if mended || seen.isReleased() {

@@ -61,7 +61,9 @@ func (r *PipesTokenReconciler) SetupExpiryWithManager(mgr ctrl.Manager) error {
 // enter records each PipesToken that appears in the cache. Therefore the expiry of its token is
 // known before its first reconcile.
 func (w *expiryWatch) enter() handler.EventHandler {
-	return handler.Funcs{CreateFunc: func(_ context.Context, e event.CreateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	return handler.Funcs{CreateFunc: func(
+		_ context.Context, e event.CreateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request],
+	) {
 		token := e.Object.(*v1alpha1.PipesToken)
 		w.reconciler.Metrics.Enter(client.ObjectKeyFromObject(token), token.Status)
 	}}

@@ -62,7 +62,8 @@ type trait struct {
 var traits = map[string]trait{
 	v1alpha1.NotInstalledReason:         {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.NeedsReauthorizationReason: {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
-	v1alpha1.InactiveReason:             {asked: true, withdraws: true, grace: time.Hour, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.InactiveReason: {asked: true, withdraws: true, grace: time.Hour,
+		mark: v1alpha1.StalledCondition, pace: slowPoll},
 
 	v1alpha1.NotGrantedReason:          {withdraws: true, mark: v1alpha1.StalledCondition, pace: onChange},
 	v1alpha1.EnvironmentNotFoundReason: {hidden: true, mark: v1alpha1.ReconcilingCondition, pace: onChange},
@@ -76,11 +77,14 @@ var traits = map[string]trait{
 	v1alpha1.RateLimitedReason:         {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
 	v1alpha1.UpstreamUnavailableReason: {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
 	v1alpha1.TokenExpiredReason:        {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
-	v1alpha1.SecretNotWrittenReason:    {hidden: true, asked: true, unwritten: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
+	v1alpha1.SecretNotWrittenReason: {hidden: true, asked: true, unwritten: true,
+		mark: v1alpha1.ReconcilingCondition, pace: backOff},
 
-	v1alpha1.SecretConflictReason:  {mark: v1alpha1.StalledCondition, pace: slowPoll},
-	v1alpha1.SecretRejectedReason:  {hidden: true, asked: true, unwritten: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
-	v1alpha1.SecretChangedReason:   {hidden: true, asked: true, unwritten: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.SecretConflictReason: {mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.SecretRejectedReason: {hidden: true, asked: true, unwritten: true,
+		mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.SecretChangedReason: {hidden: true, asked: true, unwritten: true,
+		mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.InvalidTemplateReason: {mark: v1alpha1.StalledCondition, pace: onChange},
 	v1alpha1.SuspendedReason:       {mark: v1alpha1.StalledCondition, pace: onChange},
 }

@@ -26,7 +26,11 @@ type health struct {
 
 // troubles are the types of the conditions for the fields of health, in the same order. Each
 // condition exists only while it has a problem to report.
-var troubles = []string{v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition, v1alpha1.ClockSkewedCondition}
+var troubles = []string{
+	v1alpha1.UpstreamFailingCondition,
+	v1alpha1.BudgetTooSmallCondition,
+	v1alpha1.ClockSkewedCondition,
+}
 
 func (h health) conditions(before []metav1.Condition) (conditions []metav1.Condition) {
 	for i, found := range []*finding{h.failing, h.overload, h.clocks} {
@@ -94,7 +98,8 @@ func (c *Connections) tooMany(needed float64, limit int) *finding {
 	}
 	return &finding{v1alpha1.RenewalsExceedBudgetReason, fmt.Sprintf(
 		"Renewals need about %s requests a minute, and %s %d, so that tokens will expire before they are renewed: "+
-			"raise requestsPerMinute as far as WorkOS allows, or spread the PipesTokens over several API keys", roughly(needed), whose, limit)}
+			"raise requestsPerMinute as far as WorkOS allows, or spread the PipesTokens over several API keys",
+		roughly(needed), whose, limit)}
 }
 
 // troubleOf returns the finding for a trouble. Its message stays the same while the trouble
@@ -106,13 +111,16 @@ func troubleOf(trouble workos.Trouble) *finding {
 			"WorkOS limits the rate of this API key, so fewer requests are made for a minute; tokens that are valid stay"}
 	case trouble.Outcome == workos.OutcomeRateLimited:
 		return &finding{v1alpha1.RateLimitedReason,
-			"WorkOS limits the rate of this API key, so no request is made" + " until " + instant(trouble.Until) + "; tokens that are valid stay"}
+			"WorkOS limits the rate of this API key, so no request is made" +
+				" until " + instant(trouble.Until) + "; tokens that are valid stay"}
 	case !trouble.Until.IsZero():
 		return &finding{v1alpha1.UpstreamUnavailableReason,
-			"WorkOS is unavailable and has asked to wait, so no request is made" + " until " + instant(trouble.Until) + "; tokens that are valid stay"}
+			"WorkOS is unavailable and has asked to wait, so no request is made" +
+				" until " + instant(trouble.Until) + "; tokens that are valid stay"}
 	default:
 		return &finding{v1alpha1.UpstreamUnavailableReason,
-			"WorkOS cannot be reached, or fails for an integration, so that one request at a time finds out when it is back; tokens that are valid stay"}
+			"WorkOS cannot be reached, or fails for an integration, " +
+				"so that one request at a time finds out when it is back; tokens that are valid stay"}
 	}
 }
 

@@ -62,13 +62,15 @@ func judgeToken(seen observation, token workos.Token) verdict {
 		facts.ExpiresAt = token.ExpiresAt
 		if !facts.ExpiresAt.After(seen.now) {
 			return verdict{finding: finding{v1alpha1.TokenExpiredReason,
-				"WorkOS returns a token that has expired: it may be about to refresh it; if this lasts, compare the clocks and have the user connect again"}}
+				"WorkOS returns a token that has expired: it may be about to refresh it; " +
+					"if this lasts, compare the clocks and have the user connect again"}}
 		}
 	}
 	sameToken := seen.secret.State == tokensecret.Intact && facts.SameToken(seen.secret.Facts)
 	if !sameToken && renewal.Useless(facts.ExpiresAt, seen.now) {
 		return verdict{finding: finding{v1alpha1.TokenExpiredReason, fmt.Sprintf(
-			"WorkOS returns a token that expires in less than %s, before a pod could use it: if this lasts, check the lifetime of this integration's tokens, and compare the clocks",
+			"WorkOS returns a token that expires in less than %s, before a pod could use it: "+
+				"if this lasts, check the lifetime of this integration's tokens, and compare the clocks",
 			renewal.ShortestLife)}}
 	}
 	if sameToken && !seen.clockWasAhead() {
@@ -82,7 +84,8 @@ func judgeToken(seen observation, token workos.Token) verdict {
 		Slug: seen.token.Spec.Slug, UserID: seen.token.Spec.UserID, OrganizationID: seen.token.Spec.OrganizationID,
 	})
 	if err != nil {
-		return verdict{finding: finding{v1alpha1.SecretRejectedReason, printable(fmt.Sprintf("Cannot render the Secret: %v", err))}}
+		return verdict{finding: finding{v1alpha1.SecretRejectedReason,
+			printable(fmt.Sprintf("Cannot render the Secret: %v", err))}}
 	}
 	return verdict{write: true, content: tokensecret.Content{Facts: facts, Data: data}}
 }
@@ -99,13 +102,15 @@ var explanations = map[workos.Outcome]finding{
 	workos.OutcomeKeyRejected: {v1alpha1.EnvironmentNotReadyReason,
 		"WorkOS refuses the API key of the PipesEnvironment: put a valid one into its Secret"},
 	workos.OutcomeNotFound: {v1alpha1.IntegrationNotFoundReason,
-		"WorkOS knows no such slug, user or organization: compare them with the WorkOS dashboard, and create a PipesToken with the right ones"},
+		"WorkOS knows no such slug, user or organization: " +
+			"compare them with the WorkOS dashboard, and create a PipesToken with the right ones"},
 	workos.OutcomeAccountSelectionRequired: {v1alpha1.AccountSelectionRequiredReason,
 		"Several connections of the user match: leave one of them connected"},
 	workos.OutcomeAuthMethodMismatch: {v1alpha1.AuthMethodMismatchReason,
 		"The connected account does not use OAuth, so it has no access token: have the user connect with OAuth"},
 	workos.OutcomeBusy: {v1alpha1.UpstreamUnavailableReason,
-		"WorkOS cannot return the token now, because another request changes this connection; the operator asks again by itself"},
+		"WorkOS cannot return the token now, because another request changes this connection; " +
+			"the operator asks again by itself"},
 	workos.OutcomeRejected: {v1alpha1.RequestRejectedReason,
 		"WorkOS refuses the request"},
 	workos.OutcomeRateLimited: {v1alpha1.RateLimitedReason,
@@ -125,7 +130,8 @@ func failure(seen observation, answer workos.Answer) finding {
 		found = finding{v1alpha1.UpstreamUnavailableReason, "WorkOS gave an answer that this version does not know"}
 	}
 	found.message += patienceNote(answer.Until)
-	if answer.Message != "" && answer.Outcome != workos.OutcomeNotInstalled && answer.Outcome != workos.OutcomeNeedsReauthorization {
+	if answer.Message != "" && answer.Outcome != workos.OutcomeNotInstalled &&
+		answer.Outcome != workos.OutcomeNeedsReauthorization {
 		found.message += ": " + printable(answer.Message)
 	}
 	before, _, _ := strings.Cut(seen.standing.message, requestIDMark)

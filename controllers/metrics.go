@@ -71,7 +71,8 @@ var (
 	tokensDesc = prometheus.NewDesc("pipes_operator_tokens",
 		"PipesTokens by the reason of their Ready condition.", []string{"reason"}, nil)
 	failingDesc = prometheus.NewDesc("pipes_operator_renewals_failing",
-		"PipesTokens whose token is still valid and cannot be renewed, by the reason of their RenewalFailed condition.", []string{"reason"}, nil)
+		"PipesTokens whose token is still valid and cannot be renewed, by the reason of their RenewalFailed condition.",
+		[]string{"reason"}, nil)
 	overdueDesc = prometheus.NewDesc("pipes_operator_oldest_overdue_renewal_seconds",
 		"How long the PipesToken that has waited longest past its due time has waited; 0 when none has. "+
 			"It grows without bound when an object has been forgotten.", nil, nil)
@@ -90,8 +91,9 @@ func NewMetrics(registerer prometheus.Registerer, clock clock.PassiveClock, perO
 		}, []string{"outcome", "sent"}),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipes_operator_secret_writes_total",
-			Help: "Writes of Secrets and rehearsals of them, by result: written, conflict (the Secret had changed), rejected (for good), " +
-				"failed (it should pass), changed (by admission). A rehearsal counts only when it does not succeed.",
+			Help: "Writes of Secrets and rehearsals of them, by result: written, conflict (the Secret had changed), " +
+				"rejected (for good), failed (it should pass), changed (by admission). " +
+				"A rehearsal counts only when it does not succeed.",
 		}, []string{"result"}),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "pipes_operator_renewal_lateness_seconds",
@@ -104,7 +106,8 @@ func NewMetrics(registerer prometheus.Registerer, clock clock.PassiveClock, perO
 		}),
 		needed: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pipes_operator_renewals_needed_per_minute",
-			Help: "Requests a minute that it takes to renew the tokens of a PipesEnvironment in time: on average, or within the coming hour, whichever is more.",
+			Help: "Requests a minute that it takes to renew the tokens of a PipesEnvironment in time: " +
+				"on average, or within the coming hour, whichever is more.",
 		}, []string{"namespace", "environment"}),
 		allowed: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pipes_operator_requests_allowed_per_minute",

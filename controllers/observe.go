@@ -82,7 +82,9 @@ func (r *PipesTokenReconciler) observe(ctx context.Context, token *v1alpha1.Pipe
 
 // lookAtSecret observes the Secret from the cache, or from our last write if that is newer. It
 // returns the metadata in the cache; nil if the cache has none.
-func (r *PipesTokenReconciler) lookAtSecret(ctx context.Context, seen *observation) (*metav1.PartialObjectMetadata, error) {
+func (r *PipesTokenReconciler) lookAtSecret(
+	ctx context.Context, seen *observation,
+) (*metav1.PartialObjectMetadata, error) {
 	written := r.memory.lastWrite(seen.token)
 	cached, err := r.cachedSecret(ctx, seen.token)
 	if err != nil {
@@ -112,7 +114,9 @@ func (r *PipesTokenReconciler) lookAtRights(ctx context.Context, seen *observati
 
 // environment returns nil if the PipesEnvironment does not exist, or if the operator does not
 // watch its namespace.
-func (r *PipesTokenReconciler) environment(ctx context.Context, name types.NamespacedName) (*v1alpha1.PipesEnvironment, error) {
+func (r *PipesTokenReconciler) environment(
+	ctx context.Context, name types.NamespacedName,
+) (*v1alpha1.PipesEnvironment, error) {
 	if name.Name == "" || r.WatchNamespaces.Len() > 0 && !r.WatchNamespaces.Has(name.Namespace) {
 		return nil, nil
 	}
@@ -126,7 +130,9 @@ func (r *PipesTokenReconciler) environment(ctx context.Context, name types.Names
 	return environment, nil
 }
 
-func (r *PipesTokenReconciler) granted(ctx context.Context, environment *v1alpha1.PipesEnvironment, token *v1alpha1.PipesToken) (bool, error) {
+func (r *PipesTokenReconciler) granted(
+	ctx context.Context, environment *v1alpha1.PipesEnvironment, token *v1alpha1.PipesToken,
+) (bool, error) {
 	claim := grants.Claim{
 		Namespace: token.Namespace, Slug: token.Spec.Slug,
 		UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID,
@@ -142,7 +148,9 @@ func (r *PipesTokenReconciler) granted(ctx context.Context, environment *v1alpha
 }
 
 // cachedSecret returns the metadata of the Secret from the cache; nil if the cache has none.
-func (r *PipesTokenReconciler) cachedSecret(ctx context.Context, token *v1alpha1.PipesToken) (*metav1.PartialObjectMetadata, error) {
+func (r *PipesTokenReconciler) cachedSecret(
+	ctx context.Context, token *v1alpha1.PipesToken,
+) (*metav1.PartialObjectMetadata, error) {
 	cached := secretMetadata()
 	err := r.Client.Get(ctx, secretName(token), cached)
 	if apierrors.IsNotFound(err) {
@@ -161,7 +169,8 @@ func (r *PipesTokenReconciler) lookAgain(ctx context.Context, seen observation, 
 	}
 	found, err := r.Secrets.Find(ctx, secretName(seen.token))
 	if err != nil {
-		return observation{}, fmt.Errorf("looking whether Secret %s still belongs to somebody else: %w", seen.token.TargetSecretName(), err)
+		return observation{},
+			fmt.Errorf("looking whether Secret %s still belongs to somebody else: %w", seen.token.TargetSecretName(), err)
 	}
 	seen.secret = tokensecret.Observe(found, seen.token, seen.template)
 	seen.attempt.at, seen.attempt.notBefore = seen.now, time.Time{}
@@ -177,7 +186,13 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	}
 	began := r.memory.began(seen.local()).Add(seen.skew)
 	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.local()).Add(seen.skew)
-	assumed := attempt{noted: seen.now, client: seen.client, found: foundBefore(seen.token), hearsay: true, habit: writtenHabit(seen.secret.Facts)}
+	assumed := attempt{
+		noted:   seen.now,
+		client:  seen.client,
+		found:   foundBefore(seen.token),
+		hearsay: true,
+		habit:   writtenHabit(seen.secret.Facts),
+	}
 	switch {
 	case assumed.found.present() && traits[assumed.found.reason].pace == backOff:
 		assumed.at, assumed.notBefore = since, seen.now.Add(renewal.Backoff(1, seed))
@@ -265,7 +280,8 @@ func trouble(conditions []metav1.Condition) *metav1.Condition {
 	if failed := meta.FindStatusCondition(conditions, v1alpha1.RenewalFailedCondition); failed != nil {
 		return failed
 	}
-	if ready := meta.FindStatusCondition(conditions, v1alpha1.ReadyCondition); ready != nil && ready.Status == metav1.ConditionFalse {
+	if ready := meta.FindStatusCondition(conditions, v1alpha1.ReadyCondition); ready != nil &&
+		ready.Status == metav1.ConditionFalse {
 		return ready
 	}
 	return nil

@@ -74,7 +74,9 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 
 // environmentConditions returns Ready, Stalled if a person has to act, GrantsValid, and the
 // conditions for the health.
-func environmentConditions(environment *v1alpha1.PipesEnvironment, problem finding, told health, now time.Time) []metav1.Condition {
+func environmentConditions(
+	environment *v1alpha1.PipesEnvironment, problem finding, told health, now time.Time,
+) []metav1.Condition {
 	conditions := []metav1.Condition{condition(v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.AvailableReason,
 		"The API key has been read, and WorkOS has not refused it")}
 	if problem.present() {
@@ -84,11 +86,13 @@ func environmentConditions(environment *v1alpha1.PipesEnvironment, problem findi
 		}
 	}
 	if err := grants.Validate(environment); err != nil {
-		conditions = append(conditions, condition(v1alpha1.GrantsValidCondition, metav1.ConditionFalse, v1alpha1.InvalidGrantReason,
-			printable(fmt.Sprintf("A grant does not work, fix it: %v", err))))
+		conditions = append(conditions,
+			condition(v1alpha1.GrantsValidCondition, metav1.ConditionFalse, v1alpha1.InvalidGrantReason,
+				printable(fmt.Sprintf("A grant does not work, fix it: %v", err))))
 	} else {
-		conditions = append(conditions, condition(v1alpha1.GrantsValidCondition, metav1.ConditionTrue, v1alpha1.GrantsReadReason,
-			"Every grant can be read"))
+		conditions = append(conditions,
+			condition(v1alpha1.GrantsValidCondition, metav1.ConditionTrue, v1alpha1.GrantsReadReason,
+				"Every grant can be read"))
 	}
 	conditions = append(conditions, told.conditions(environment.Status.Conditions)...)
 	for i := range conditions {
@@ -98,7 +102,9 @@ func environmentConditions(environment *v1alpha1.PipesEnvironment, problem findi
 	return conditions
 }
 
-func (r *PipesEnvironmentReconciler) report(ctx context.Context, environment *v1alpha1.PipesEnvironment, conditions []metav1.Condition) error {
+func (r *PipesEnvironmentReconciler) report(
+	ctx context.Context, environment *v1alpha1.PipesEnvironment, conditions []metav1.Condition,
+) error {
 	before := environment.Status
 	if before.ObservedGeneration == environment.Generation && sameConditions(conditions, before.Conditions) {
 		return nil
@@ -128,7 +134,8 @@ func (r *PipesEnvironmentReconciler) announce(environment *v1alpha1.PipesEnviron
 		emit(corev1.EventTypeWarning, ready.Reason, ready.Message)
 	}
 	for _, kind := range troubles {
-		before, now := meta.FindStatusCondition(environment.Status.Conditions, kind), meta.FindStatusCondition(conditions, kind)
+		before, now := meta.FindStatusCondition(environment.Status.Conditions, kind),
+			meta.FindStatusCondition(conditions, kind)
 		switch {
 		case now != nil && (before == nil || before.Reason != now.Reason):
 			emit(corev1.EventTypeWarning, now.Reason, now.Message)

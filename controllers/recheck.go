@@ -35,7 +35,8 @@ func (r *PipesTokenReconciler) lookAgainAfterCall(ctx context.Context, done *out
 	done.client = asked // the connection that made the call
 	done.secret = tokensecret.Observe(done.secret.Meta, token, done.template)
 	obstacle := firstObstacle(done.observation)
-	done.superseded = obstacle.present() || token.Spec.Suspend || deleting(token) || asksElsewhere(before, done.environment)
+	done.superseded = obstacle.present() || token.Spec.Suspend || deleting(token) ||
+		asksElsewhere(before, done.environment)
 	if !done.superseded {
 		return nil
 	}

@@ -18,7 +18,10 @@ import (
 // in the words of the API server. quotes reports whether a text contains the token.
 func writeFailure(verb string, err error, quotes func(string) bool) finding {
 	if isRefusal(err) {
-		return finding{reason: v1alpha1.SecretRejectedReason, message: "The API server refuses the Secret: " + words(err, quotes)}
+		return finding{
+			reason:  v1alpha1.SecretRejectedReason,
+			message: "The API server refuses the Secret: " + words(err, quotes),
+		}
 	}
 	return finding{reason: v1alpha1.SecretNotWrittenReason, message: fmt.Sprintf(
 		"The operator cannot %s the Secret; it tries again by itself: %s", verb, words(err, quotes))}

@@ -57,12 +57,17 @@ func (r *PipesTokenReconciler) report(ctx context.Context, done outcome) (ctrl.R
 		return ctrl.Result{}, done.unfinished
 	}
 	priority := urgency(done)
-	return ctrl.Result{RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt(), done.sparedUntil(done.finding)), Priority: &priority}, nil
+	return ctrl.Result{
+		RequeueAfter: renewal.Wait(done.now, due, done.expiry(), done.doubt(), done.sparedUntil(done.finding)),
+		Priority:     &priority,
+	}, nil
 }
 
 // publish writes the status and emits the event for the change. It updates token to the version
 // that the API server has stored.
-func (r *PipesTokenReconciler) publish(ctx context.Context, token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus) error {
+func (r *PipesTokenReconciler) publish(
+	ctx context.Context, token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus,
+) error {
 	applied := statusConfiguration(token, status)
 	if err := r.Client.Status().Apply(ctx, applied, client.ForceOwnership); err != nil {
 		return err
@@ -84,7 +89,8 @@ func (r *PipesTokenReconciler) reportSlowWrite(ctx context.Context, meanwhile ou
 		meanwhile.kept = true
 		meanwhile.finding.message += stillThere + waited
 	} else {
-		meanwhile.finding = finding{v1alpha1.SecretNotWrittenReason, "The operator waits until the Secret is written: " + waited}
+		meanwhile.finding = finding{v1alpha1.SecretNotWrittenReason,
+			"The operator waits until the Secret is written: " + waited}
 	}
 	status := statusOf(meanwhile)
 	if sameStatus(status, meanwhile.token.Status) {
@@ -124,7 +130,8 @@ const (
 // token is renewed.
 func (done outcome) cycle() time.Duration {
 	switch facts := done.secret.Facts; {
-	case done.secret.State != tokensecret.Intact, done.token.Spec.Suspend, deleting(done.token), traits[done.finding.reason].withdraws:
+	case done.secret.State != tokensecret.Intact, done.token.Spec.Suspend, deleting(done.token),
+		traits[done.finding.reason].withdraws:
 		return 0
 	case facts.ExpiresAt.IsZero():
 		return refreshInterval(done.token)
@@ -178,7 +185,8 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 		if done.tried && !next.requestWaits {
 			next.request = done.request
 		}
-	case done.finding.present() && !traits[done.finding.reason].asked && done.finding.reason != v1alpha1.SecretConflictReason:
+	case done.finding.present() && !traits[done.finding.reason].asked &&
+		done.finding.reason != v1alpha1.SecretConflictReason:
 		// An obstacle may disappear at any moment. The next attempt must not wait because of
 		// earlier attempts.
 		next.found, next.notBefore, next.renewNotBefore, next.intact = finding{}, time.Time{}, time.Time{}, false

@@ -83,14 +83,19 @@ func (c *SecretClient) Create(ctx context.Context, secret *corev1.Secret, mode m
 // Patch applies a JSON patch that turns the Secret into wanted. The error Conflict means that
 // the Secret has changed since it was observed.
 func (c *SecretClient) Patch(ctx context.Context, wanted *corev1.Secret, patch []byte, mode mode) (Stored, error) {
-	return c.write(ctx, c.rest.Patch(types.JSONPatchType).Namespace(wanted.Namespace).Name(wanted.Name), patch, wanted, mode)
+	return c.write(ctx, c.rest.Patch(types.JSONPatchType).Namespace(wanted.Namespace).Name(wanted.Name),
+		patch, wanted, mode)
 }
 
 // Delete deletes exactly the version of the Secret that meta was read from. If the Secret no
 // longer exists, that is no error. If it has changed, that is an error. If finalizers keep the
 // Secret, Delete returns its metadata, and nil otherwise.
-func (c *SecretClient) Delete(ctx context.Context, meta *metav1.PartialObjectMetadata) (*metav1.PartialObjectMetadata, error) {
-	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &meta.UID, ResourceVersion: &meta.ResourceVersion}}
+func (c *SecretClient) Delete(
+	ctx context.Context, meta *metav1.PartialObjectMetadata,
+) (*metav1.PartialObjectMetadata, error) {
+	options := metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &meta.UID, ResourceVersion: &meta.ResourceVersion},
+	}
 	body, err := json.Marshal(options)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the deletion of Secret %s: %w", meta.Name, err)
@@ -137,7 +142,9 @@ func (c *SecretClient) Find(ctx context.Context, name types.NamespacedName) (*me
 
 // write sends a write, and compares the Secret that the API server has stored with wanted. If
 // the write does not touch the data, write requests only metadata.
-func (c *SecretClient) write(ctx context.Context, request *rest.Request, body []byte, wanted *corev1.Secret, mode mode) (Stored, error) {
+func (c *SecretClient) write(
+	ctx context.Context, request *rest.Request, body []byte, wanted *corev1.Secret, mode mode,
+) (Stored, error) {
 	accept := asMetadata
 	if wanted.Data != nil {
 		accept = "application/json"

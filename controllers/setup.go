@@ -56,7 +56,9 @@ func CacheByObject(shard Shard) map[client.Object]cache.ByObject {
 const FieldOwner = tokensecret.FieldManager
 
 // SetupWithManager registers the controller of PipesTokens, its indexes and its watches.
-func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
+func (r *PipesTokenReconciler) SetupWithManager(
+	ctx context.Context, mgr ctrl.Manager, options controller.Options,
+) error {
 	r.Client = newWholeReader(r.Client, mgr.GetAPIReader(), r.Secrets, r.Shard)
 	r.Recorder = newLimitedRecorder(r.Recorder, r.Clock)
 	indexer := mgr.GetFieldIndexer()
@@ -101,7 +103,8 @@ func (r *PipesTokenReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		WatchesRawSource(&r.requeue).
 		WithOptions(options)
 	if !r.IgnoreNamespaceLabels {
-		build = build.WatchesMetadata(&corev1.Namespace{}, withdrawing(handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace)),
+		build = build.WatchesMetadata(&corev1.Namespace{},
+			withdrawing(handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace)),
 			builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
 	return build.Complete(r.Watchdog.watch(finishing(r.Shard.lettingGo(r.Client, &v1alpha1.PipesToken{}, r))))
@@ -167,7 +170,8 @@ const maxErrorBackoff = 30 * time.Second
 // is 17 minutes.
 func withErrorBackoff(options controller.Options) controller.Options {
 	if options.RateLimiter == nil {
-		options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, maxErrorBackoff)
+		options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
+			50*time.Millisecond, maxErrorBackoff)
 	}
 	return options
 }
@@ -219,12 +223,15 @@ func otherSecretName(object client.Object) []string {
 // tokensOfSecret returns the PipesToken with the name of the Secret, if it writes that Secret,
 // and the PipesTokens whose spec names the Secret.
 func (r *PipesTokenReconciler) tokensOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
-	requests := r.find(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{secretNameIndex: secret.GetName()})
+	requests := r.find(ctx, client.InNamespace(secret.GetNamespace()),
+		client.MatchingFields{secretNameIndex: secret.GetName()})
 	token := &v1alpha1.PipesToken{}
-	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(secret), token, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); {
+	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(secret), token,
+		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); {
 	case apierrors.IsNotFound(err):
 	case err != nil:
-		log.FromContext(ctx).Error(err, "Cannot read a PipesToken, so a change of its Secret may be noticed late", "name", secret.GetName())
+		log.FromContext(ctx).Error(err, "Cannot read a PipesToken, so a change of its Secret may be noticed late",
+			"name", secret.GetName())
 	case len(otherSecretName(token)) == 0:
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(token)})
 	}
@@ -244,7 +251,8 @@ func usingEnvironment(environment client.Object) client.MatchingFields {
 func (r *PipesTokenReconciler) tokensOfNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
 	environments := &v1alpha1.PipesEnvironmentList{}
 	if err := r.Client.List(ctx, environments, client.DisableReadYourWritesConsistency); err != nil {
-		log.FromContext(ctx).Error(err, "Cannot list PipesEnvironments, so a changed namespace may be noticed late", "namespace", namespace.GetName())
+		log.FromContext(ctx).Error(err, "Cannot list PipesEnvironments, so a changed namespace may be noticed late",
+			"namespace", namespace.GetName())
 		return nil
 	}
 	var requests []reconcile.Request
@@ -269,7 +277,8 @@ func (r *PipesTokenReconciler) find(ctx context.Context, options ...client.ListO
 // list returns PipesTokens from the cache. The caller must not change them.
 func (r *PipesTokenReconciler) list(ctx context.Context, options ...client.ListOption) []v1alpha1.PipesToken {
 	tokens := &v1alpha1.PipesTokenList{}
-	if err := r.Client.List(ctx, tokens, append(options, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)...); err != nil {
+	if err := r.Client.List(ctx, tokens,
+		append(options, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)...); err != nil {
 		log.FromContext(ctx).Error(err, "Cannot list PipesTokens, so a change may be noticed late")
 		return nil
 	}
@@ -278,7 +287,8 @@ func (r *PipesTokenReconciler) list(ctx context.Context, options ...client.ListO
 
 func refreshRequestChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetAnnotations()[v1alpha1.RefreshRequestedAtAnnotation] != e.ObjectNew.GetAnnotations()[v1alpha1.RefreshRequestedAtAnnotation]
+		return e.ObjectOld.GetAnnotations()[v1alpha1.RefreshRequestedAtAnnotation] !=
+			e.ObjectNew.GetAnnotations()[v1alpha1.RefreshRequestedAtAnnotation]
 	}}
 }
 
@@ -288,7 +298,8 @@ func environmentMatters() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*v1alpha1.PipesEnvironment), e.ObjectNew.(*v1alpha1.PipesEnvironment)
 		return before.Generation != after.Generation || environmentReason(before) != environmentReason(after) ||
-			meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ReadyCondition) != meta.IsStatusConditionTrue(after.Status.Conditions, v1alpha1.ReadyCondition)
+			meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ReadyCondition) !=
+				meta.IsStatusConditionTrue(after.Status.Conditions, v1alpha1.ReadyCondition)
 	}}
 }
 

@@ -103,7 +103,8 @@ func (s Shard) lettingGo(api client.Client, blank client.Object, next reconcile.
 	}
 	return reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 		object := blank.DeepCopyObject().(client.Object)
-		if err := api.Get(ctx, request.NamespacedName, object, client.UnsafeDisableDeepCopy); err != nil || !s.isAskedFor(object) {
+		if err := api.Get(ctx, request.NamespacedName, object, client.UnsafeDisableDeepCopy); err != nil ||
+			!s.isAskedFor(object) {
 			return next.Reconcile(ctx, request) // next handles the error
 		}
 		if err := s.letGo(ctx, api, object.DeepCopyObject().(client.Object)); err != nil {

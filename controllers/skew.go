@@ -118,7 +118,8 @@ func clockSkewed(skew renewal.Skew, told bool, now time.Time) *finding {
 	switch {
 	case skew.Wild():
 		return &finding{v1alpha1.ClocksDifferReason,
-			"The clocks of WorkOS and of the operator are more than a day apart, so the operator goes by its own, and tokens may expire before they are renewed: correct the clock of its node"}
+			"The clocks of WorkOS and of the operator are more than a day apart, so the operator goes by its own, " +
+				"and tokens may expire before they are renewed: correct the clock of its node"}
 	case !skew.Known():
 		return nil
 	case by.Abs() <= skewGone || by.Abs() <= skewTold && !told:
@@ -129,7 +130,9 @@ func clockSkewed(skew renewal.Skew, told bool, now time.Time) *finding {
 		than = "ahead of"
 	}
 	return &finding{v1alpha1.ClocksDifferReason, fmt.Sprintf(
-		"The clock of WorkOS is about %s %s the operator's: tokens are renewed by WorkOS's clock, but conditions have the time of the operator's, so correct the clock of its node", roughTime(by.Abs()), than)}
+		"The clock of WorkOS is about %s %s the operator's: tokens are renewed by WorkOS's clock, "+
+			"but conditions have the time of the operator's, so correct the clock of its node",
+		roughTime(by.Abs()), than)}
 }
 
 // roughTime formats a duration only as precisely as a person needs it, so that small changes do

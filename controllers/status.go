@@ -96,7 +96,8 @@ func readiness(done outcome) (ready metav1.Condition, beside *metav1.Condition) 
 		mark := condition(trait.mark, metav1.ConditionTrue, found.reason, found.message)
 		return condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, found.reason, found.message), &mark
 	case done.secret.State == tokensecret.Intact:
-		found = finding{v1alpha1.TokenExpiredReason, "The token has expired, and there is no newer one yet: the operator asks for it"}
+		found = finding{v1alpha1.TokenExpiredReason,
+			"The token has expired, and there is no newer one yet: the operator asks for it"}
 		mark := condition(v1alpha1.ReconcilingCondition, metav1.ConditionTrue, found.reason, found.message)
 		return condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, found.reason, found.message), &mark
 	case deleting(done.token):
@@ -104,7 +105,8 @@ func readiness(done outcome) (ready metav1.Condition, beside *metav1.Condition) 
 		mark := condition(v1alpha1.ReconcilingCondition, metav1.ConditionTrue, found.reason, found.message)
 		return condition(v1alpha1.ReadyCondition, metav1.ConditionUnknown, found.reason, found.message), &mark
 	default:
-		found = finding{v1alpha1.PendingReason, "Waiting for the next call to WorkOS to be due, within the requestsPerMinute of the PipesEnvironment"}
+		found = finding{v1alpha1.PendingReason,
+			"Waiting for the next call to WorkOS to be due, within the requestsPerMinute of the PipesEnvironment"}
 		mark := condition(v1alpha1.ReconcilingCondition, metav1.ConditionTrue, found.reason, found.message)
 		return condition(v1alpha1.ReadyCondition, metav1.ConditionUnknown, found.reason, found.message), &mark
 	}
@@ -173,8 +175,9 @@ func transitionTime(before []metav1.Condition, condition metav1.Condition, now t
 // ownConditions are the types of the conditions that the operator sets. All other conditions in
 // a status belong to somebody else.
 var ownConditions = sets.New(v1alpha1.ReadyCondition, v1alpha1.ConnectedCondition, v1alpha1.ScopesGrantedCondition,
-	v1alpha1.RenewalFailedCondition, v1alpha1.StalledCondition, v1alpha1.ReconcilingCondition, v1alpha1.GrantsValidCondition,
-	v1alpha1.UpstreamFailingCondition, v1alpha1.BudgetTooSmallCondition, v1alpha1.ClockSkewedCondition)
+	v1alpha1.RenewalFailedCondition, v1alpha1.StalledCondition, v1alpha1.ReconcilingCondition,
+	v1alpha1.GrantsValidCondition, v1alpha1.UpstreamFailingCondition,
+	v1alpha1.BudgetTooSmallCondition, v1alpha1.ClockSkewedCondition)
 
 // sameStatus reports whether before equals want. It compares long lists of scopes by their
 // digests, because the caches hold only the digests.
@@ -220,20 +223,26 @@ func timeOrNil(t time.Time) *metav1.Time {
 // because server-side apply removes the fields that are left out. With the UID and the
 // resourceVersion, the API server refuses the write if the object was created again, or changed
 // by another replica, after it was read.
-func statusConfiguration(token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus) *v1alpha1ac.PipesTokenApplyConfiguration {
+func statusConfiguration(
+	token *v1alpha1.PipesToken, status v1alpha1.PipesTokenStatus,
+) *v1alpha1ac.PipesTokenApplyConfiguration {
 	applied := v1alpha1ac.PipesTokenStatus().
 		WithObservedGeneration(status.ObservedGeneration).
 		WithConditions(conditionConfigurations(status.Conditions)...).
 		WithScopes(status.Scopes...).
 		WithMissingScopes(status.MissingScopes...)
-	applied.ExpirationTime, applied.RenewalTime, applied.LastRefreshTime = status.ExpirationTime, status.RenewalTime, status.LastRefreshTime
+	applied.ExpirationTime, applied.RenewalTime, applied.LastRefreshTime =
+		status.ExpirationTime, status.RenewalTime, status.LastRefreshTime
 	if status.LastHandledRefreshRequest != "" {
 		applied.WithLastHandledRefreshRequest(status.LastHandledRefreshRequest)
 	}
 	if status.Binding != nil {
 		applied.WithBinding(v1alpha1ac.SecretReference().WithName(status.Binding.Name))
 	}
-	return v1alpha1ac.PipesToken(token.Name, token.Namespace).WithUID(token.UID).WithResourceVersion(token.ResourceVersion).WithStatus(applied)
+	return v1alpha1ac.PipesToken(token.Name, token.Namespace).
+		WithUID(token.UID).
+		WithResourceVersion(token.ResourceVersion).
+		WithStatus(applied)
 }
 
 func conditionConfigurations(conditions []metav1.Condition) []*metav1ac.ConditionApplyConfiguration {

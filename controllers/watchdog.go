@@ -113,7 +113,8 @@ func (w *Watchdog) Check(*http.Request) error {
 	}
 	for name, due := range w.due {
 		if _, runs := w.running[name]; !runs && w.idleAt.Sub(due) > watchdogPatience {
-			return fmt.Errorf("the pass over %s has been due for %s, and there is a worker without work", name, now.Sub(due).Truncate(time.Second))
+			return fmt.Errorf("the pass over %s has been due for %s, and there is a worker without work",
+				name, now.Sub(due).Truncate(time.Second))
 		}
 	}
 	return nil

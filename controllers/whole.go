@@ -33,7 +33,9 @@ func newWholeReader(cached client.Client, live client.Reader, secrets *SecretCli
 }
 
 // Get implements client.Reader.
-func (r *wholeReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+func (r *wholeReader) Get(
+	ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption,
+) error {
 	if err := r.Client.Get(ctx, key, object, options...); err != nil || !r.lacks(object, options) {
 		return err
 	}
@@ -91,7 +93,9 @@ func (r *wholeReader) readSecret(ctx context.Context, key client.ObjectKey, meta
 	return nil
 }
 
-func (r *wholeReader) readNamespace(ctx context.Context, key client.ObjectKey, meta *metav1.PartialObjectMetadata) error {
+func (r *wholeReader) readNamespace(
+	ctx context.Context, key client.ObjectKey, meta *metav1.PartialObjectMetadata,
+) error {
 	*meta = metav1.PartialObjectMetadata{TypeMeta: meta.TypeMeta}
 	return r.live.Get(ctx, key, meta)
 }

@@ -30,7 +30,9 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
 		done.unfinished = errors.New(why) // not err itself, which could quote the token in the log
 		done.keep(why)
 	case !done.secret.IsOurs() && done.secret.MayHoldToken(done.token):
-		done.keep(fmt.Sprintf("Secret %q does not belong to this PipesToken, so the operator leaves it alone: delete it", done.token.TargetSecretName()))
+		done.keep(fmt.Sprintf(
+			"Secret %q does not belong to this PipesToken, so the operator leaves it alone: delete it",
+			done.token.TargetSecretName()))
 	}
 }
 
@@ -77,7 +79,8 @@ func (done *outcome) mayClear() bool { return done.secret.IsOurs() || done.wasOr
 // PipesToken wrote. A Secret that a deleted PipesToken of the same name has left does not count:
 // it belongs to the user.
 func (done *outcome) wasOrphaned() bool {
-	return done.secret.State == tokensecret.Orphaned && done.token.Status.Binding != nil && done.secret.MayHoldToken(done.token)
+	return done.secret.State == tokensecret.Orphaned && done.token.Status.Binding != nil &&
+		done.secret.MayHoldToken(done.token)
 }
 
 // lookForHidden reads the Secret live once before the status says that the token is gone. The

@@ -57,7 +57,9 @@ func (r *PipesTokenReconciler) discard(ctx context.Context, done *outcome, store
 }
 
 // send creates or patches the Secret so that it holds content.
-func (r *PipesTokenReconciler) send(ctx context.Context, done *outcome, content tokensecret.Content, mode mode) (Stored, error) {
+func (r *PipesTokenReconciler) send(
+	ctx context.Context, done *outcome, content tokensecret.Content, mode mode,
+) (Stored, error) {
 	wanted := tokensecret.New(done.token, content)
 	if done.secret.State == tokensecret.Absent {
 		return r.slowly(ctx, done, func() (Stored, error) { return r.Secrets.Create(ctx, wanted, mode) })
@@ -85,7 +87,8 @@ func (r *PipesTokenReconciler) nameTaken(ctx context.Context, done *outcome) {
 	if found != nil {
 		r.memory.wrote(done.token, found, done.local())
 	}
-	done.finding, done.unfinished = done.standing, fmt.Errorf("creating Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
+	done.finding, done.unfinished = done.standing,
+		fmt.Errorf("creating Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
 }
 
 // notWritten records an error of the API server. If the Secret has changed since it was
@@ -93,7 +96,8 @@ func (r *PipesTokenReconciler) nameTaken(ctx context.Context, done *outcome) {
 func (r *PipesTokenReconciler) notWritten(done *outcome, verb string, err error) {
 	if movedOn(err) {
 		r.Metrics.Wrote(writeConflict)
-		done.finding, done.unfinished = done.standing, fmt.Errorf("writing Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
+		done.finding, done.unfinished = done.standing,
+			fmt.Errorf("writing Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
 		return
 	}
 	done.finding = writeFailure(verb, err, done.quotes)
@@ -208,8 +212,11 @@ func placeholderContent(seen observation) (tokensecret.Content, error) {
 		return tokensecret.Content{}, err
 	}
 	facts := tokensecret.Facts{
-		ExpiresAt: values.ExpiresAt, ObtainedAt: inSeconds(seen.now), TemplateHash: seen.template.Hash(), Scopes: values.Scopes,
-		TokenHash: tokensecret.HashToken(string(seen.token.UID), values.AccessToken),
+		ExpiresAt:    values.ExpiresAt,
+		ObtainedAt:   inSeconds(seen.now),
+		TemplateHash: seen.template.Hash(),
+		Scopes:       values.Scopes,
+		TokenHash:    tokensecret.HashToken(string(seen.token.UID), values.AccessToken),
 	}
 	return tokensecret.Content{Facts: facts, Data: data}, nil
 }
@@ -219,7 +226,9 @@ const patient = 3 * time.Second
 
 // slowly makes a write. If the write takes long, slowly reports that in the status while the
 // write is still running. An admission webhook may take 30 seconds.
-func (r *PipesTokenReconciler) slowly(ctx context.Context, done *outcome, write func() (Stored, error)) (Stored, error) {
+func (r *PipesTokenReconciler) slowly(
+	ctx context.Context, done *outcome, write func() (Stored, error),
+) (Stored, error) {
 	after := cmp.Or(r.SlowWrite, patient)
 	if after < 0 {
 		return write()
