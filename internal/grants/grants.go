@@ -97,7 +97,8 @@ func Validate(environment *v1alpha1.PipesEnvironment) error {
 		place := field.NewPath("spec", "grants").Index(i)
 		for _, mistake := range slices.Concat(
 			validateList(grant.Slugs, place.Child("slugs"), `list slugs, or write ["*"] for any`),
-			validateList(grant.OrganizationIDs, place.Child("organizationIDs"), `list IDs, or write ["*"] for any organization and none`),
+			validateList(grant.OrganizationIDs, place.Child("organizationIDs"),
+				`list IDs, or write ["*"] for any organization and none`),
 			validateList(grant.UserIDs, place.Child("userIDs"), `list IDs, or write ["*"] for any`),
 			validation.ValidateLabelSelector(grant.Namespaces.Selector, validation.LabelSelectorValidationOptions{},
 				place.Child("namespaces", "selector")),

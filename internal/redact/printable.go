@@ -47,7 +47,8 @@ func Cut(text string, limit int) string {
 			continue
 		}
 		text = text[:i]
-		if begin := strings.LastIndexByte(text, '['); begin >= 0 && text[begin:] != placeholder && strings.HasPrefix(placeholder, text[begin:]) {
+		if begin := strings.LastIndexByte(text, '['); begin >= 0 && text[begin:] != placeholder &&
+			strings.HasPrefix(placeholder, text[begin:]) {
 			text = text[:begin]
 		}
 		return strings.TrimRight(text, " ")

@@ -52,7 +52,10 @@ func AnyWord(text string, found func(word string) bool) bool {
 		return unicode.IsSpace(r) || strings.ContainsRune("\"'`()[]{}<>,;\\", r)
 	})
 	for _, part := range parts {
-		for _, word := range append(strings.FieldsFunc(part, func(r rune) bool { return r == ':' || r == '=' }), part, strings.TrimRight(part, ".:")) {
+		for _, word := range append(
+			strings.FieldsFunc(part, func(r rune) bool { return r == ':' || r == '=' }),
+			part, strings.TrimRight(part, ".:"),
+		) {
 			if found(word) {
 				return true
 			}

@@ -89,7 +89,8 @@ const (
 
 // words matches a number, letters of one case, a word with numbers after it (v1alpha1), a
 // quantity (250m), or the random part of the names of Pods and ReplicaSets.
-var words = regexp.MustCompile(`^(?:[0-9]+|[A-Z]?[a-z]{1,39}|[A-Z]{1,39}|[A-Za-z]?[a-z]*[0-9]{1,4}(?:[a-z]+[0-9]{1,4})?` +
+var words = regexp.MustCompile(`^(?:[0-9]+|[A-Z]?[a-z]{1,39}|[A-Z]{1,39}` +
+	`|[A-Za-z]?[a-z]*[0-9]{1,4}(?:[a-z]+[0-9]{1,4})?` +
 	`|[0-9]+[A-Za-z]{1,3}|[bcdfghjklmnpqrstvwxz2456789]{1,10})$`)
 
 // word reports whether people or programs could have made a segment. CamelCase counts as words

@@ -93,22 +93,25 @@ var (
 
 	// known matches tokens that can be recognized by their beginning.
 	known = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_=-]*)*` +
-		`|\b(?:gh[oprsu]_|github_pat_|gl(?:pat|dt|rt|rtr|cbt|ptt|ft|soat|oas|imt|agent)-|xox[a-z][.-]|xapp-|ya29\.|1//0|AIza` +
-		`|shp(?:at|ca|pa|ss)_|do[opr]_v1_|dckr_pat_|figd_|sq0[a-z]{3}-|whsec_|ATATT|ATCTT|lin_(?:api|oauth)_|ntn_|hv[sb]\.` +
-		`|pypi-AgE|pat-(?:na|eu)[0-9]-|sk_|rk_(?:live|test)_|SG\.)` + tail + `{6,}` +
+		`|\b(?:gh[oprsu]_|github_pat_|gl(?:pat|dt|rt|rtr|cbt|ptt|ft|soat|oas|imt|agent)-|xox[a-z][.-]|xapp-` +
+		`|ya29\.|1//0|AIza|shp(?:at|ca|pa|ss)_|do[opr]_v1_|dckr_pat_|figd_|sq0[a-z]{3}-|whsec_|ATATT|ATCTT` +
+		`|lin_(?:api|oauth)_|ntn_|hv[sb]\.|pypi-AgE|pat-(?:na|eu)[0-9]-|sk_|rk_(?:live|test)_|SG\.)` + tail + `{6,}` +
 		`|\b(?:AKIA|ASIA)[A-Z0-9]{12,}`)
 
 	// ordinary matches values with which a sentence can go on: a word, words joined by dashes,
 	// a number, an HTTP version.
-	ordinary = regexp.MustCompile(`^(?:/?[A-Z]?[a-z]+(?:[-_./][a-z]+)*|[A-Z]+|HTTP/[0-9.]+|[0-9]{1,6}|[a-z]+[0-9]{1,4})?[.:!?…]*$`)
+	ordinary = regexp.MustCompile(`^(?:/?[A-Z]?[a-z]+(?:[-_./][a-z]+)*|[A-Z]+|HTTP/[0-9.]+` +
+		`|[0-9]{1,6}|[a-z]+[0-9]{1,4})?[.:!?…]*$`)
 	// afterBearer matches words that follow "Bearer" in a sentence or in a challenge, and that
 	// are not credentials.
-	afterBearer = regexp.MustCompile(`(?i)^(?:tokens?|auth\w*|credentials?|headers?|scheme|prefix|keys?|realm=|error=|scope=` +
+	afterBearer = regexp.MustCompile(`(?i)^(?:tokens?|auth\w*|credentials?|headers?|scheme|prefix|keys?` +
+		`|realm=|error=|scope=` +
 		`|redacted|is|was|must|may|not|and|or|in|of|has|cannot|missing|required|expired|invalid)?[.:!?…]*$`)
 )
 
 // names are the names, or the ends of names, whose values are secret.
-const names = `token|secret|passwd|password|passphrase|pwd|key|authorization|credentials?|cookie|assertion|signature|jwt`
+const names = `token|secret|passwd|password|passphrase|pwd|key|authorization|credentials?` +
+	`|cookie|assertion|signature|jwt`
 
 // tail matches a character of a token.
 const tail = `[A-Za-z0-9_+/=.~%-]`

@@ -71,7 +71,8 @@ func Cleared(token *v1alpha1.PipesToken) *corev1.Secret {
 // and annotations of the template do not count.
 func Damaged(stored, wanted *corev1.Secret) bool {
 	needed := wanted.DeepCopy()
-	maps.DeleteFunc(needed.Labels, func(key, _ string) bool { return key != v1alpha1.ManagedByLabel && key != v1alpha1.TokenLabel })
+	maps.DeleteFunc(needed.Labels,
+		func(key, _ string) bool { return key != v1alpha1.ManagedByLabel && key != v1alpha1.TokenLabel })
 	maps.DeleteFunc(needed.Annotations, func(key, _ string) bool { return !slices.Contains(factAnnotations, key) })
 	return len(Differences(stored, needed)) > 0
 }

@@ -134,8 +134,8 @@ func checkKey(key string, allowed []string) error {
 	if at < 0 {
 		return nil
 	}
-	return fmt.Errorf("%s acts on Secrets with such a key: remove it, or have an administrator start the operator with --allowed-secret-metadata=%s",
-		readers[at].name, domain)
+	return fmt.Errorf("%s acts on Secrets with such a key: remove it, "+
+		"or have an administrator start the operator with --allowed-secret-metadata=%s", readers[at].name, domain)
 }
 
 // ReservedDomain reports whether keys of the domain are never allowed on a Secret.

@@ -21,7 +21,8 @@ const (
 
 // packedKeys are the keys that nearly all Secrets have. A character of packNumbers replaces
 // each of them. No key that the API server allows begins with that character.
-var packedKeys = slices.Concat([]string{v1alpha1.ManagedByLabel, v1alpha1.TokenLabel}, factAnnotations, adviceAnnotations)
+var packedKeys = slices.Concat([]string{v1alpha1.ManagedByLabel, v1alpha1.TokenLabel},
+	factAnnotations, adviceAnnotations)
 
 // Pack packs the labels and annotations of meta. Observe can read the result. Pack leaves meta
 // unchanged if it cannot be packed.
@@ -40,7 +41,8 @@ func Pack(meta *metav1.PartialObjectMetadata) {
 
 func packMap(packed *strings.Builder, texts map[string]string) bool {
 	for key, value := range texts {
-		if key < " " || strings.ContainsAny(key, packMark+packSeparator) || strings.ContainsAny(value, packMark+packSeparator) {
+		if key < " " || strings.ContainsAny(key, packMark+packSeparator) ||
+			strings.ContainsAny(value, packMark+packSeparator) {
 			return false
 		}
 		packed.WriteString(packMark)

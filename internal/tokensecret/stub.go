@@ -85,7 +85,8 @@ func cachedBytes(meta *metav1.PartialObjectMetadata) int {
 	}
 	for i := range meta.ManagedFields {
 		entry := &meta.ManagedFields[i]
-		size += perEntry + len(entry.Manager) + len(entry.APIVersion) + len(entry.Subresource) + len(entry.FieldsV1.GetRawBytes())
+		size += perEntry + len(entry.Manager) + len(entry.APIVersion) + len(entry.Subresource) +
+			len(entry.FieldsV1.GetRawBytes())
 	}
 	return size
 }

@@ -171,7 +171,8 @@ func (t *Template) Render(values Values) (map[string][]byte, error) {
 		if err != nil {
 			// The cause may quote the token. If a template fails with this token but not with
 			// the samples, the reason is mostly the length.
-			return nil, fmt.Errorf("secretTemplate.data[%q] cannot be rendered with this token, or the result is longer than %d bytes", key, maxValue)
+			return nil, fmt.Errorf("secretTemplate.data[%q] cannot be rendered with this token, "+
+				"or the result is longer than %d bytes", key, maxValue)
 		}
 		data[key] = value
 	}
@@ -203,7 +204,14 @@ func execute(entry *template.Template, values Values) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = metered.Funcs(new(meter).functions()).Execute(out, view{values.AccessToken.Reveal(), expiresAt, scopes, values.Slug, values.UserID, values.OrganizationID})
+	err = metered.Funcs(new(meter).functions()).Execute(out, view{
+		values.AccessToken.Reveal(),
+		expiresAt,
+		scopes,
+		values.Slug,
+		values.UserID,
+		values.OrganizationID,
+	})
 	return out.bytes, err
 }
 
@@ -270,7 +278,8 @@ func checkNode(node parse.Node) error {
 		return checkField(n.Field)
 	case *parse.IdentifierNode:
 		if _, ok := functions[n.Ident]; !ok {
-			return fmt.Errorf("function %q is not allowed; there are %s", n.Ident, strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
+			return fmt.Errorf("function %q is not allowed; there are %s",
+				n.Ident, strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
 		}
 		return nil
 	case *parse.FieldNode:

@@ -123,7 +123,9 @@ func (t *trimmedEntries) ofWhole(whole wholeFields) ([]metav1.ManagedFieldsEntry
 
 // of returns the shared entries for text, which is the trimmed form of entry. It adds them to
 // the table if they are not in it.
-func (t *trimmedEntries) of(text string, entry metav1.ManagedFieldsEntry, whole wholeFields) []metav1.ManagedFieldsEntry {
+func (t *trimmedEntries) of(
+	text string, entry metav1.ManagedFieldsEntry, whole wholeFields,
+) []metav1.ManagedFieldsEntry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	shared, ok := t.known[text]

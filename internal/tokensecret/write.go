@@ -59,7 +59,9 @@ func (s Secret) WritePatch(token *v1alpha1.PipesToken, content Content) ([]byte,
 		references := append(slices.Clone(s.Meta.OwnerReferences), controllerReference(token))
 		// The type cannot be changed. If it differs from the type of the template, the API
 		// server rejects the patch. Without this operation the wrong type would stay unnoticed.
-		patch = append(patch, operation{"add", "/metadata/ownerReferences", references}, operation{"add", "/type", secretType(token)})
+		patch = append(patch,
+			operation{"add", "/metadata/ownerReferences", references},
+			operation{"add", "/type", secretType(token)})
 	}
 	return json.Marshal(s.decidedOn(patch))
 }
@@ -161,7 +163,8 @@ func claim(entries []metav1.ManagedFieldsEntry, content Content) []any {
 	claimed := make([]any, 0, len(entries)+1)
 	for _, entry := range entries {
 		var fields map[string]any
-		if entry.Manager == FieldManager || entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
+		if entry.Manager == FieldManager || entry.FieldsV1 == nil ||
+			json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
 			continue
 		}
 		delete(fields, "f:data")

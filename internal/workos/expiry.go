@@ -12,8 +12,9 @@ import (
 const zone = `(?:[Zz]|([+-])(\d\d)(?::?(\d\d))?)?`
 
 var (
-	extendedForm = regexp.MustCompile(`^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?` + zone + `)?$`)
-	basicForm    = regexp.MustCompile(`^(\d{4})(\d\d)(\d\d)[Tt](\d\d)(\d\d)(?:(\d\d)(?:[.,](\d+))?)?` + zone + `$`)
+	extendedForm = regexp.MustCompile(`^(\d{4})-(\d\d)-(\d\d)` +
+		`(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?` + zone + `)?$`)
+	basicForm = regexp.MustCompile(`^(\d{4})(\d\d)(\d\d)[Tt](\d\d)(\d\d)(?:(\d\d)(?:[.,](\d+))?)?` + zone + `$`)
 )
 
 var (

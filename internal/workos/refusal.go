@@ -134,7 +134,8 @@ func statusMessage(status int, code string) string {
 	message := httpStatus(status)
 	switch {
 	case isRedirect(status):
-		return message + ": the answer is a redirect, and the operator follows none; check spec.baseURL of the PipesEnvironment"
+		return message + ": the answer is a redirect, and the operator follows none; " +
+			"check spec.baseURL of the PipesEnvironment"
 	case status == http.StatusProxyAuthRequired:
 		return "the proxy refuses the request: " + message
 	case status == http.StatusForbidden:

@@ -44,7 +44,8 @@ func readScopes(raw json.RawMessage, secrets ...redact.String) []string {
 	}
 	var bounded []string
 	for _, scope := range scopes {
-		if scope = redact.Cut(redact.Exact(redact.Printable(scope), secrets...), maxScope); scope != "" && !Truncated(bounded) {
+		if scope = redact.Cut(redact.Exact(redact.Printable(scope), secrets...), maxScope); scope != "" &&
+			!Truncated(bounded) {
 			bounded = append(bounded, scope)
 		}
 	}

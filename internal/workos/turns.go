@@ -203,7 +203,8 @@ func (q *turns) forget(now time.Time, patience time.Duration) {
 // had already expired stay.
 func (q *turns) expire(now time.Time) {
 	first := 0
-	for ; first < len(q.waiting) && q.waiting[first].rank == rankDeadline && !q.waiting[first].deadline.After(now); first++ {
+	for ; first < len(q.waiting) && q.waiting[first].rank == rankDeadline &&
+		!q.waiting[first].deadline.After(now); first++ {
 		if late := q.waiting[first]; !late.lost {
 			delete(q.byCall, late.call)
 		}

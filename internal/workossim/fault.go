@@ -178,7 +178,8 @@ func (f Fault) Validate() error {
 		text  string
 	}{
 		{f.Match != nil && f.Match.Slug == "", "match: name a slug, or leave match out to match every call"},
-		{f.Match != nil && f.Match.UserID == "" && f.Match.OrganizationID != "", "match: name a userID beside the organizationID"},
+		{f.Match != nil && f.Match.UserID == "" && f.Match.OrganizationID != "",
+			"match: name a userID beside the organizationID"},
 		{f.Times < 0, "times: use 0 (until cleared) or more"},
 		{f.Latency < 0, "latency: use 0 or more"},
 		{f.Status != 0 && (f.Status < http.StatusOK || f.Status > 599), "status: use 200 to 599"},
@@ -186,7 +187,8 @@ func (f Fault) Validate() error {
 		{f.Kind == FaultStatus && f.Status == 0, "status: the fault status needs one, 200 to 599"},
 		{f.Kind == FaultLatency && f.Latency == 0 && f.Hold == nil, "latency: the fault latency needs a duration"},
 		{f.Kind == FaultDateOffset && f.DateOffset == 0, "dateOffset: the fault date_offset needs a duration"},
-		{f.decidesNoAnswer() && f.wantsAnswer(), fmt.Sprintf("status, body, retryAfter, retryAfterDate: the fault %s has no use for them", f.Kind)},
+		{f.decidesNoAnswer() && f.wantsAnswer(),
+			fmt.Sprintf("status, body, retryAfter, retryAfterDate: the fault %s has no use for them", f.Kind)},
 	}
 	for _, check := range checks {
 		if check.wrong {
