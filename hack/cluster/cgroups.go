@@ -39,7 +39,8 @@ func (c cgroups) unified() bool {
 // check returns an error if pods cannot have control groups on this machine.
 func (c cgroups) check() error {
 	missing := func(controller string) error {
-		return fmt.Errorf("there is no cgroup controller %q under %s, which a kubelet needs: mount it, or point KUBECONFIG at another cluster", controller, c.root)
+		return fmt.Errorf("there is no cgroup controller %q under %s, which a kubelet needs: "+
+			"mount it, or point KUBECONFIG at another cluster", controller, c.root)
 	}
 	if c.unified() {
 		available, err := c.controllers(availableControllers)
@@ -118,7 +119,8 @@ func (c cgroups) enable() error {
 	enable := []byte("+" + strings.Join(controllers, " +"))
 	for _, group := range []string{c.root, filepath.Join(c.root, cgroupName)} {
 		if err := os.WriteFile(filepath.Join(group, subtreeControl), enable, 0o600); err != nil {
-			return fmt.Errorf("enabling cgroup controllers (in a container this takes the machine's cgroup namespace, as with --cgroupns=host): %w", err)
+			return fmt.Errorf("enabling cgroup controllers "+
+				"(in a container this takes the machine's cgroup namespace, as with --cgroupns=host): %w", err)
 		}
 	}
 	return nil

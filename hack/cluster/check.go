@@ -71,16 +71,19 @@ func mayStart(p place, found condition) error {
 // check returns an error if the machine cannot run a cluster. The error says what to do.
 func (m machine) check() error {
 	if m.uid != 0 {
-		return errors.New("this takes root, because a kubelet and containerd do: run it as root, or point KUBECONFIG at another cluster")
+		return errors.New("this takes root, because a kubelet and containerd do: " +
+			"run it as root, or point KUBECONFIG at another cluster")
 	}
 	if err := m.cgroups.check(); err != nil {
 		return err
 	}
 	if !strings.Contains(m.filesystems, "\toverlay\n") {
-		return errors.New("the kernel has no overlay filesystem, which images need: modprobe overlay, or point KUBECONFIG at another cluster")
+		return errors.New("the kernel has no overlay filesystem, which images need: " +
+			"modprobe overlay, or point KUBECONFIG at another cluster")
 	}
 	if m.overlaid {
-		return fmt.Errorf("%s is on overlayfs, on which containerd cannot put images: mount a volume there", filepath.Dir(string(defaultPlace)))
+		return fmt.Errorf("%s is on overlayfs, on which containerd cannot put images: mount a volume there",
+			filepath.Dir(string(defaultPlace)))
 	}
 	return nil
 }
@@ -99,12 +102,14 @@ func (m machine) checkPrograms(o options) error {
 	}{
 		{"--control-plane", o.controlPlane, []string{"etcd", "kube-apiserver", "kubectl"}},
 		{"--node", o.node, []string{
-			"kubelet", "kube-controller-manager", "kube-scheduler", "containerd", "containerd-shim-runc-v2", "ctr", "bridge", "host-local",
+			"kubelet", "kube-controller-manager", "kube-scheduler",
+			"containerd", "containerd-shim-runc-v2", "ctr", "bridge", "host-local",
 		}},
 	} {
 		for _, program := range needed.programs {
 			if err := m.look(filepath.Join(needed.directory, program)); err != nil {
-				return fmt.Errorf("%s: there is no program %s in %q: run make cluster-up, which gets it first", needed.flag, program, needed.directory)
+				return fmt.Errorf("%s: there is no program %s in %q: run make cluster-up, which gets it first",
+					needed.flag, program, needed.directory)
 			}
 		}
 	}

@@ -25,7 +25,11 @@ func fits(t *testing.T) machine {
 	for _, controller := range wantedControllers {
 		write(t, filepath.Join(root, controller, "cgroup.procs"), "")
 	}
-	return machine{cgroups: cgroups{root: root}, filesystems: "nodev\ttmpfs\nnodev\toverlay\n", look: func(string) error { return nil }}
+	return machine{
+		cgroups:     cgroups{root: root},
+		filesystems: "nodev\ttmpfs\nnodev\toverlay\n",
+		look:        func(string) error { return nil },
+	}
 }
 
 func write(t *testing.T, file, content string) {
@@ -40,12 +44,15 @@ func TestWhatAMachineLacksIsSaidInOneLineWithWhatToDo(t *testing.T) {
 		change func(*machine)
 		says   string
 	}{
-		"nothing":            {func(*machine) {}, ""},
-		"root":               {func(m *machine) { m.uid = 1000 }, "this takes root, because a kubelet and containerd do: run it as root, or point KUBECONFIG at another cluster"},
-		"cgroups":            {func(m *machine) { m.cgroups.root = t.TempDir() }, `there is no cgroup controller "cpu" under `},
-		"one of the cgroups": {func(m *machine) { _ = os.RemoveAll(filepath.Join(m.cgroups.root, "pids")) }, `there is no cgroup controller "pids" under `},
-		"overlay":            {func(m *machine) { m.filesystems = "nodev\ttmpfs\n" }, "modprobe overlay"},
-		"a real disk":        {func(m *machine) { m.overlaid = true }, "/var/cache is on overlayfs, on which containerd cannot put images: mount a volume there"},
+		"nothing": {func(*machine) {}, ""},
+		"root": {func(m *machine) { m.uid = 1000 },
+			"this takes root, because a kubelet and containerd do: run it as root, or point KUBECONFIG at another cluster"},
+		"cgroups": {func(m *machine) { m.cgroups.root = t.TempDir() }, `there is no cgroup controller "cpu" under `},
+		"one of the cgroups": {func(m *machine) { _ = os.RemoveAll(filepath.Join(m.cgroups.root, "pids")) },
+			`there is no cgroup controller "pids" under `},
+		"overlay": {func(m *machine) { m.filesystems = "nodev\ttmpfs\n" }, "modprobe overlay"},
+		"a real disk": {func(m *machine) { m.overlaid = true },
+			"/var/cache is on overlayfs, on which containerd cannot put images: mount a volume there"},
 		"one of the unified cgroups": {func(m *machine) {
 			m.cgroups.root = t.TempDir()
 			write(t, filepath.Join(m.cgroups.root, "cgroup.controllers"), "cpuset cpu io memory\n")
@@ -104,7 +111,8 @@ func TestAPortThatIsTakenIsSaidWithAnother(t *testing.T) {
 		t.Fatal("no port")
 	}
 	_, err = listenOnLoopback(t.Context(), port)
-	expectSays(t, err, fmt.Sprintf("127.0.0.1:%d is in use: choose another port, as in make cluster-up CLUSTER_PORT=%d", port, port+1))
+	expectSays(t, err, fmt.Sprintf(
+		"127.0.0.1:%d is in use: choose another port, as in make cluster-up CLUSTER_PORT=%d", port, port+1))
 }
 
 func TestWhatThereIsOfACluster(t *testing.T) {
@@ -174,7 +182,8 @@ func TestWhatIsInTheWayIsSaidWithWhatToDo(t *testing.T) {
 	var printed bytes.Buffer
 	expectSays(t, printKubeconfig(o.place, &printed), "there is no cluster: run make cluster-up")
 	write(t, o.place.ready(), "")
-	if err := up(t.Context(), o, &printed); err != nil || printed.String() != "cluster: up already\nexport KUBECONFIG="+o.place.kubeconfig()+"\n" {
+	if err := up(t.Context(), o, &printed); err != nil ||
+		printed.String() != "cluster: up already\nexport KUBECONFIG="+o.place.kubeconfig()+"\n" {
 		t.Errorf("got %v, %s", err, printed.String())
 	}
 	printed.Reset()
@@ -229,7 +238,10 @@ func TestConfigurationIsWritten(t *testing.T) {
 	if err := yaml.UnmarshalStrict(text, &kubelet); err != nil || kubelet["cgroupRoot"] != "/"+cgroupName {
 		t.Errorf("got %v, %v", kubelet, err)
 	}
-	for name, says := range map[string]string{"containerd.toml": "sandbox = 'localhost/pause:1'", "cni/10-bridge.conflist": `"subnet": "` + podNetwork + `"`} {
+	for name, says := range map[string]string{
+		"containerd.toml":        "sandbox = 'localhost/pause:1'",
+		"cni/10-bridge.conflist": `"subnet": "` + podNetwork + `"`,
+	} {
 		if text, err := os.ReadFile(p.path("etc", name)); err != nil || !strings.Contains(string(text), says) {
 			t.Errorf("%s: got %s, %v", name, text, err)
 		}

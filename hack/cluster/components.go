@@ -28,7 +28,8 @@ func command(path string, args ...string) *exec.Cmd {
 
 func (n *node) startEtcd(ctx context.Context) error {
 	// No data has to survive a crash here, so etcd does not sync to the disk.
-	return n.run(ctx, filepath.Join(n.controlPlane, "etcd"), func(ctx context.Context) error { return process.Listens(ctx, etcdAddress) },
+	return n.run(ctx, filepath.Join(n.controlPlane, "etcd"),
+		func(ctx context.Context) error { return process.Listens(ctx, etcdAddress) },
 		"--data-dir=/var/lib/etcd", "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls=http://"+etcdAddress, "--advertise-client-urls=http://"+etcdAddress,
 		"--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380",
@@ -40,11 +41,14 @@ func (n *node) startAPIServer(ctx context.Context) error {
 	return n.run(ctx, filepath.Join(n.controlPlane, "kube-apiserver"), n.apiServerReady,
 		"--etcd-servers=http://"+etcdAddress, "--bind-address=0.0.0.0", "--secure-port="+apiServerPort,
 		"--advertise-address="+nodeAddress, "--service-cluster-ip-range="+serviceNetwork,
-		"--tls-cert-file="+pki("apiserver.crt"), "--tls-private-key-file="+pki("apiserver.key"), "--client-ca-file="+pki("ca.crt"),
+		"--tls-cert-file="+pki("apiserver.crt"), "--tls-private-key-file="+pki("apiserver.key"),
+		"--client-ca-file="+pki("ca.crt"),
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file="+pki("service-accounts.key"), "--service-account-signing-key-file="+pki("service-accounts.key"),
-		"--kubelet-client-certificate="+pki("apiserver-kubelet-client.crt"), "--kubelet-client-key="+pki("apiserver-kubelet-client.key"),
+		"--service-account-key-file="+pki("service-accounts.key"),
+		"--service-account-signing-key-file="+pki("service-accounts.key"),
+		"--kubelet-client-certificate="+pki("apiserver-kubelet-client.crt"),
+		"--kubelet-client-key="+pki("apiserver-kubelet-client.key"),
 		"--kubelet-preferred-address-types=InternalIP")
 }
 
@@ -81,7 +85,8 @@ func (n *node) startControllers(ctx context.Context) error {
 	return errors.Join(
 		n.run(ctx, n.place.program("kube-controller-manager"), atOnce, kubeconfig("kube-controller-manager"),
 			"--bind-address="+loopbackAddress, "--leader-elect=false", "--use-service-account-credentials",
-			"--root-ca-file="+n.place.path("pki", "ca.crt"), "--service-account-private-key-file="+n.place.path("pki", "service-accounts.key")),
+			"--root-ca-file="+n.place.path("pki", "ca.crt"),
+			"--service-account-private-key-file="+n.place.path("pki", "service-accounts.key")),
 		n.run(ctx, n.place.program("kube-scheduler"), atOnce, kubeconfig("kube-scheduler"),
 			"--bind-address="+loopbackAddress, "--leader-elect=false"),
 	)
@@ -105,7 +110,8 @@ func (n *node) awaitReady(ctx context.Context) error {
 		if err := n.running.Dead(); err != nil {
 			return err
 		}
-		if _, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{}); err != nil {
+		if _, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).
+			Get(ctx, "default", metav1.GetOptions{}); err != nil {
 			return err
 		}
 		found, err := client.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
@@ -123,7 +129,8 @@ func (n *node) awaitReady(ctx context.Context) error {
 
 // ctr runs ctr, the command-line client of containerd.
 func (p place) ctr(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, p.program("ctr"), append([]string{"--address=" + p.containerdSocket(), "--namespace=k8s.io"}, args...)...)
+	cmd := exec.CommandContext(ctx, p.program("ctr"),
+		append([]string{"--address=" + p.containerdSocket(), "--namespace=k8s.io"}, args...)...)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		// The error is in the last line, after warnings.
 		lines := strings.Split(strings.TrimSpace(string(output)), "\n")

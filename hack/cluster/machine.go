@@ -33,7 +33,8 @@ type machineState struct {
 // kubeletSysctls are the sysctls that the kubelet sets for the whole machine when it starts:
 // setupKernelTunables in pkg/kubelet/cm/container_manager_linux.go of Kubernetes.
 var kubeletSysctls = []string{
-	"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
+	"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
+	"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
 }
 
 // noteMachine saves to a file the state that the cluster is going to change.

@@ -9,6 +9,7 @@ import (
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "cluster: this takes Linux: point KUBECONFIG at another cluster, such as one of kind, and leave this out")
+	fmt.Fprintln(os.Stderr, "cluster: this takes Linux: "+
+		"point KUBECONFIG at another cluster, such as one of kind, and leave this out")
 	os.Exit(1)
 }

@@ -69,7 +69,8 @@ func TestEverybodyTrustsTheAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, key, err := authority.issue("kube-apiserver", []string{mastersGroup}, serviceAddress, "kubernetes.default")
+	certificate, key, err := authority.issue(
+		"kube-apiserver", []string{mastersGroup}, serviceAddress, "kubernetes.default")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,8 @@ func TestEverybodyTrustsTheAuthority(t *testing.T) {
 	if err := n.writeKubeconfig(p.kubeconfig(), "https://127.0.0.1:6443", "admin", mastersGroup); err != nil {
 		t.Fatal(err)
 	}
-	if config, err := clientcmd.BuildConfigFromFlags("", p.kubeconfig()); err != nil || config.Host != "https://127.0.0.1:6443" {
+	if config, err := clientcmd.BuildConfigFromFlags("", p.kubeconfig()); err != nil ||
+		config.Host != "https://127.0.0.1:6443" {
 		t.Errorf("got %v, %v", config, err)
 	}
 }

@@ -54,9 +54,12 @@ func newPKI(now time.Time) (*pki, error) {
 // unsigned returns a certificate template that still has to be signed.
 func unsigned(commonName string, now time.Time) *x509.Certificate {
 	return &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: commonName},
-		NotBefore: now.Add(-time.Minute), NotAfter: now.Add(certificateLife),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		SerialNumber: big.NewInt(now.UnixNano()),
+		Subject:      pkix.Name{CommonName: commonName},
+		NotBefore:    now.Add(-time.Minute),
+		NotAfter:     now.Add(certificateLife),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
 }
 
@@ -101,7 +104,10 @@ func (n *node) makeCertificates(context.Context) error {
 		return err
 	}
 	for name, addresses := range map[string][]string{
-		"apiserver":        {loopbackAddress, "localhost", nodeAddress, serviceAddress, "kubernetes", "kubernetes.default", "kubernetes.default.svc"},
+		"apiserver": {
+			loopbackAddress, "localhost", nodeAddress, serviceAddress,
+			"kubernetes", "kubernetes.default", "kubernetes.default.svc",
+		},
 		"service-accounts": nil, // only its key is used
 	} {
 		if err := n.writePair(name, name, nil, addresses...); err != nil {

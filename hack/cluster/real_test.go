@@ -60,7 +60,8 @@ func TestRealPortInUseStartsNothing(t *testing.T) {
 	defer func() { _ = listener.Close() }()
 	before := look(t)
 	port := listener.Addr().(*net.TCPAddr).Port
-	expectPrints(t, fmt.Sprintf("cluster-up CLUSTER_PORT=%d", port), false, fmt.Sprintf("cluster: 127.0.0.1:%d is in use", port))
+	expectPrints(t, fmt.Sprintf("cluster-up CLUSTER_PORT=%d", port), false,
+		fmt.Sprintf("cluster: 127.0.0.1:%d is in use", port))
 	expectNoTrace(t, before)
 }
 
@@ -81,7 +82,8 @@ func TestReallyNothingStartsWithoutRoot(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), program, command)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		output, err := cmd.CombinedOutput()
-		if err == nil || !bytes.HasPrefix(output, []byte("cluster: this takes root")) || bytes.Count(output, []byte("\n")) != 1 {
+		if err == nil || !bytes.HasPrefix(output, []byte("cluster: this takes root")) ||
+			bytes.Count(output, []byte("\n")) != 1 {
 			t.Errorf("%s: got %v, %s", command, err, output)
 		}
 	}
@@ -93,7 +95,8 @@ func target(t *testing.T, words string) (string, error) {
 	t.Helper()
 	// The cleanup after the test calls this too.
 	ctx := context.WithoutCancel(t.Context())
-	output, err := exec.CommandContext(ctx, "make", append([]string{"-C", "../.."}, strings.Fields(words)...)...).CombinedOutput()
+	output, err := exec.CommandContext(ctx, "make",
+		append([]string{"-C", "../.."}, strings.Fields(words)...)...).CombinedOutput()
 	return string(output), err
 }
 
@@ -122,7 +125,8 @@ func awaitCgroupOfPod(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		for _, hierarchy := range (cgroups{root: cgroupRoot}).hierarchies() {
-			if found, _ := filepath.Glob(filepath.Join(hierarchy, cgroupName, "kubepods", "besteffort", "pod*")); len(found) > 0 {
+			if found, _ := filepath.Glob(
+				filepath.Join(hierarchy, cgroupName, "kubepods", "besteffort", "pod*")); len(found) > 0 {
 				return
 			}
 		}
@@ -170,7 +174,8 @@ func look(t *testing.T) sight {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // Glob fails only for a malformed pattern
 	for _, file := range files {
 		line, _ := os.ReadFile(file) // the process may have ended in the meantime
-		if bytes.Contains(line, []byte(defaultPlace)) || bytes.Contains(line, []byte("containerd-shim")) || bytes.HasPrefix(line, []byte("/pause")) {
+		if bytes.Contains(line, []byte(defaultPlace)) || bytes.Contains(line, []byte("containerd-shim")) ||
+			bytes.HasPrefix(line, []byte("/pause")) {
 			found[file+" "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))] = true
 		}
 	}

@@ -129,8 +129,9 @@ func startNode(ctx context.Context, o options, listener *os.File) error {
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = "/", output, output, []*os.File{listener, tell}
 	cmd.Env = nodeEnvironment(o.node)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Setsid:     true, // Ctrl-C in the terminal must not reach it
-		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+		Setsid: true, // Ctrl-C in the terminal must not reach it
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID |
+			syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
 	}
 	err = cmd.Start()
 	_ = tell.Close() // the node then holds the only writing end, so the pipe ends with the node
