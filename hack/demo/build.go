@@ -31,7 +31,8 @@ func (d *demo) startBuild() error {
 		return fmt.Errorf("building: %w", err)
 	}
 	defer func() { _ = output.Close() }() // go has its own copy
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", d.built("")+"/", "./cmd/pipes-operator", "./cmd/workos-simulator")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", d.built("")+"/",
+		"./cmd/pipes-operator", "./cmd/workos-simulator")
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = d.repo, output, output, process.Attributes()
 	// The compilers are in the process group of go. This kills all of them.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

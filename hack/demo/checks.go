@@ -61,7 +61,8 @@ func (s sample) holdsNewest() check {
 			}
 			expires := string(secret.Data["expires_at"])
 			newest := upstream.ExpiresAt.UTC().Truncate(time.Second).Format(time.RFC3339)
-			return fmt.Sprintf("number %d, fingerprint %s, valid until %s", upstream.TokenSerial, now.fingerprint(s.name), expires), expires == newest
+			return fmt.Sprintf("number %d, fingerprint %s, valid until %s",
+				upstream.TokenSerial, now.fingerprint(s.name), expires), expires == newest
 		},
 	}
 }
@@ -141,7 +142,8 @@ func (s sample) rotated(atLeast int) check {
 					fresh[request.TokenSerial] = true
 				}
 			}
-			return fmt.Sprintf("%d new tokens, %d calls", len(fresh), len(calls)), len(fresh) >= atLeast && len(calls) == len(fresh)
+			return fmt.Sprintf("%d new tokens, %d calls", len(fresh), len(calls)),
+				len(fresh) >= atLeast && len(calls) == len(fresh)
 		},
 	}
 }
@@ -204,7 +206,8 @@ func (s sample) cameAfterGrant() check {
 	return check{
 		what: fmt.Sprintf("Secret %s, counted from the grant", s.name),
 		met: func(before, now *snapshot) (string, bool) {
-			if now.environment == nil || before.environment == nil || now.environment.Generation == before.environment.Generation {
+			if now.environment == nil || before.environment == nil ||
+				now.environment.Generation == before.environment.Generation {
 				return "the environment has not changed", false
 			}
 			secret := now.secrets[s.name]
@@ -263,7 +266,8 @@ func noCalls() check {
 	return check{
 		what: "WorkOS was asked for nothing",
 		met: func(before, now *snapshot) (string, bool) {
-			return fmt.Sprintf("%d calls before, %d after", len(before.requests), len(now.requests)), len(before.requests) == len(now.requests)
+			return fmt.Sprintf("%d calls before, %d after", len(before.requests), len(now.requests)),
+				len(before.requests) == len(now.requests)
 		},
 	}
 }
@@ -275,9 +279,11 @@ func noWrites() check {
 		what: "no Secret and no status was written",
 		met: func(before, now *snapshot) (string, bool) {
 			changed := changedVersions(before.secrets, now.secrets, func(s *corev1.Secret) string { return s.ResourceVersion })
-			changed = append(changed, changedVersions(before.tokens, now.tokens, func(t *v1alpha1.PipesToken) string { return t.ResourceVersion })...)
+			changed = append(changed,
+				changedVersions(before.tokens, now.tokens, func(t *v1alpha1.PipesToken) string { return t.ResourceVersion })...)
 			if len(changed) == 0 {
-				return fmt.Sprintf("%d Secrets and %d PipesTokens have the resourceVersion that they had", len(now.secrets), len(now.tokens)), true
+				return fmt.Sprintf("%d Secrets and %d PipesTokens have the resourceVersion that they had",
+					len(now.secrets), len(now.tokens)), true
 			}
 			return "changed: " + strings.Join(changed, ", "), false
 		},

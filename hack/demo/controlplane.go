@@ -69,7 +69,8 @@ func (d *demo) startEtcd(ctx context.Context) (p *process.Process, client string
 		return nil, "", err
 	}
 	p.Patience = 0 // etcd has no data to save
-	return p, client, p.WaitUntil(ctx, time.Minute, func(ctx context.Context) error { return process.Listens(ctx, client) })
+	return p, client, p.WaitUntil(ctx, time.Minute,
+		func(ctx context.Context) error { return process.Listens(ctx, client) })
 }
 
 // startAPIServer starts kube-apiserver and waits until it is ready.
@@ -169,7 +170,11 @@ func (d *demo) kubectl(ctx context.Context, args ...string) (string, error) {
 // userEnvironment returns the environment that kubectl needs to reach the API server. kubectl
 // caches only in the workspace, and it ignores the preferences of the user who runs the demo.
 func (d *demo) userEnvironment() []string {
-	return []string{"KUBECONFIG=" + d.space.path(adminKubeconfig), "KUBECACHEDIR=" + d.space.path("kubectl-cache"), "KUBERC=off"}
+	return []string{
+		"KUBECONFIG=" + d.space.path(adminKubeconfig),
+		"KUBECACHEDIR=" + d.space.path("kubectl-cache"),
+		"KUBERC=off",
+	}
 }
 
 // answersOK returns an error unless a GET request is answered with 200.

@@ -176,7 +176,8 @@ func (d *demo) prepareForUser() error {
 func findRepository(ctx context.Context) (string, error) {
 	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
 	if err != nil {
-		return "", fmt.Errorf("asking go for the module (go has to be in PATH, and the demo started from the repository, by make demo): %w", err)
+		return "", fmt.Errorf("asking go for the module "+
+			"(go has to be in PATH, and the demo started from the repository, by make demo): %w", err)
 	}
 	path, directory, _ := strings.Cut(strings.TrimSpace(string(output)), " ")
 	if path != "github.com/pipes-operator/pipes-operator" {

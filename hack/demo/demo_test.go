@@ -14,7 +14,8 @@ import (
 // script starts a shell script as the demo starts its programs.
 func script(t *testing.T, text string) *process.Process {
 	t.Helper()
-	p, err := process.Start("script", filepath.Join(t.TempDir(), "log"), exec.CommandContext(t.Context(), "sh", "-c", text))
+	p, err := process.Start("script", filepath.Join(t.TempDir(), "log"),
+		exec.CommandContext(t.Context(), "sh", "-c", text))
 	if err != nil {
 		t.Fatal(err)
 	}

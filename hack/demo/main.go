@@ -181,7 +181,8 @@ func stoppable() (ctx context.Context, stop context.CancelCauseFunc) {
 // findAssets checks that the programs of the control plane exist.
 func findAssets(directory string) (string, error) {
 	if directory == "" {
-		return "", errors.New("KUBEBUILDER_ASSETS is not set: run make demo, which gets etcd, kube-apiserver and kubectl first")
+		return "", errors.New("KUBEBUILDER_ASSETS is not set: " +
+			"run make demo, which gets etcd, kube-apiserver and kubectl first")
 	}
 	directory, err := filepath.Abs(directory)
 	if err != nil {
@@ -189,7 +190,8 @@ func findAssets(directory string) (string, error) {
 	}
 	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
 		if _, err := exec.LookPath(filepath.Join(directory, name)); err != nil {
-			return "", fmt.Errorf("KUBEBUILDER_ASSETS: %w: run make demo, which gets etcd, kube-apiserver and kubectl first", err)
+			return "", fmt.Errorf("KUBEBUILDER_ASSETS: %w: "+
+				"run make demo, which gets etcd, kube-apiserver and kubectl first", err)
 		}
 	}
 	return directory, nil

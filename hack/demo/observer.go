@@ -132,9 +132,15 @@ type snapshot struct {
 
 // look takes a snapshot of the cluster.
 func (o *observer) look(ctx context.Context) (*snapshot, error) {
-	s := &snapshot{tokens: map[string]*v1alpha1.PipesToken{}, secrets: map[string]*corev1.Secret{}, first: map[string]time.Time{}}
+	s := &snapshot{
+		tokens:  map[string]*v1alpha1.PipesToken{},
+		secrets: map[string]*corev1.Secret{},
+		first:   map[string]time.Time{},
+	}
 	tokens, secrets, environments := &v1alpha1.PipesTokenList{}, &corev1.SecretList{}, &v1alpha1.PipesEnvironmentList{}
-	for list, where := range map[client.ObjectList]string{tokens: namespace, secrets: namespace, environments: operatorNamespace} {
+	for list, where := range map[client.ObjectList]string{
+		tokens: namespace, secrets: namespace, environments: operatorNamespace,
+	} {
 		if err := o.cache.List(ctx, list, client.InNamespace(where)); err != nil {
 			return nil, fmt.Errorf("looking at the cluster: %w", err)
 		}

@@ -51,7 +51,8 @@ func (d *demo) startOperator(ctx context.Context) error {
 // tryOperator starts the operator on its previous ports, or on free ports if it has none or
 // another process has taken one.
 func (d *demo) tryOperator(ctx context.Context) (*process.Process, error) {
-	if process.Listens(ctx, d.operator.metrics) == nil || process.Listens(ctx, d.operator.probes) == nil || d.operator.metrics == "" {
+	if process.Listens(ctx, d.operator.metrics) == nil || process.Listens(ctx, d.operator.probes) == nil ||
+		d.operator.metrics == "" {
 		addresses, err := process.FreeAddresses(ctx, 2)
 		if err != nil {
 			return nil, err

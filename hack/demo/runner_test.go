@@ -58,7 +58,11 @@ func TestAStepIsNarratedDoneAwaitedAndShown(t *testing.T) {
 	w := newWorld()
 	w.fresh = []row{{name: "a"}}
 	err := w.run(t.Context(), []step{{title: "first", phases: []phase{{
-		say: "Now.", do: []action{typed("act", nil)}, until: []check{afterLooks(3, forever)}, within: time.Minute, show: []action{typed("show", nil)},
+		say:    "Now.",
+		do:     []action{typed("act", nil)},
+		until:  []check{afterLooks(3, forever)},
+		within: time.Minute,
+		show:   []action{typed("show", nil)},
 	}}}, {title: "second"}})
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +94,10 @@ func TestAStepThatDoesNotHappenSaysWhatWasExpectedAndWhatIsThere(t *testing.T) {
 	w := newWorld()
 	err := w.run(t.Context(), []step{
 		{title: "first", phases: []phase{{until: []check{afterLooks(1, forever)}, within: time.Minute}}},
-		{title: "second", phases: []phase{{until: []check{afterLooks(1, forever), afterLooks(forever, forever)}, within: 20 * time.Millisecond}}},
+		{title: "second", phases: []phase{{
+			until:  []check{afterLooks(1, forever), afterLooks(forever, forever)},
+			within: 20 * time.Millisecond,
+		}}},
 		{title: "third", phases: []phase{{do: []action{typed("must not", nil)}}}},
 	})
 	const want = "step 2 of 3 (second): not within 20ms\n  expected: enough looks\n  there is: what is there"
@@ -153,7 +160,9 @@ func TestALookThatFailsIsMadeAgain(t *testing.T) {
 		}
 		return s, err
 	}
-	if err := w.run(t.Context(), []step{{phases: []phase{{until: []check{afterLooks(1, forever)}, within: time.Minute}}}}); err != nil {
+	if err := w.run(t.Context(), []step{{phases: []phase{{
+		until: []check{afterLooks(1, forever)}, within: time.Minute,
+	}}}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -38,8 +38,9 @@ func (d *demo) sync() step {
 
 func (d *demo) rotate() step {
 	return step{title: "it rotates", phases: []phase{{
-		say: "In this demo Alice's GitHub tokens live for 40 seconds. Once half of that has passed the operator asks for the next one, and the " +
-			"Secret never holds an expired token. Watch two rotations; it goes on in the background after that.",
+		say: "In this demo Alice's GitHub tokens live for 40 seconds. Once half of that has passed the operator asks " +
+			"for the next one, and the Secret never holds an expired token. Watch two rotations; it goes on in the " +
+			"background after that.",
 		until:  []check{githubAlice.rotated(2), githubAlice.synced(), githubAlice.holdsNewest()},
 		within: 3 * time.Minute, // two rotations take about 45 s
 		show:   []action{d.journal(githubAlice)},
@@ -48,13 +49,14 @@ func (d *demo) rotate() step {
 
 func (d *demo) connect() step {
 	return step{title: "a user connects", phases: []phase{{
-		say:    "Alice has not connected Slack yet. The PipesToken says so, and there is no Secret: a pod that mounts it waits.",
+		say: "Alice has not connected Slack yet. The PipesToken says so, and there is no Secret: " +
+			"a pod that mounts it waits.",
 		do:     []action{d.apply(slackAlice.name)},
 		until:  []check{slackAlice.stuck(v1alpha1.NotInstalledReason), slackAlice.noSecret()},
 		within: soon,
 	}, {
-		say: "Now she connects it. The operator would notice by itself: it asks again every 30 seconds, later less often. Whoever " +
-			"cannot wait, such as the page that she has connected on, asks for it with an annotation.",
+		say: "Now she connects it. The operator would notice by itself: it asks again every 30 seconds, later less " +
+			"often. Whoever cannot wait, such as the page that she has connected on, asks for it with an annotation.",
 		do: []action{
 			d.simulate("state", `{"slug":"slack","userID":"user_01ALICE","state":"connected"}`),
 			d.requestRefresh(slackAlice),
@@ -71,8 +73,9 @@ func (d *demo) reauthorize() step {
 		until:  []check{notionBob.synced(), notionBob.holdsNewest()},
 		within: soon,
 	}, {
-		say: "Bob's connection breaks, and WorkOS says needs_reauthorization. At the next renewal, or at once with the annotation, the token " +
-			"is taken out of the Secret (inactivePolicy: Clear), so that it also vanishes from running pods.",
+		say: "Bob's connection breaks, and WorkOS says needs_reauthorization. At the next renewal, or at once with " +
+			"the annotation, the token is taken out of the Secret (inactivePolicy: Clear), so that it also vanishes " +
+			"from running pods.",
 		do: []action{
 			d.simulate("state", `{"slug":"notion","userID":"user_01BOB","state":"needs_reauthorization"}`),
 			d.requestRefresh(notionBob),
@@ -95,7 +98,8 @@ func (d *demo) reauthorize() step {
 
 func (d *demo) grant() step {
 	return step{title: "a grant is missing, and given", phases: []phase{{
-		say:    "The namespace agents may use the API key for github, slack and notion. Carol's Linear token is refused, and WorkOS is not even asked.",
+		say: "The namespace agents may use the API key for github, slack and notion. " +
+			"Carol's Linear token is refused, and WorkOS is not even asked.",
 		do:     []action{d.apply(linearCarol.name)},
 		until:  []check{linearCarol.stuck(v1alpha1.NotGrantedReason), linearCarol.noSecret(), linearCarol.calls(0)},
 		within: soon,
@@ -113,7 +117,8 @@ func (d *demo) grant() step {
 
 func (d *demo) repair() step {
 	return step{title: "a hand-edited Secret is repaired", phases: []phase{{
-		say: "Somebody puts a label of their own onto a Secret, which is theirs to keep, and then overwrites the token, which is not.",
+		say: "Somebody puts a label of their own onto a Secret, which is theirs to keep, " +
+			"and then overwrites the token, which is not.",
 		do: []action{
 			d.user("label", "secret", slackAlice.name, "team=payments"),
 			d.user("patch", "secret", slackAlice.name, "-p", `{"stringData":{"access_token":"edited by hand"}}`),
@@ -137,8 +142,9 @@ func (d *demo) restart() step {
 		until:  []check{githubAlice.synced(), githubAlice.holdsNewest(), githubAlice.livesLong(30 * time.Minute)},
 		within: soon,
 	}, {
-		say: "The operator is stopped and started again. All it has to know is in the Secrets' metadata: it asks WorkOS for nothing, and writes nothing.",
-		do:  []action{d.halt(), d.launch()},
+		say: "The operator is stopped and started again. All it has to know is in the Secrets' metadata: " +
+			"it asks WorkOS for nothing, and writes nothing.",
+		do: []action{d.halt(), d.launch()},
 		until: []check{
 			allLookedAfter(), noCalls(), noWrites(), allSynced(),
 		},

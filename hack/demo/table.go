@@ -103,7 +103,8 @@ func journalTable(requests []workossim.Request, of ...sample) string {
 		if r.TokenSerial > 0 {
 			token = "number " + strconv.Itoa(r.TokenSerial)
 		}
-		fmt.Fprintf(&text, format, r.Time.UTC().Format(time.TimeOnly), r.Slug, r.UserID, strconv.Itoa(r.Status), r.Result, token)
+		fmt.Fprintf(&text, format, r.Time.UTC().Format(time.TimeOnly), r.Slug, r.UserID,
+			strconv.Itoa(r.Status), r.Result, token)
 	}
 	return text.String()
 }

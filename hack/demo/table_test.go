@@ -31,8 +31,10 @@ func TestRowsLookLikeThoseOfKubectl(t *testing.T) {
 		status v1alpha1.PipesTokenStatus
 		want   string
 	}{
-		"no status": {v1alpha1.PipesTokenStatus{}, "  github-alice  github                                                      2m5s\n"},
-		"no expiry": {v1alpha1.PipesTokenStatus{Conditions: readyWith("False", "NeedsReauthorization")}, "  github-alice  github  False    NeedsReauthorization                       2m5s\n"},
+		"no status": {v1alpha1.PipesTokenStatus{},
+			"  github-alice  github                                                      2m5s\n"},
+		"no expiry": {v1alpha1.PipesTokenStatus{Conditions: readyWith("False", "NeedsReauthorization")},
+			"  github-alice  github  False    NeedsReauthorization                       2m5s\n"},
 		"with expiry": {v1alpha1.PipesTokenStatus{Conditions: readyWith("True", "TokenSynced"), ExpirationTime: &expires},
 			"  github-alice  github  True     TokenSynced          2026-11-23T13:00:00Z  2m5s\n"},
 		"a reason that is too long": {v1alpha1.PipesTokenStatus{Conditions: readyWith("False", "AccountSelectionRequired")},
@@ -52,7 +54,10 @@ func TestTheTableFitsATerminalOf80Columns(t *testing.T) {
 	var out strings.Builder
 	c := &console{out: &out}
 	c.tableHeader()
-	c.tableRow(row{name: "linear-carol", slug: "linear", ready: "Unknown", reason: "NeedsReauthorization", expires: "2026-11-23T13:00:00Z", age: 125 * time.Second})
+	c.tableRow(row{
+		name: "linear-carol", slug: "linear", ready: "Unknown", reason: "NeedsReauthorization",
+		expires: "2026-11-23T13:00:00Z", age: 125 * time.Second,
+	})
 	for line := range strings.Lines(out.String()) {
 		if len(strings.TrimSuffix(line, "\n")) > 80 {
 			t.Errorf("%d columns: %s", len(line), line)

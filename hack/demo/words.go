@@ -41,8 +41,9 @@ func (d *demo) help() {
 	} {
 		d.out.command(line + "\n")
 	}
-	d.out.say("There is an API server here and no more: no node, and no garbage collector. A Secret whose PipesToken you delete stays, " +
-		"and the operator's own Deployment has no pods; the demo runs it, with the rights of its ServiceAccount.")
+	d.out.say("There is an API server here and no more: no node, and no garbage collector. A Secret whose PipesToken " +
+		"you delete stays, and the operator's own Deployment has no pods; the demo runs it, with the rights of its " +
+		"ServiceAccount.")
 }
 
 // explain prints the state of the cluster after a failed step.
