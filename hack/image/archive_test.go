@@ -41,8 +41,11 @@ func ok(t *testing.T, m machine, args ...string) string {
 func TestAnArchiveIsReadBackByEachOfItsTags(t *testing.T) {
 	m, root := fakeMachine(t)
 	archive := filepath.Join(root, "dist/images/tools.tar")
-	ok(t, m, "tools", "--tag", "busybox:1.37", "--tag", "registry.example.com:5000/tools:v1", "--tag", "untagged", "--output", archive)
-	for _, tag := range []string{"busybox:1.37", "docker.io/library/busybox:1.37", "registry.example.com:5000/tools:v1", "untagged:latest"} {
+	ok(t, m, "tools", "--tag", "busybox:1.37", "--tag", "registry.example.com:5000/tools:v1", "--tag", "untagged",
+		"--output", archive)
+	for _, tag := range []string{
+		"busybox:1.37", "docker.io/library/busybox:1.37", "registry.example.com:5000/tools:v1", "untagged:latest",
+	} {
 		if err := validate.Image(readBack(t, archive, tag)); err != nil {
 			t.Errorf("%s: %v", tag, err)
 		}

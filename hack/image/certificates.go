@@ -36,5 +36,6 @@ func readBundle(file string, places []string) ([]byte, error) {
 		}
 		return bundle, nil
 	}
-	return nil, errors.New("this machine has no CA certificates: apt-get install ca-certificates, or name a file with --ca-bundle")
+	return nil, errors.New("this machine has no CA certificates: " +
+		"apt-get install ca-certificates, or name a file with --ca-bundle")
 }

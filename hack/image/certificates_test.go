@@ -24,15 +24,17 @@ func TestTheFirstBundleOfTheMachineIsTaken(t *testing.T) {
 
 func TestAnImageWithoutCertificatesIsRefused(t *testing.T) {
 	directory := t.TempDir()
-	missing, empty := filepath.Join(directory, "missing.pem"), write(t, filepath.Join(directory, "empty.pem"), []byte("# none\n"))
+	missing, empty := filepath.Join(directory, "missing.pem"),
+		write(t, filepath.Join(directory, "empty.pem"), []byte("# none\n"))
 	for name, test := range map[string]struct {
 		file   string
 		places []string
 		want   string
 	}{
-		"none on the machine": {"", []string{missing}, "this machine has no CA certificates: apt-get install ca-certificates, or name a file with --ca-bundle"},
-		"none in the file":    {"", []string{empty}, empty + " has no certificates in PEM: name another file with --ca-bundle"},
-		"no such file":        {missing, nil, "reading the CA certificates: open " + missing},
+		"none on the machine": {"", []string{missing},
+			"this machine has no CA certificates: apt-get install ca-certificates, or name a file with --ca-bundle"},
+		"none in the file": {"", []string{empty}, empty + " has no certificates in PEM: name another file with --ca-bundle"},
+		"no such file":     {missing, nil, "reading the CA certificates: open " + missing},
 	} {
 		if _, err := readBundle(test.file, test.places); err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%s: got %v", name, err)

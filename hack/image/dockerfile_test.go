@@ -35,7 +35,8 @@ func instructions(t *testing.T) (stages [][]string) {
 // /out/program.
 func modesSet(stage []string) map[string]string {
 	modes := map[string]string{}
-	for _, match := range regexp.MustCompile(`chmod (\d+)((?: /\S+)+)`).FindAllStringSubmatch(strings.Join(stage, "\n"), -1) {
+	for _, match := range regexp.MustCompile(`chmod (\d+)((?: /\S+)+)`).
+		FindAllStringSubmatch(strings.Join(stage, "\n"), -1) {
 		for _, file := range strings.Fields(match[2]) {
 			modes[file] = match[1]
 		}

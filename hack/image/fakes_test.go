@@ -76,7 +76,12 @@ func elfProgram(t *testing.T, machine elf.Machine, interpreter, name string) []b
 		Version: uint32(elf.EV_CURRENT),
 		Phoff:   64, Ehsize: 64, Phentsize: 56, Phnum: 1, Shentsize: 64,
 	}
-	segment := elf.Prog64{Type: uint32(elf.PT_INTERP), Off: headers, Filesz: uint64(len(interpreter)) + 1, Memsz: uint64(len(interpreter)) + 1}
+	segment := elf.Prog64{
+		Type:   uint32(elf.PT_INTERP),
+		Off:    headers,
+		Filesz: uint64(len(interpreter)) + 1,
+		Memsz:  uint64(len(interpreter)) + 1,
+	}
 	if interpreter == "" {
 		segment = elf.Prog64{Type: uint32(elf.PT_NULL)}
 	}
@@ -118,7 +123,8 @@ func fakeMachine(t *testing.T) (machine, string) {
 		}
 	}
 	for _, name := range gitPrograms {
-		write(t, filepath.Join(root, "usr/lib/git-core", name), elfProgram(t, elf.EM_X86_64, interpreter, strings.TrimSuffix(name, "s")))
+		write(t, filepath.Join(root, "usr/lib/git-core", name),
+			elfProgram(t, elf.EM_X86_64, interpreter, strings.TrimSuffix(name, "s")))
 	}
 	libc := write(t, filepath.Join(root, "lib/libc.so.6"), []byte("libc"))
 	libz := write(t, filepath.Join(root, "opt/libz.so.1.2.13"), []byte("libz"))
@@ -135,7 +141,12 @@ func fakeMachine(t *testing.T) (machine, string) {
 		ldd: func(programs []string) (string, error) {
 			var out strings.Builder
 			for _, program := range programs {
-				fmt.Fprintf(&out, "%s:\n\tlinux-vdso.so.1 (0x1)\n\tlibz.so.1 => %s (0x2)\n\tlibc.so.6 => %s (0x3)\n\t%s (0x4)\n", program, libz, libc, interpreter)
+				fmt.Fprintf(&out, "%s:\n"+
+					"\tlinux-vdso.so.1 (0x1)\n"+
+					"\tlibz.so.1 => %s (0x2)\n"+
+					"\tlibc.so.6 => %s (0x3)\n"+
+					"\t%s (0x4)\n",
+					program, libz, libc, interpreter)
 			}
 			return out.String(), nil
 		},

@@ -39,7 +39,8 @@ func readClosure(programs map[string]linkage, ldd func([]string) (string, error)
 		return closure{}, fmt.Errorf("looking for libraries: %w", err)
 	}
 	if libraries["libc.so.6"] == "" {
-		return closure{}, errors.New("the programs of this machine do not use glibc: build the tools image where they do, such as on Debian")
+		return closure{}, errors.New("the programs of this machine do not use glibc: " +
+			"build the tools image where they do, such as on Debian")
 	}
 	return closure{interpreters: slices.Sorted(maps.Keys(interpreters)), libraries: libraries}, nil
 }
@@ -58,7 +59,8 @@ func parseLdd(out string) (map[string]string, error) {
 		case !path.IsAbs(file):
 			return nil, fmt.Errorf("%s is missing on this machine: install the package that has it", name)
 		case libraries[name] != "" && libraries[name] != file:
-			return nil, fmt.Errorf("%s is both %s and %s: the tools image can only have one of them", name, libraries[name], file)
+			return nil, fmt.Errorf("%s is both %s and %s: the tools image can only have one of them",
+				name, libraries[name], file)
 		}
 		libraries[name] = file
 	}

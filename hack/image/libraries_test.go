@@ -12,7 +12,9 @@ import (
 )
 
 // dynamic is the linkage of a program that needs libraries.
-var dynamic = map[string]linkage{"/usr/bin/sh": {interpreter: "/lib64/ld-linux-x86-64.so.2", libraries: []string{"libc.so.6"}}}
+var dynamic = map[string]linkage{
+	"/usr/bin/sh": {interpreter: "/lib64/ld-linux-x86-64.so.2", libraries: []string{"libc.so.6"}},
+}
 
 // says returns an ldd with a fixed output.
 func says(out string) func([]string) (string, error) {
@@ -32,17 +34,22 @@ func TestLibrariesAreThoseThatLddFinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !maps.Equal(c.libraries, map[string]string{"libc.so.6": "/lib/x86_64-linux-gnu/libc.so.6", "libz.so.1": "/opt/my libraries/libz.so.1"}) ||
-		len(c.interpreters) != 1 || c.directory() != "/lib/x86_64-linux-gnu" {
+	if !maps.Equal(c.libraries, map[string]string{
+		"libc.so.6": "/lib/x86_64-linux-gnu/libc.so.6",
+		"libz.so.1": "/opt/my libraries/libz.so.1",
+	}) || len(c.interpreters) != 1 || c.directory() != "/lib/x86_64-linux-gnu" {
 		t.Errorf("got %+v", c)
 	}
 }
 
 func TestAClosureThatIsNotCompleteIsRefused(t *testing.T) {
 	for out, want := range map[string]string{
-		"libz.so.1 => not found": "looking for libraries: libz.so.1 is missing on this machine: install the package that has it",
-		"libz.so.1 => /a/libz.so.1 (0x1)\nlibz.so.1 => /b/libz.so.1 (0x1)":   "looking for libraries: libz.so.1 is both /a/libz.so.1 and /b/libz.so.1",
-		"libc.musl-x86_64.so.1 => /lib/ld-musl-x86_64.so.1 (0x7f6f0d2f9000)": "the programs of this machine do not use glibc: ",
+		"libz.so.1 => not found": "looking for libraries: " +
+			"libz.so.1 is missing on this machine: install the package that has it",
+		"libz.so.1 => /a/libz.so.1 (0x1)\nlibz.so.1 => /b/libz.so.1 (0x1)": "looking for libraries: " +
+			"libz.so.1 is both /a/libz.so.1 and /b/libz.so.1",
+		"libc.musl-x86_64.so.1 => /lib/ld-musl-x86_64.so.1 (0x7f6f0d2f9000)": "the programs of this machine " +
+			"do not use glibc: ",
 	} {
 		if _, err := readClosure(dynamic, says(out)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: got %v", out, err)

@@ -38,7 +38,8 @@ func readProgram(file string, limit int64) (program, error) {
 		return program{}, fmt.Errorf("%s is a program for %s: %s", file, settings["GOOS"], howToBuild)
 	}
 	if size := int64(len(content)); size > limit {
-		return program{}, fmt.Errorf("%s has %.1f MiB and may have %.0f: build it with -ldflags '-s -w'; if it has, look for what has been added to it",
+		return program{}, fmt.Errorf("%s has %.1f MiB and may have %.0f: "+
+			"build it with -ldflags '-s -w'; if it has, look for what has been added to it",
 			file, mebibytes(size), mebibytes(limit))
 	}
 	return program{content: content, arch: settings["GOARCH"]}, nil

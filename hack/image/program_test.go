@@ -17,12 +17,15 @@ func TestAProgramThatCouldNotRunInTheImageIsRefused(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		"linked dynamically":  {elfProgram(t, elf.EM_X86_64, "/lib64/ld-linux-x86-64.so.2", ""), " is linked dynamically, and nothing in the image could load it: build it with CGO_ENABLED=0 GOOS=linux"},
-		"a script":            {[]byte("#!/bin/sh\necho a program that is not\n"), " is no program for Linux: bad magic number"},
-		"cut short":           {static[:100], " is no program for Linux: "},
-		"an object file":      {object, " is no program: its ELF type is ET_REL: build it with"},
-		"not written in Go":   {elfProgram(t, elf.EM_X86_64, "", ""), " is not a Go program: "},
-		"for another system":  {bytes.ReplaceAll(static, []byte("GOOS=linux"), []byte("GOOS=plan9")), " is a program for plan9: build it with CGO_ENABLED=0 GOOS=linux"},
+		"linked dynamically": {elfProgram(t, elf.EM_X86_64, "/lib64/ld-linux-x86-64.so.2", ""),
+			" is linked dynamically, and nothing in the image could load it: build it with CGO_ENABLED=0 GOOS=linux"},
+		"a script": {[]byte("#!/bin/sh\necho a program that is not\n"),
+			" is no program for Linux: bad magic number"},
+		"cut short":         {static[:100], " is no program for Linux: "},
+		"an object file":    {object, " is no program: its ELF type is ET_REL: build it with"},
+		"not written in Go": {elfProgram(t, elf.EM_X86_64, "", ""), " is not a Go program: "},
+		"for another system": {bytes.ReplaceAll(static, []byte("GOOS=linux"), []byte("GOOS=plan9")),
+			" is a program for plan9: build it with CGO_ENABLED=0 GOOS=linux"},
 		"larger than allowed": {append(bytes.Clone(static), make([]byte, 10<<20)...), " has 11."},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,8 +13,10 @@ func TestTheOperatorsImageHasOneProgramAndNoRights(t *testing.T) {
 	m, root := fakeMachine(t)
 	binary := write(t, filepath.Join(root, "bin/pipes-operator"), builtProgram(t))
 	archive := filepath.Join(root, "operator.tar")
-	line := ok(t, m, "operator", "--binary", binary, "--tag", "pipes-operator:dev", "--output", archive, "--version", "v1.2.3")
-	if !regexp.MustCompile(`^image: pipes-operator:dev, sha256:[0-9a-f]{64}, linux/\w+, user 65532:65532, \d+\.\d MiB of files, \d+\.\d MiB in `).MatchString(line) {
+	line := ok(t, m, "operator", "--binary", binary, "--tag", "pipes-operator:dev", "--output", archive,
+		"--version", "v1.2.3")
+	if !regexp.MustCompile(`^image: pipes-operator:dev, sha256:[0-9a-f]{64}, linux/\w+, ` +
+		`user 65532:65532, \d+\.\d MiB of files, \d+\.\d MiB in `).MatchString(line) {
 		t.Errorf("got %s", line)
 	}
 	image := readBack(t, archive, "pipes-operator:dev")
@@ -22,12 +24,15 @@ func TestTheOperatorsImageHasOneProgramAndNoRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := config.Config; config.OS != "linux" || config.Architecture == "" || !strings.Contains(line, "linux/"+config.Architecture+",") ||
-		c.User != "65532:65532" || !slices.Equal(c.Entrypoint, []string{"/pipes-operator"}) || c.Cmd != nil || c.WorkingDir != "/" {
+	if c := config.Config; config.OS != "linux" || config.Architecture == "" ||
+		!strings.Contains(line, "linux/"+config.Architecture+",") || c.User != "65532:65532" ||
+		!slices.Equal(c.Entrypoint, []string{"/pipes-operator"}) || c.Cmd != nil || c.WorkingDir != "/" {
 		t.Errorf("got %+v", config)
 	}
 	if labels := config.Config.Labels; !maps.Equal(labels, map[string]string{
-		"org.opencontainers.image.title": "pipes-operator", "org.opencontainers.image.version": "v1.2.3", "org.opencontainers.image.licenses": "Apache-2.0",
+		"org.opencontainers.image.title":    "pipes-operator",
+		"org.opencontainers.image.version":  "v1.2.3",
+		"org.opencontainers.image.licenses": "Apache-2.0",
 	}) {
 		t.Errorf("got %v", labels)
 	}
@@ -42,7 +47,8 @@ func TestTheOperatorsImageHasOneProgramAndNoRights(t *testing.T) {
 	}) {
 		t.Errorf("got %v", modes)
 	}
-	if members["/pipes-operator"].content != string(builtProgram(t)) || !strings.Contains(members["/etc/passwd"].content, "\nnonroot:x:65532:65532:") {
+	if members["/pipes-operator"].content != string(builtProgram(t)) ||
+		!strings.Contains(members["/etc/passwd"].content, "\nnonroot:x:65532:65532:") {
 		t.Error("the files are not those that went in")
 	}
 }
@@ -56,7 +62,8 @@ func TestTheSimulatorsImageHasTheSimulator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(config.Config.Entrypoint, []string{"/workos-simulator"}) || config.Config.Labels["org.opencontainers.image.version"] != "dev" {
+	if !slices.Equal(config.Config.Entrypoint, []string{"/workos-simulator"}) ||
+		config.Config.Labels["org.opencontainers.image.version"] != "dev" {
 		t.Errorf("got %+v", config.Config)
 	}
 }

@@ -16,9 +16,10 @@ var packages = []struct {
 }{
 	{"dash", []string{"sh"}},
 	{"coreutils", []string{
-		"[", "base64", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "echo", "env", "false", "head", "id", "ln", "ls",
-		"mkdir", "mktemp", "mv", "od", "printf", "pwd", "readlink", "rm", "rmdir", "seq", "sha256sum", "sleep", "sort", "stat", "tail",
-		"tee", "test", "timeout", "touch", "tr", "true", "uname", "uniq", "wc", "whoami",
+		"[", "base64", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "echo", "env", "false", "head",
+		"id", "ln", "ls", "mkdir", "mktemp", "mv", "od", "printf", "pwd", "readlink", "rm", "rmdir", "seq",
+		"sha256sum", "sleep", "sort", "stat", "tail", "tee", "test", "timeout", "touch", "tr", "true", "uname",
+		"uniq", "wc", "whoami",
 	}},
 	{"findutils", []string{"find", "xargs"}},
 	{"grep", []string{"grep"}},
@@ -65,7 +66,8 @@ func findTools(m machine) ([]tool, error) {
 		find("git", file, file)
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("this machine lacks %s: apt-get install %s", strings.Join(missing, ", "), strings.Join(install, " "))
+		return nil, fmt.Errorf("this machine lacks %s: apt-get install %s",
+			strings.Join(missing, ", "), strings.Join(install, " "))
 	}
 	return found, nil
 }

@@ -18,7 +18,8 @@ func unpackTools(t *testing.T, m machine, args ...string) map[string]member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := config.Config; c.User != "" || len(c.Entrypoint) > 0 || len(c.Cmd) != 1 || c.Cmd[0] != "sh" || c.Env[0] != "PATH=/usr/local/bin:/usr/bin" {
+	if c := config.Config; c.User != "" || len(c.Entrypoint) > 0 || len(c.Cmd) != 1 || c.Cmd[0] != "sh" ||
+		c.Env[0] != "PATH=/usr/local/bin:/usr/bin" {
 		t.Errorf("got %+v", c)
 	}
 	return unpack(t, image)
@@ -26,7 +27,8 @@ func unpackTools(t *testing.T, m machine, args ...string) map[string]member {
 
 func TestTheToolsImageHasProgramsAndAllThatTheyNeed(t *testing.T) {
 	m, root := fakeMachine(t)
-	members := unpackTools(t, m, "--add", "/usr/local/bin/git-server="+write(t, filepath.Join(root, "server"), builtProgram(t)))
+	members := unpackTools(t, m,
+		"--add", "/usr/local/bin/git-server="+write(t, filepath.Join(root, "server"), builtProgram(t)))
 	for at, want := range map[string]member{
 		"/bin":                               {mode: 0o777, link: "usr/bin"},
 		"/tmp":                               {mode: 0o1777},
@@ -44,8 +46,12 @@ func TestTheToolsImageHasProgramsAndAllThatTheyNeed(t *testing.T) {
 		"/etc/ssl/certs/ca-certificates.crt": {mode: 0o444, content: read(t, filepath.Join(root, "ca.pem"))},
 		"/usr/bin/sh":                        {mode: 0o755, content: read(t, filepath.Join(root, "usr/bin/sh"))},
 		"/usr/bin/git":                       {mode: 0o755, content: read(t, filepath.Join(root, "usr/bin/git"))},
-		"/usr/lib/git-core/git-http-backend": {mode: 0o755, content: read(t, filepath.Join(root, "usr/lib/git-core/git-http-backend"))},
-		"/usr/lib/git-core/git-remote-http":  {mode: 0o755, content: read(t, filepath.Join(root, "usr/lib/git-core/git-remote-http"))},
+		"/usr/lib/git-core/git-http-backend": {
+			mode: 0o755, content: read(t, filepath.Join(root, "usr/lib/git-core/git-http-backend")),
+		},
+		"/usr/lib/git-core/git-remote-http": {
+			mode: 0o755, content: read(t, filepath.Join(root, "usr/lib/git-core/git-remote-http")),
+		},
 	} {
 		if got := members[at]; got != want {
 			t.Errorf("%s: got %+v", at, got)
@@ -95,7 +101,8 @@ func TestAScriptIsNoTool(t *testing.T) {
 	m, root := fakeMachine(t)
 	file := write(t, filepath.Join(root, "usr/bin/curl"), []byte("#!/bin/sh\n"))
 	line := refused(t, m, exitFailed, "tools", "--tag", "a", "--output", filepath.Join(root, "a.tar"))
-	if !strings.HasPrefix(line, "image: "+file+" is no program for Linux: ") || !strings.HasSuffix(line, ": the tools image cannot use it") {
+	if !strings.HasPrefix(line, "image: "+file+" is no program for Linux: ") ||
+		!strings.HasSuffix(line, ": the tools image cannot use it") {
 		t.Errorf("got %s", line)
 	}
 }
@@ -104,14 +111,21 @@ func TestAnAdditionThatCouldNotRunIsRefused(t *testing.T) {
 	m, root := fakeMachine(t)
 	static := write(t, filepath.Join(root, "static"), elfProgram(t, elf.EM_X86_64, "", ""))
 	for add, want := range map[string]string{
-		"/usr/bin/x=" + write(t, filepath.Join(root, "arm"), elfProgram(t, elf.EM_AARCH64, "", "")):          " is for EM_AARCH64 and the other programs are for EM_X86_64: build it with GOARCH=",
-		"/usr/bin/x=" + write(t, filepath.Join(root, "dynamic"), elfProgram(t, elf.EM_X86_64, "/ld.so", "")): " is linked dynamically",
-		"/usr/bin/x=" + filepath.Join(root, "missing"):                                                       "image: reading what to add: open ",
-		"/usr/bin/sh=" + static:   "image: /usr/bin/sh is in the image already: add " + static + " at another path",
-		"/bin/x=" + static:        "image: /bin/x is below /bin, which is a link in the image: write /usr/bin/x",
-		"/usr/bin/sh/x=" + static: "image: /usr/bin/sh/x is below /usr/bin/sh, which is a file in the image: choose another path",
+		"/usr/bin/x=" + write(t, filepath.Join(root, "arm"),
+			elfProgram(t, elf.EM_AARCH64, "", "")): " is for EM_AARCH64 and the other programs are for EM_X86_64: " +
+			"build it with GOARCH=",
+		"/usr/bin/x=" + write(t, filepath.Join(root, "dynamic"),
+			elfProgram(t, elf.EM_X86_64, "/ld.so", "")): " is linked dynamically",
+		"/usr/bin/x=" + filepath.Join(root, "missing"): "image: reading what to add: open ",
+		"/usr/bin/sh=" + static: "image: /usr/bin/sh is in the image already: " +
+			"add " + static + " at another path",
+		"/bin/x=" + static: "image: /bin/x is below /bin, which is a link in the image: " +
+			"write /usr/bin/x",
+		"/usr/bin/sh/x=" + static: "image: /usr/bin/sh/x is below /usr/bin/sh, which is a file in the image: " +
+			"choose another path",
 	} {
-		if line := refused(t, m, exitFailed, "tools", "--tag", "a", "--output", filepath.Join(root, "a.tar"), "--add", add); !strings.Contains(line, want) {
+		if line := refused(t, m, exitFailed, "tools", "--tag", "a", "--output", filepath.Join(root, "a.tar"),
+			"--add", add); !strings.Contains(line, want) {
 			t.Errorf("%s: got %s", add, line)
 		}
 	}
