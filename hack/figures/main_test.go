@@ -18,7 +18,8 @@ func TestFiguresAreWrittenBetweenTheMarks(t *testing.T) {
 	}
 	write(page, "before\n"+begin+"old\n"+end+"after\n")
 	write(filepath.Join(directory, "20-second.json"), `{"name": "Second", "figures": [{"name": "a|b", "value": "2"}]}`)
-	write(filepath.Join(directory, "10-first.json"), `{"name": "First", "figures": [{"name": "wrong tokens", "value": "0", "promise": "0"}]}`)
+	write(filepath.Join(directory, "10-first.json"),
+		`{"name": "First", "figures": [{"name": "wrong tokens", "value": "0", "promise": "0"}]}`)
 	for range 2 { // the second write changes nothing
 		if err := run(directory, page, "abc"); err != nil {
 			t.Fatal(err)
@@ -30,7 +31,8 @@ func TestFiguresAreWrittenBetweenTheMarks(t *testing.T) {
 	}
 	want := "### First\n\n| Figure | Seen | Promised |\n|---|---|---|\n| wrong tokens | 0 | 0 |\n\n" +
 		"### Second\n\n| Figure | Seen | Promised |\n|---|---|---|\n| a\\|b | 2 |  |\n\n" + end + "after\n"
-	if got := string(text); !strings.HasPrefix(got, "before\n"+begin+"\nSeen on ") || !strings.HasSuffix(got, want) || strings.Contains(got, "old") {
+	if got := string(text); !strings.HasPrefix(got, "before\n"+begin+"\nSeen on ") ||
+		!strings.HasSuffix(got, want) || strings.Contains(got, "old") {
 		t.Errorf("got\n%s", got)
 	}
 }

@@ -135,7 +135,8 @@ func (p *Process) WaitUntil(ctx context.Context, limit time.Duration, try func(c
 			return p.Dead()
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), ErrTooLate) {
-				return fmt.Errorf("%s was not ready within %s: %w\nThe end of its log %s:\n%s", p.Name, limit, err, p.Log, Tail(p.Log, 15))
+				return fmt.Errorf("%s was not ready within %s: %w\nThe end of its log %s:\n%s",
+					p.Name, limit, err, p.Log, Tail(p.Log, 15))
 			}
 			return context.Cause(ctx)
 		case <-tick.C:

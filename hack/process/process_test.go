@@ -30,7 +30,8 @@ func TestAProgramIsStoppedKindlyAndElseByForce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := script(t, test.script)
-			if err := p.WaitUntil(t.Context(), time.Minute, func(context.Context) error { return contains(p.Log, "up") }); err != nil {
+			if err := p.WaitUntil(t.Context(), time.Minute,
+				func(context.Context) error { return contains(p.Log, "up") }); err != nil {
 				t.Fatal(err)
 			}
 			if err := p.Dead(); err != nil {

@@ -79,7 +79,8 @@ func makeStrict(schema object) {
 		schema["type"] = []any{"string", "integer"}
 	}
 	properties, named := schema["properties"].(object)
-	if _, open := schema["additionalProperties"]; named && !open && !isSet(schema, "x-kubernetes-preserve-unknown-fields") {
+	if _, open := schema["additionalProperties"]; named && !open &&
+		!isSet(schema, "x-kubernetes-preserve-unknown-fields") {
 		schema["additionalProperties"] = false
 	}
 	for _, property := range properties {

@@ -15,7 +15,8 @@ const swagger = `{"definitions": {
 	"io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": "string"},
 	"io.k8s.Port": {"type": "string", "format": "int-or-string", "description": "prose"},
 	"io.k8s.Tree": {
-		"x-kubernetes-group-version-kind": [{"group": "", "version": "v1", "kind": "Tree"}, {"group": "old", "version": "v1", "kind": "Tree"}],
+		"x-kubernetes-group-version-kind": [{"group": "", "version": "v1", "kind": "Tree"}, ` +
+	`{"group": "old", "version": "v1", "kind": "Tree"}],
 		"properties": {
 			"port": {"$ref": "#/definitions/io.k8s.Port"},
 			"size": {"$ref": "#/definitions/io.k8s.apimachinery.pkg.api.resource.Quantity"},
