@@ -116,7 +116,8 @@ func (p *plane) install(ctx context.Context) error {
 // kubectl runs kubectl as the administrator. Its cache is in the directory of the control plane.
 func (p *plane) kubectl(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(p.assets, "kubectl"), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.adminKubeconfig(), "KUBECACHEDIR="+filepath.Join(p.directory, "kubectl"), "KUBERC=off")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.adminKubeconfig(),
+		"KUBECACHEDIR="+filepath.Join(p.directory, "kubectl"), "KUBERC=off")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("kubectl %s: %w: %s", args[0], err, output)
 	}
@@ -126,7 +127,9 @@ func (p *plane) kubectl(ctx context.Context, args ...string) error {
 // giveRights writes a kubeconfig with a token of the operator's ServiceAccount.
 func (p *plane) giveRights(ctx context.Context) error {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorAccount}}
-	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 3600)}}
+	token := &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 3600)},
+	}
 	if err := p.root.SubResource("token").Create(ctx, account, token); err != nil {
 		return fmt.Errorf("making a token for the operator: %w", err)
 	}

@@ -174,7 +174,9 @@ func (f *floor) one(ctx context.Context, t target, events *emitter) error {
 }
 
 // tell writes the status and then emits an event.
-func (f *floor) tell(ctx context.Context, t target, status *v1alpha1ac.PipesTokenApplyConfiguration, reason string, events *emitter) error {
+func (f *floor) tell(
+	ctx context.Context, t target, status *v1alpha1ac.PipesTokenApplyConfiguration, reason string, events *emitter,
+) error {
 	if err := f.writeStatus(ctx, t, status); err != nil {
 		return err
 	}

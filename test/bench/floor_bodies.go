@@ -47,7 +47,8 @@ func statusOf(token *v1alpha1.PipesToken, a answer) *v1alpha1ac.PipesTokenApplyC
 	expires := a.AccessToken.ExpiresAt.UTC().Truncate(time.Second)
 	return applied(token, v1alpha1ac.PipesTokenStatus().WithConditions(
 		condition(token, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.TokenSyncedReason, readyMessage(token)),
-		condition(token, v1alpha1.ConnectedCondition, metav1.ConditionTrue, v1alpha1.ConnectedReason, "WorkOS returned a token for this user"),
+		condition(token, v1alpha1.ConnectedCondition, metav1.ConditionTrue, v1alpha1.ConnectedReason,
+			"WorkOS returned a token for this user"),
 		condition(token, v1alpha1.ScopesGrantedCondition, metav1.ConditionTrue, v1alpha1.AllScopesGrantedReason,
 			"The user has granted every scope that the integration asks for"),
 	).WithScopes(a.AccessToken.Scopes...).WithMissingScopes(a.AccessToken.MissingScopes...).
@@ -62,18 +63,26 @@ func withdrawnStatusOf(token *v1alpha1.PipesToken) *v1alpha1ac.PipesTokenApplyCo
 	return applied(token, v1alpha1ac.PipesTokenStatus().WithConditions(
 		condition(token, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.NotGrantedReason, message),
 		condition(token, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.NotGrantedReason, message),
-		condition(token, v1alpha1.ConnectedCondition, metav1.ConditionTrue, v1alpha1.ConnectedReason, "WorkOS returned a token for this user"),
+		condition(token, v1alpha1.ConnectedCondition, metav1.ConditionTrue, v1alpha1.ConnectedReason,
+			"WorkOS returned a token for this user"),
 	))
 }
 
-func applied(token *v1alpha1.PipesToken, status *v1alpha1ac.PipesTokenStatusApplyConfiguration) *v1alpha1ac.PipesTokenApplyConfiguration {
-	status.WithObservedGeneration(token.Generation).WithBinding(v1alpha1ac.SecretReference().WithName(token.TargetSecretName()))
-	return v1alpha1ac.PipesToken(token.Name, token.Namespace).WithUID(token.UID).WithResourceVersion(token.ResourceVersion).WithStatus(status)
+func applied(
+	token *v1alpha1.PipesToken, status *v1alpha1ac.PipesTokenStatusApplyConfiguration,
+) *v1alpha1ac.PipesTokenApplyConfiguration {
+	status.WithObservedGeneration(token.Generation).
+		WithBinding(v1alpha1ac.SecretReference().WithName(token.TargetSecretName()))
+	return v1alpha1ac.PipesToken(token.Name, token.Namespace).
+		WithUID(token.UID).WithResourceVersion(token.ResourceVersion).WithStatus(status)
 }
 
-func condition(token *v1alpha1.PipesToken, kind string, status metav1.ConditionStatus, reason, message string) *metav1ac.ConditionApplyConfiguration {
+func condition(
+	token *v1alpha1.PipesToken, kind string, status metav1.ConditionStatus, reason, message string,
+) *metav1ac.ConditionApplyConfiguration {
 	return metav1ac.Condition().WithType(kind).WithStatus(status).WithReason(reason).WithMessage(message).
-		WithObservedGeneration(token.Generation).WithLastTransitionTime(metav1.NewTime(time.Now().UTC().Truncate(time.Second)))
+		WithObservedGeneration(token.Generation).
+		WithLastTransitionTime(metav1.NewTime(time.Now().UTC().Truncate(time.Second)))
 }
 
 func readyMessage(token *v1alpha1.PipesToken) string {

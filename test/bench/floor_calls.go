@@ -42,7 +42,8 @@ func (f *floor) findTargets(ctx context.Context, config *rest.Config) ([]target,
 	if f.phase != phaseCold {
 		secrets := &metav1.PartialObjectMetadataList{}
 		secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-		if err := api.List(ctx, secrets, client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}); err != nil {
+		if err := api.List(ctx, secrets,
+			client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}); err != nil {
 			return nil, fmt.Errorf("listing Secrets: %w", err)
 		}
 		for i := range secrets.Items {
@@ -114,22 +115,26 @@ func (f *floor) patchSecret(ctx context.Context, t target, secret *corev1.Secret
 		{"op": "add", "path": "/data", "value": secret.Data},
 		{"op": "replace", "path": "/metadata/resourceVersion", "value": t.secretVersion},
 	}
-	return f.send(ctx, f.core.Patch(types.JSONPatchType).Resource("secrets").Namespace(t.token.Namespace).Name(secret.Name).
+	return f.send(ctx, f.core.Patch(types.JSONPatchType).
+		Resource("secrets").Namespace(t.token.Namespace).Name(secret.Name).
 		Param("fieldManager", tokensecret.FieldManager), asMetadata, patch)
 }
 
 // writeStatus applies the whole status.
 func (f *floor) writeStatus(ctx context.Context, t target, status *v1alpha1ac.PipesTokenApplyConfiguration) error {
-	return f.send(ctx, f.pipes.Patch(types.ApplyPatchType).Resource("pipestokens").Namespace(t.token.Namespace).Name(t.token.Name).
-		SubResource("status").Param("fieldManager", tokensecret.FieldManager).Param("force", "true"), "application/json", status)
+	return f.send(ctx, f.pipes.Patch(types.ApplyPatchType).
+		Resource("pipestokens").Namespace(t.token.Namespace).Name(t.token.Name).SubResource("status").
+		Param("fieldManager", tokensecret.FieldManager).Param("force", "true"), "application/json", status)
 }
 
 // emitEvent creates an event that says why the object is ready or not.
 func (f *floor) emitEvent(ctx context.Context, t target, reason string) error {
 	now := time.Now()
 	event := &eventsv1.Event{
-		TypeMeta:            metav1.TypeMeta{APIVersion: eventsv1.SchemeGroupVersion.String(), Kind: "Event"},
-		ObjectMeta:          metav1.ObjectMeta{Namespace: t.token.Namespace, Name: fmt.Sprintf("%s.%x", t.token.Name, now.UnixNano())},
+		TypeMeta: metav1.TypeMeta{APIVersion: eventsv1.SchemeGroupVersion.String(), Kind: "Event"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: t.token.Namespace, Name: fmt.Sprintf("%s.%x", t.token.Name, now.UnixNano()),
+		},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: tokensecret.FieldManager,
 		ReportingInstance:   tokensecret.FieldManager + "-floor",

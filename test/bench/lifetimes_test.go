@@ -38,9 +38,13 @@ func TestRotationsAreToldFromCallsAndStatuses(t *testing.T) {
 
 func TestRotationsOutsideTheSpanDoNotCount(t *testing.T) {
 	calls := []call{
-		{at: at(0), serial: 1, expires: at(60)}, {at: at(70), serial: 2, expires: at(130)}, {at: at(140), serial: 3, expires: at(200)},
+		{at: at(0), serial: 1, expires: at(60)},
+		{at: at(70), serial: 2, expires: at(130)},
+		{at: at(140), serial: 3, expires: at(200)},
 	}
-	histories := map[int]history{0: {tokens: []held{{at(60), at(40), at(0)}, {at(130), at(110), at(70)}, {at(200), at(180), at(140)}}}}
+	histories := map[int]history{0: {tokens: []held{
+		{at(60), at(40), at(0)}, {at(130), at(110), at(70)}, {at(200), at(180), at(140)},
+	}}}
 	r := rotationsBetween(at(80), at(120), calls, histories)
 	if r.count != 0 || len(r.lateness) != 0 || r.expired != 0 {
 		t.Errorf("got %+v", r)

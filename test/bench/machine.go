@@ -20,8 +20,12 @@ type machine struct {
 
 func thisMachine() machine {
 	return machine{
-		CPU: valueIn("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Memory: inGibibytes(valueIn("/proc/meminfo", "MemTotal")),
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Commit: version,
+		CPU:      valueIn("/proc/cpuinfo", "model name"),
+		Cores:    runtime.NumCPU(),
+		Memory:   inGibibytes(valueIn("/proc/meminfo", "MemTotal")),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Go:       runtime.Version(),
+		Commit:   version,
 	}
 }
 

@@ -47,7 +47,8 @@ func medians(runs []findings) (findings, error) {
 	var all []result
 	for _, run := range runs {
 		if !reflect.DeepEqual(run.Parameters, merged.Parameters) {
-			return findings{}, fmt.Errorf("they are of different commands:\n    %s\n    %s", merged.Parameters.command(), run.Parameters.command())
+			return findings{}, fmt.Errorf("they are of different commands:\n    %s\n    %s",
+				merged.Parameters.command(), run.Parameters.command())
 		}
 		if run.Machine != merged.Machine {
 			return findings{}, fmt.Errorf("they are of different machines or commits: %+v and %+v", merged.Machine, run.Machine)
@@ -77,7 +78,8 @@ func medianResult(runs []result) result {
 	var figures []figure
 	var requests []requestRow
 	for _, run := range runs {
-		figures, requests, merged.Notes = append(figures, run.Figures...), append(requests, run.Requests...), append(merged.Notes, run.Notes...)
+		figures, requests, merged.Notes = append(figures, run.Figures...),
+			append(requests, run.Requests...), append(merged.Notes, run.Notes...)
 	}
 	for _, of := range groups(figures, func(f figure) string { return f.Name }) {
 		merged.Figures = append(merged.Figures, medianFigure(of))

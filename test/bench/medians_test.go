@@ -18,10 +18,14 @@ func resultsOf(t *testing.T, value, floor float64, objects int) string {
 	t.Helper()
 	run := findings{
 		Time: time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC), Machine: machine{CPU: "any", Commit: "abc"},
-		Parameters: parameters{Objects: objects, Lifetime: duration{time.Minute}, Lead: lead{always: true}, Scenarios: []string{"cold"}},
+		Parameters: parameters{
+			Objects: objects, Lifetime: duration{time.Minute}, Lead: lead{always: true}, Scenarios: []string{"cold"},
+		},
 		Scenarios: []result{{
 			Name: "cold", Title: "Cold creation", Per: "object", Notes: []string{"Of all."},
-			Figures:  []figure{against("wall, s", value, floor, "≤ 1.10"), seen("calls", 1, ""), seen("p99, s", math.NaN(), "")},
+			Figures: []figure{
+				against("wall, s", value, floor, "≤ 1.10"), seen("calls", 1, ""), seen("p99, s", math.NaN(), ""),
+			},
 			Requests: requestRows(requestCounts{{"POST", "secrets"}: value}, 1, nil, 1),
 		}},
 	}
@@ -45,7 +49,8 @@ func TestMediansAreOfEachFigureAndOfTheRatios(t *testing.T) {
 	}
 	for _, line := range []string{
 		"    make bench N=10 LIFETIME=1m0s LEAD=always LATENCY=0s WORKERS=0 LIFETIMES=0 BUDGET=0 SCENARIOS=cold\n",
-		"\nMedians of 3 measurements; ", "| wall, s | 3 (2–5) | 2 | 1.25 | ≤ 1.10 |\n", "| calls | 1 |  |  |  |\n", "| p99, s |  |  |  |  |\n",
+		"\nMedians of 3 measurements; ",
+		"| wall, s | 3 (2–5) | 2 | 1.25 | ≤ 1.10 |\n", "| calls | 1 |  |  |  |\n", "| p99, s |  |  |  |  |\n",
 		"| POST | secrets | 3 | 3 |  |\n",
 	} {
 		if !strings.Contains(page.String(), line) {
@@ -63,8 +68,13 @@ func TestWhatIsMeasuredSeveralTimesInOneRunIsShownOnce(t *testing.T) {
 	}
 	cold := measured("cold", 1)
 	cold.plots = []plot{{file: "cold.svg"}}
-	page := findings{Scenarios: eachOnce([]result{cold, measured("restart", 2), measured("restart", 9), measured("restart", 4)})}.markdown()
-	for _, part := range []string{"## The cold\n\n| figure", "(cold.svg)", "## The restart\n\nMedians of 3 measurements; ", "| wall, s | 4 (2–9) |"} {
+	page := findings{Scenarios: eachOnce([]result{
+		cold, measured("restart", 2), measured("restart", 9), measured("restart", 4),
+	})}.markdown()
+	for _, part := range []string{
+		"## The cold\n\n| figure", "(cold.svg)",
+		"## The restart\n\nMedians of 3 measurements; ", "| wall, s | 4 (2–9) |",
+	} {
 		if strings.Count(page, part) != 1 {
 			t.Errorf("not one %q in\n%s", part, page)
 		}

@@ -23,8 +23,9 @@ type operator struct {
 
 // operatorSettings describes for the report how the operator's settings differ from
 // config/default.
-const operatorSettings = "the operator runs with the flags of config/manager, but --max-concurrent-reconciles where --workers says so, and without GOMEMLIMIT " +
-	"(GOGC is its own unless it is set); WorkOS is reached over HTTP/1.1 without TLS"
+const operatorSettings = "the operator runs with the flags of config/manager, but --max-concurrent-reconciles " +
+	"where --workers says so, and without GOMEMLIMIT (GOGC is its own unless it is set); " +
+	"WorkOS is reached over HTTP/1.1 without TLS"
 
 // launch starts a replica of the operator.
 func (s *stage) launch(ctx context.Context, name string) (*operator, error) {
@@ -46,7 +47,8 @@ func (s *stage) launch(ctx context.Context, name string) (*operator, error) {
 
 // awaitSynced waits until the caches are filled.
 func (o *operator) awaitSynced(ctx context.Context, limit time.Duration) error {
-	err := o.process.WaitUntil(ctx, limit, func(ctx context.Context) error { return answersOK(ctx, "http://"+o.probes+"/readyz") })
+	err := o.process.WaitUntil(ctx, limit,
+		func(ctx context.Context) error { return answersOK(ctx, "http://"+o.probes+"/readyz") })
 	o.synced = time.Now()
 	return err
 }
@@ -92,7 +94,8 @@ func (o *operator) lookedAfter(ctx context.Context, n int) (missing string, err 
 	known, waiting := read.sum(tokens, nil), read.sum(depth, map[string]string{"name": "pipestoken"})
 	active := read.sum(busy, map[string]string{"controller": "pipestoken"})
 	if int(known) < n || waiting > 0 || active > 0 {
-		missing = fmt.Sprintf("it has looked at %.0f of %d, %.0f are waiting and %.0f being looked at", known, n, waiting, active)
+		missing = fmt.Sprintf("it has looked at %.0f of %d, %.0f are waiting and %.0f being looked at",
+			known, n, waiting, active)
 	}
 	return missing, nil
 }

@@ -82,13 +82,16 @@ func parseParameters(args []string, stdout io.Writer) (parameters, error) {
 	flags.IntVar(&p.Objects, "n", 1000, "How many PipesTokens there are.")
 	flags.DurationVar(&p.Lifetime.Duration, "lifetime", 10*time.Minute, "How long each token lives.")
 	p.Lead.Duration = time.Minute
-	flags.Func("lead", "How long before the expiry of a token the upstream hands out the next one; always: with every call. (default 1m0s)",
+	flags.Func("lead", "How long before the expiry of a token the upstream hands out the next one; "+
+		"always: with every call. (default 1m0s)",
 		func(text string) error { return p.Lead.UnmarshalText([]byte(text)) })
 	flags.DurationVar(&p.Latency.Duration, "latency", 0, "How long the upstream takes to answer.")
-	flags.IntVar(&p.Workers, "workers", 20, "The operator's --max-concurrent-reconciles; the floor works on as many objects at once.")
+	flags.IntVar(&p.Workers, "workers", 20,
+		"The operator's --max-concurrent-reconciles; the floor works on as many objects at once.")
 	flags.IntVar(&p.Lifetimes, "lifetimes", 2, "For how many lifetimes rotation is watched.")
 	flags.IntVar(&p.Budget, "budget", 6000, "The requestsPerMinute of the scenario budget.")
-	scenarios := flags.String("scenarios", strings.Join(scenarioNames(), ","), "What to measure. A name that is given several times is measured as often, but for cold.")
+	scenarios := flags.String("scenarios", strings.Join(scenarioNames(), ","),
+		"What to measure. A name that is given several times is measured as often, but for cold.")
 	flags.StringVar(&p.out, "out", "", "The directory for the results. Empty: a new temporary one.")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -98,7 +101,8 @@ func parseParameters(args []string, stdout io.Writer) (parameters, error) {
 	if err != nil {
 		return p, err
 	}
-	p.Scenarios = slices.DeleteFunc(strings.Split(strings.ReplaceAll(*scenarios, " ", ""), ","), func(s string) bool { return s == "" })
+	p.Scenarios = slices.DeleteFunc(strings.Split(strings.ReplaceAll(*scenarios, " ", ""), ","),
+		func(s string) bool { return s == "" })
 	if flags.NArg() > 0 {
 		return p, fmt.Errorf("unexpected argument %q: all options are flags", flags.Arg(0))
 	}
@@ -107,7 +111,9 @@ func parseParameters(args []string, stdout io.Writer) (parameters, error) {
 
 func (p parameters) validate() error {
 	var errs []error
-	for name, value := range map[string]int{"n": p.Objects, "workers": p.Workers, "lifetimes": p.Lifetimes, "budget": p.Budget} {
+	for name, value := range map[string]int{
+		"n": p.Objects, "workers": p.Workers, "lifetimes": p.Lifetimes, "budget": p.Budget,
+	} {
 		if value < 1 {
 			errs = append(errs, fmt.Errorf("--%s: %d is too few, it takes at least 1", name, value))
 		}
@@ -123,15 +129,18 @@ func (p parameters) validate() error {
 	}
 	for _, name := range p.Scenarios {
 		if !slices.Contains(scenarioNames(), name) {
-			errs = append(errs, fmt.Errorf("--scenarios: there is no %q: use some of %s", name, strings.Join(scenarioNames(), ",")))
+			errs = append(errs, fmt.Errorf("--scenarios: there is no %q: use some of %s",
+				name, strings.Join(scenarioNames(), ",")))
 		}
 	}
 	if p.times("cold") > 1 {
-		errs = append(errs, errors.New("--scenarios: cold is the beginning of a run and there is one of it: for more, run make bench again"))
+		errs = append(errs, errors.New("--scenarios: cold is the beginning of a run and there is one of it: "+
+			"for more, run make bench again"))
 	}
 	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
 		if _, err := os.Stat(filepath.Join(p.assets, name)); err != nil || p.assets == "" {
-			errs = append(errs, fmt.Errorf("KUBEBUILDER_ASSETS: there is no %s in %q: run make bench, which gets it first", name, p.assets))
+			errs = append(errs, fmt.Errorf("KUBEBUILDER_ASSETS: there is no %s in %q: run make bench, which gets it first",
+				name, p.assets))
 		}
 	}
 	return errors.Join(errs...)

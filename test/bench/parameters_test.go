@@ -28,7 +28,8 @@ func TestFlagsBecomeParameters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Objects != 5 || p.Lifetime.Duration != time.Minute || !p.wants("cold") || !p.wants("budget") || p.wants("rotation") {
+	if p.Objects != 5 || p.Lifetime.Duration != time.Minute ||
+		!p.wants("cold") || !p.wants("budget") || p.wants("rotation") {
 		t.Errorf("got %+v", p)
 	}
 }
@@ -43,7 +44,8 @@ func TestAScenarioIsMadeAsOftenAsItIsNamed(t *testing.T) {
 	for _, each := range p.wanted() {
 		names = append(names, each.name)
 	}
-	if want := []string{"cold", "restart", "restart", "restart", "failover"}; !slices.Equal(names, want) || p.times("budget") != 2 {
+	if want := []string{"cold", "restart", "restart", "restart", "failover"}; !slices.Equal(names, want) ||
+		p.times("budget") != 2 {
 		t.Errorf("got %v and budget %d times", names, p.times("budget"))
 	}
 }
@@ -62,9 +64,13 @@ func TestTheLeadMayBeAlways(t *testing.T) {
 func TestMistakesInFlagsAreNamed(t *testing.T) {
 	withAssets(t)
 	for flag, want := range map[string]string{
-		"--n=0": "--n: 0 is too few", "--lifetime=1s": "too short to be renewed in", "--lead=10m": "is not within the lifetime",
-		"--latency=-1s": "is negative", "--scenarios=warm": `there is no "warm": use some of cold,`,
-		"--scenarios=cold,restart,cold": "cold is the beginning of a run and there is one of it", "more": "all options are flags",
+		"--n=0":                         "--n: 0 is too few",
+		"--lifetime=1s":                 "too short to be renewed in",
+		"--lead=10m":                    "is not within the lifetime",
+		"--latency=-1s":                 "is negative",
+		"--scenarios=warm":              `there is no "warm": use some of cold,`,
+		"--scenarios=cold,restart,cold": "cold is the beginning of a run and there is one of it",
+		"more":                          "all options are flags",
 	} {
 		if _, err := parseParameters([]string{flag}, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", flag, err)

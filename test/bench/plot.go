@@ -39,7 +39,8 @@ func (p plot) svg() string {
 	xs, ys := p.axis(func(q point) float64 { return q.x }), p.axis(func(q point) float64 { return q.y })
 	text := &strings.Builder{}
 	draw := func(format string, values ...any) { _, _ = fmt.Fprintf(text, format+"\n", values...) }
-	draw(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="sans-serif" font-size="12">`, width, height)
+	draw(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="sans-serif" font-size="12">`,
+		width, height)
 	draw(`<rect width="%g" height="%g" fill="white"/>`, width, height)
 	draw(`<text x="%g" y="20" font-size="15" text-anchor="middle">%s</text>`, width/2, escaped(p.title))
 	for _, at := range xs.ticks() {

@@ -22,8 +22,11 @@ type findings struct {
 // publish writes the results and prints the tables.
 func (b *bench) publish(results []result) error {
 	f := findings{
-		Time: b.began.UTC().Truncate(time.Second), Machine: thisMachine(), Settings: []string{planeSettings, operatorSettings},
-		Parameters: b.parameters, Scenarios: results,
+		Time:       b.began.UTC().Truncate(time.Second),
+		Machine:    thisMachine(),
+		Settings:   []string{planeSettings, operatorSettings},
+		Parameters: b.parameters,
+		Scenarios:  results,
 	}
 	encoded, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
@@ -50,10 +53,11 @@ func (b *bench) publish(results []result) error {
 func (f findings) markdown() string {
 	text := &strings.Builder{}
 	m := f.Machine
-	_, _ = fmt.Fprintf(text, "# What pipes-operator costs\n\nSeen on %s, of commit `%s`, on %d × %s with %s (%s, %s), by:\n\n    %s\n\n",
+	_, _ = fmt.Fprintf(text, "# What pipes-operator costs\n\n"+
+		"Seen on %s, of commit `%s`, on %d × %s with %s (%s, %s), by:\n\n    %s\n\n",
 		f.Time.Format(time.DateOnly), m.Commit, m.Cores, m.CPU, m.Memory, m.Platform, m.Go, f.Parameters.command())
-	_, _ = fmt.Fprintf(text, "The floor makes the same calls and writes with no controller, no cache and no watch. Of the set-up: %s.\n",
-		strings.Join(f.Settings, "; "))
+	_, _ = fmt.Fprintf(text, "The floor makes the same calls and writes with no controller, no cache and no watch. "+
+		"Of the set-up: %s.\n", strings.Join(f.Settings, "; "))
 	for _, r := range f.Scenarios {
 		_, _ = fmt.Fprintf(text, "\n## %s\n\n", r.Title)
 		if r.Times > 1 {
@@ -74,7 +78,9 @@ func (f findings) markdown() string {
 func (r result) figureTable() string {
 	rows := [][]string{{"figure", "seen", "floor", "ratio", "target"}}
 	for _, f := range r.Figures {
-		rows = append(rows, []string{f.Name, strings.TrimSpace(f.Seen.String() + " " + inBrackets(f.Span)), f.Floor.String(), f.Ratio.String(), f.Target})
+		rows = append(rows, []string{
+			f.Name, strings.TrimSpace(f.Seen.String() + " " + inBrackets(f.Span)), f.Floor.String(), f.Ratio.String(), f.Target,
+		})
 	}
 	return table(rows)
 }

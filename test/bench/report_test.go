@@ -11,7 +11,9 @@ import (
 )
 
 func TestATableShowsTheRatioToTheFloorAndNothingForWhatIsUnknown(t *testing.T) {
-	r := result{Figures: []figure{against("wall, s", 3, 2, "≤ 1.10"), seen("p99, s", math.NaN(), ""), against("calls", 0, 0, "0")}}
+	r := result{Figures: []figure{
+		against("wall, s", 3, 2, "≤ 1.10"), seen("p99, s", math.NaN(), ""), against("calls", 0, 0, "0"),
+	}}
 	const want = `| figure | seen | floor | ratio | target |
 |---|---|---|---|---|
 | wall, s | 3 | 2 | 1.50 | ≤ 1.10 |
@@ -75,7 +77,9 @@ func TestAPlotIsXMLAndNeitherEmptyNorHuge(t *testing.T) {
 }
 
 func TestAnAxisGoesBeyondWhatIsThere(t *testing.T) {
-	for most, want := range map[float64]axis{0: {1, 1}, 1: {0.2, 1}, 7: {2, 8}, 99: {20, 100}, 1200: {500, 1500}, 0.004: {0.001, 0.004}} {
+	for most, want := range map[float64]axis{
+		0: {1, 1}, 1: {0.2, 1}, 7: {2, 8}, 99: {20, 100}, 1200: {500, 1500}, 0.004: {0.001, 0.004},
+	} {
 		if got := axisTo(most); math.Abs(got.step-want.step) > 1e-9 || math.Abs(got.end-want.end) > 1e-9 {
 			t.Errorf("%g: got %v, want %v", most, got, want)
 		}

@@ -39,7 +39,12 @@ func (b *bench) budget(ctx context.Context) (r result, err error) {
 	if err != nil {
 		return result{}, err
 	}
-	r = result{Name: "budget", Per: "object", Title: fmt.Sprintf("Budget: cold, with %d requests per minute", b.Budget), Notes: s.notes()}
+	r = result{
+		Name:  "budget",
+		Per:   "object",
+		Title: fmt.Sprintf("Budget: cold, with %d requests per minute", b.Budget),
+		Notes: s.notes(),
+	}
 	r.Figures = s.budgetFigures(calls, before, after, perSecond)
 	r.Requests = requestRows(after.requests.minus(before.requests), float64(b.Objects), nil, 0)
 	r.plots = []plot{budgetPlot(timesOf(calls), perSecond)}
@@ -72,7 +77,8 @@ func (s *stage) budgetFigures(calls []call, before, after mark, perSecond float6
 	return []figure{
 		against("all Ready after work began (the floor: what the budget allows), s",
 			ready.Sub(s.operator.leading).Seconds(), n/perSecond, ""),
-		seen("share of the budget that was used while it was the limit, percent", 100*shareUsed(times, perSecond), "≥ 98 at 10,000"),
+		seen("share of the budget that was used while it was the limit, percent",
+			100*shareUsed(times, perSecond), "≥ 98 at 10,000"),
 		seen("most calls within any 60 s", float64(mostWithin(times, time.Minute)), fmt.Sprintf("≤ %d", s.Budget)),
 		seen("most calls within any 1 s", float64(mostWithin(times, time.Second)), ""),
 		seen("upstream calls per object", float64(after.calls-before.calls)/n, ""),

@@ -36,7 +36,8 @@ func churn(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 	r := w.result(latenessTarget, fmt.Sprintf("Churn: %d PipesTokens more while renewals are due", end-first),
 		seen("new ones are Ready after their creation began, p50, s", quantile(waited, 0.5), ""),
 		seen("new ones are Ready after their creation began, max, s", quantile(waited, 1), ""))
-	r.Notes = append(r.Notes, "Requests are divided by rotations, and those for the new PipesTokens are among them. POST of those is the harness's own.")
+	r.Notes = append(r.Notes, "Requests are divided by rotations, and those for the new PipesTokens are among them. "+
+		"POST of those is the harness's own.")
 	return r, s.remove(ctx, first, end)
 }
 

@@ -39,7 +39,8 @@ func cold(ctx context.Context, s *stage, floor floorFigures) (result, error) {
 	r := result{Per: "object", Title: fmt.Sprintf("Cold: %d PipesTokens exist when the operator starts", s.Objects)}
 	r.Figures = append(s.coldTimes(floor), s.coldCosts(before, after, starting, floor)...)
 	r.Figures = append(r.Figures, memoryFigures(empty, full, s.Objects)...)
-	r.Requests = requestRows(after.requests.minus(before.requests), float64(s.Objects), floor.cold.requests, float64(s.Objects))
+	r.Requests = requestRows(after.requests.minus(before.requests), float64(s.Objects),
+		floor.cold.requests, float64(s.Objects))
 	r.plots = []plot{{
 		file: "cold.svg", title: "PipesTokens that are Ready", x: "seconds since work began", y: "PipesTokens",
 		lines: []line{
@@ -67,7 +68,8 @@ func (s *stage) emptyMemory(ctx context.Context) (memory, error) {
 }
 
 func (s *stage) awaitReady(ctx context.Context, limit time.Duration) error {
-	return s.await(ctx, "all are Ready", limit, func(context.Context) (string, error) { return s.watch.allReady(s.Objects) })
+	return s.await(ctx, "all are Ready", limit,
+		func(context.Context) (string, error) { return s.watch.allReady(s.Objects) })
 }
 
 // end waits until no more writes happen, and reads all counters.
@@ -104,7 +106,8 @@ func (s *stage) coldCosts(before, after mark, starting float64, floor floorFigur
 		seen("passes (reconciles) per second", after.passes/ready.Sub(s.operator.leading).Seconds(), ""),
 		seen("passes per object", after.passes/n, ""),
 		against("upstream calls per object", float64(after.calls-before.calls)/n, float64(floor.cold.calls)/n, ""),
-		against("API writes per object", after.requests.minus(before.requests).writes()/n, floor.cold.requests.writes()/n, ""),
+		against("API writes per object",
+			after.requests.minus(before.requests).writes()/n, floor.cold.requests.writes()/n, ""),
 		against("CPU s per 1,000 objects, since work began", (after.cpu-starting)*1000/n, floor.cold.CPU*1000/n, ""),
 		seen("CPU s until work began", starting, ""),
 	}

@@ -63,8 +63,9 @@ func (s *stage) runFloor(ctx context.Context, phase string) (figures phaseFigure
 	}
 	resultFile := filepath.Join(s.work, "floor-"+phase+".json")
 	figures.launched = time.Now()
-	p, err := s.start(ctx, "floor-"+phase, filepath.Base(os.Args[0]), floorCommand, "--phase="+phase, "--upstream="+s.simulator.url(),
-		"--kubeconfig="+s.plane.operatorKubeconfig(), fmt.Sprintf("--workers=%d", s.Workers), "--result="+resultFile)
+	p, err := s.start(ctx, "floor-"+phase, filepath.Base(os.Args[0]), floorCommand,
+		"--phase="+phase, "--upstream="+s.simulator.url(), "--kubeconfig="+s.plane.operatorKubeconfig(),
+		fmt.Sprintf("--workers=%d", s.Workers), "--result="+resultFile)
 	if err != nil {
 		return phaseFigures{}, err
 	}

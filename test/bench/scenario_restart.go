@@ -34,9 +34,13 @@ func restart(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 	}
 	due := rotationsBetween(before.at, after.at, calls, s.watch.snapshot())
 	requests := after.requests.minus(before.requests)
-	r := result{Per: "object", Title: fmt.Sprintf("Restart: the operator ends well and starts anew, with %d valid tokens", s.Objects)}
+	r := result{
+		Per:   "object",
+		Title: fmt.Sprintf("Restart: the operator ends well and starts anew, with %d valid tokens", s.Objects),
+	}
 	r.Figures = []figure{
-		seen("every timer is set after the process was started, s", set.Sub(s.operator.started).Seconds(), "≤ 60 at 100,000"),
+		seen("every timer is set after the process was started, s",
+			set.Sub(s.operator.started).Seconds(), "≤ 60 at 100,000"),
 		seen("every timer is set after leading, s", set.Sub(s.operator.leading).Seconds(), ""),
 		seen("caches filled after the process was started, s", s.operator.synced.Sub(s.operator.started).Seconds(), ""),
 		seen("passes per object", after.passes/float64(s.Objects), ""),

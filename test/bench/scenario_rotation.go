@@ -36,14 +36,23 @@ func rotation(ctx context.Context, s *stage, floor floorFigures) (result, error)
 		return result{}, err
 	}
 	held := s.watch.snapshot()
-	seenRotations, last := rotationsBetween(before.at, after.at, calls, held), rotationsBetween(learned.at, after.at, calls, held)
-	r := result{Per: "rotation", Title: fmt.Sprintf("Rotation: %d lifetimes of %s (LEAD=%s)", s.Lifetimes, s.Lifetime, s.Lead)}
-	r.Figures = append(rotationFigures(before, after, seenRotations), s.rotationCosts(before, after, seenRotations, used, floor)...)
-	r.Figures = append(r.Figures, against("CPU s per 1,000 rotations, from the last lifetime on: nothing has to be learned any more",
-		(after.cpu-learned.cpu)*1000/float64(last.count), floor.rotation.CPU*1000/float64(s.Objects), "ratio ≤ 1.5 at 10,000"))
-	r.Requests = requestRows(after.requests.minus(before.requests), float64(seenRotations.count), floor.rotation.requests, float64(s.Objects))
+	seenRotations, last := rotationsBetween(before.at, after.at, calls, held),
+		rotationsBetween(learned.at, after.at, calls, held)
+	r := result{
+		Per:   "rotation",
+		Title: fmt.Sprintf("Rotation: %d lifetimes of %s (LEAD=%s)", s.Lifetimes, s.Lifetime, s.Lead),
+	}
+	r.Figures = append(rotationFigures(before, after, seenRotations),
+		s.rotationCosts(before, after, seenRotations, used, floor)...)
+	r.Figures = append(r.Figures, against(
+		"CPU s per 1,000 rotations, from the last lifetime on: nothing has to be learned any more",
+		(after.cpu-learned.cpu)*1000/float64(last.count), floor.rotation.CPU*1000/float64(s.Objects),
+		"ratio ≤ 1.5 at 10,000"))
+	r.Requests = requestRows(after.requests.minus(before.requests), float64(seenRotations.count),
+		floor.rotation.requests, float64(s.Objects))
 	r.plots = []plot{{
-		file: "lateness.svg", title: "How late renewals are asked for", x: "seconds after status.renewalTime", y: "percent of renewals",
+		file: "lateness.svg", title: "How late renewals are asked for",
+		x: "seconds after status.renewalTime", y: "percent of renewals",
 		lines: []line{{"operator", distribution(seenRotations.lateness)}},
 	}}
 	return r, nil
@@ -69,7 +78,8 @@ func rotationFigures(before, after mark, r rotations) []figure {
 		if i == len(r.calls)-1 {
 			target = "≤ 1.05 after learning"
 		}
-		figures = append(figures, seen(fmt.Sprintf("upstream calls per lifetime, of lifetime %d (of %d tokens)", i+1, len(calls)), mean(calls), target))
+		figures = append(figures, seen(
+			fmt.Sprintf("upstream calls per lifetime, of lifetime %d (of %d tokens)", i+1, len(calls)), mean(calls), target))
 	}
 	return append(figures,
 		seen("renewal lateness p50, s", quantile(r.lateness, 0.5), ""),
@@ -84,7 +94,8 @@ func rotationFigures(before, after mark, r rotations) []figure {
 func (s *stage) rotationCosts(before, after mark, r rotations, used memory, floor floorFigures) []figure {
 	n, count := float64(s.Objects), float64(r.count)
 	return []figure{
-		against("API writes per rotation", after.requests.minus(before.requests).writes()/count, floor.rotation.requests.writes()/n, "2.00"),
+		against("API writes per rotation",
+			after.requests.minus(before.requests).writes()/count, floor.rotation.requests.writes()/n, "2.00"),
 		against("CPU s per 1,000 rotations", (after.cpu-before.cpu)*1000/count, floor.rotation.CPU*1000/n, ""),
 		seen("peak RSS, MiB", used.peak/(1<<20), "≤ 80 at 10,000; ≤ 400 at 100,000"),
 	}

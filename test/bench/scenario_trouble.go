@@ -16,7 +16,8 @@ func outage(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 
 // tooManyRequests makes WorkOS answer every call with 429 and Retry-After: 5 for the same time.
 func tooManyRequests(ctx context.Context, s *stage, _ floorFigures) (result, error) {
-	return s.trouble(ctx, "429 storm: WorkOS answers 429 with Retry-After: 5", map[string]any{"kind": workossim.FaultRateLimited, "retryAfter": "5"})
+	return s.trouble(ctx, "429 storm: WorkOS answers 429 with Retry-After: 5",
+		map[string]any{"kind": workossim.FaultRateLimited, "retryAfter": "5"})
 }
 
 // trouble injects a fault during a wave of renewals.
@@ -30,13 +31,14 @@ func (s *stage) trouble(ctx context.Context, title string, fault map[string]any)
 		if err := s.simulator.inject(ctx, fault); err != nil {
 			return err
 		}
-		if err := s.await(ctx, "a call has failed", s.Lifetime.Duration, func(ctx context.Context) (missing string, err error) {
-			total, err := s.simulator.total(ctx)
-			if total == during.calls {
-				missing = "there was none"
-			}
-			return missing, err
-		}); err != nil {
+		if err := s.await(ctx, "a call has failed", s.Lifetime.Duration,
+			func(ctx context.Context) (missing string, err error) {
+				total, err := s.simulator.total(ctx)
+				if total == during.calls {
+					missing = "there was none"
+				}
+				return missing, err
+			}); err != nil {
 			return err
 		}
 		if err := s.hold(ctx, title, span); err != nil {

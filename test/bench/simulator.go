@@ -36,7 +36,12 @@ type simulator struct {
 // startSimulator starts a simulator that returns the next token early, before the current token
 // expires.
 func (b *bench) startSimulator(ctx context.Context, name string, early lead) (*simulator, error) {
-	everyone := map[string]any{"slug": slug, "lifetime": b.Lifetime.String(), "scopes": []string{"repo", "read:user"}, "tokenPrefix": "gho_"}
+	everyone := map[string]any{
+		"slug":        slug,
+		"lifetime":    b.Lifetime.String(),
+		"scopes":      []string{"repo", "read:user"},
+		"tokenPrefix": "gho_",
+	}
 	if early.always {
 		everyone["alwaysFresh"] = true
 	} else {
@@ -50,7 +55,8 @@ func (b *bench) startSimulator(ctx context.Context, name string, early lead) (*s
 	if err := os.WriteFile(seedFile, seed, 0o600); err != nil {
 		return nil, fmt.Errorf("writing the simulator's seed: %w", err)
 	}
-	p, err := b.start(ctx, name+"-simulator", "workos-simulator", "--listen=127.0.0.1:0", "--address-file="+addressFile, "--seed="+seedFile)
+	p, err := b.start(ctx, name+"-simulator", "workos-simulator",
+		"--listen=127.0.0.1:0", "--address-file="+addressFile, "--seed="+seedFile)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +168,8 @@ func parseJournal(text io.Reader) ([]call, error) {
 func (s *simulator) do(ctx context.Context, method, endpoint string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, s.url()+workossim.ControlPrefix+endpoint, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method,
+		s.url()+workossim.ControlPrefix+endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("asking the simulator: %w", err)
 	}

@@ -71,7 +71,8 @@ func (s *stage) fill(ctx context.Context) error {
 		return err
 	}
 	s.watch = watchTokens(ctx, s.plane.root)
-	return s.await(ctx, "all PipesTokens are watched", s.patience(), func(context.Context) (string, error) { return s.watch.allSeen(s.Objects) })
+	return s.await(ctx, "all PipesTokens are watched", s.patience(),
+		func(context.Context) (string, error) { return s.watch.allSeen(s.Objects) })
 }
 
 // startOperator starts the operator and waits until it is the leader.
@@ -95,7 +96,8 @@ func (s *stage) stopOperator() error {
 // environmentReady reports whether the PipesEnvironment is Ready.
 func (s *stage) environmentReady(ctx context.Context) (missing string, err error) {
 	environment := &v1alpha1.PipesEnvironment{}
-	if err := s.plane.root.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: environmentName}, environment); err != nil {
+	if err := s.plane.root.Get(ctx,
+		client.ObjectKey{Namespace: operatorNamespace, Name: environmentName}, environment); err != nil {
 		return "", err
 	}
 	if !meta.IsStatusConditionTrue(environment.Status.Conditions, v1alpha1.ReadyCondition) {
@@ -162,5 +164,6 @@ func (s *stage) notes() []string {
 	if s.watch.restarts == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("The API server has ended the watch of the harness %d times, so that times of Ready may be late.", s.watch.restarts)}
+	return []string{fmt.Sprintf("The API server has ended the watch of the harness %d times, "+
+		"so that times of Ready may be late.", s.watch.restarts)}
 }

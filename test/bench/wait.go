@@ -11,7 +11,9 @@ import (
 
 // await calls look until it reports nothing missing. It returns an error if look fails, if a
 // program ends unexpectedly, or if limit has passed.
-func (b *bench) await(ctx context.Context, what string, limit time.Duration, look func(context.Context) (missing string, err error)) error {
+func (b *bench) await(
+	ctx context.Context, what string, limit time.Duration, look func(context.Context) (missing string, err error),
+) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, process.ErrTooLate)
 	defer cancel()
 	// Polling costs the operator CPU time. With many objects, poll less often, because the
