@@ -3,6 +3,7 @@ package controllers
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -52,26 +53,16 @@ func judgeToken(seen observation, token workos.Token) verdict {
 		TemplateHash:  seen.template.Hash(),
 		TokenHash:     tokensecret.HashToken(string(seen.token.UID), token.Value),
 		ObtainedAt:    inSeconds(seen.now),
+		ExpiresAt:     token.ExpiresAt,
 		Scopes:        token.Scopes,
 		MissingScopes: token.MissingScopes,
 	}
 	if lead, known := seen.attempt.habit.Lead(); known {
 		facts.UpstreamLead = &lead
 	}
-	if !token.ExpiresAt.IsZero() {
-		facts.ExpiresAt = token.ExpiresAt
-		if !facts.ExpiresAt.After(seen.now) {
-			return verdict{finding: finding{v1alpha1.TokenExpiredReason,
-				"WorkOS returns a token that has expired: it may be about to refresh it; " +
-					"if this lasts, compare the clocks and have the user connect again"}}
-		}
-	}
 	sameToken := seen.secret.State == tokensecret.Intact && facts.SameToken(seen.secret.Facts)
-	if !sameToken && renewal.Useless(facts.ExpiresAt, seen.now) {
-		return verdict{finding: finding{v1alpha1.TokenExpiredReason, fmt.Sprintf(
-			"WorkOS returns a token that expires in less than %s, before a pod could use it: "+
-				"if this lasts, check the lifetime of this integration's tokens, and compare the clocks",
-			renewal.ShortestLife)}}
+	if late := tooLate(facts.ExpiresAt, seen.now, sameToken); late.present() {
+		return verdict{finding: late}
 	}
 	if sameToken && !seen.clockWasAhead() {
 		if facts.TemplateHash == seen.secret.Facts.TemplateHash {
@@ -88,6 +79,26 @@ func judgeToken(seen observation, token workos.Token) verdict {
 			printable(fmt.Sprintf("Cannot render the Secret: %v", err))}}
 	}
 	return verdict{write: true, content: tokensecret.Content{Facts: facts, Data: data}}
+}
+
+// tooLate returns a finding if a token that has just arrived is of no use: it has expired, or it
+// expires before a pod could use it. The token that the Secret holds already may be used to its end.
+func tooLate(expires, now time.Time, sameToken bool) finding {
+	switch {
+	case expires.IsZero():
+		return finding{}
+	case !expires.After(now):
+		return finding{v1alpha1.TokenExpiredReason,
+			"WorkOS returns a token that has expired: it may be about to refresh it; " +
+				"if this lasts, compare the clocks and have the user connect again"}
+	case !sameToken && renewal.Useless(expires, now):
+		return finding{v1alpha1.TokenExpiredReason, fmt.Sprintf(
+			"WorkOS returns a token that expires in less than %s, before a pod could use it: "+
+				"if this lasts, check the lifetime of this integration's tokens, and compare the clocks",
+			renewal.ShortestLife)}
+	default:
+		return finding{}
+	}
 }
 
 // explanations contains, for each outcome without a token, the reason and the message for the

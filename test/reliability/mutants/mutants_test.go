@@ -57,7 +57,7 @@ var mutants = []mutant{
 	{"a withdrawn grant goes unnoticed", "controllers/decide.go",
 		"	if seen.granted {\n", "	if seen.granted || seen.secret.HoldsValidToken(seen.now) {\n", "nobody has granted|not NotGranted"},
 	{"an expired token is written", "controllers/judge.go",
-		"if !facts.ExpiresAt.After(seen.now) {", "if false {", "invariant 11"},
+		"sameToken); late.present() {", "sameToken); late.present() && false {", "invariant 11"},
 	{"tokens are renewed when they have expired", "internal/renewal/renewal.go",
 		"	return earliest(exact.Add(time.Second-1).Truncate(time.Second), t.Expires)", "	_ = exact\n\treturn t.Expires.Add(5 * time.Second)", "renewal: the token|not TokenSynced"},
 	{"what a status says takes a token away", "controllers/observe.go",
