@@ -382,12 +382,10 @@ func TestASuspendedPipesTokenKeepsWhatWorkOSSaidLast(t *testing.T) {
 	}
 }
 
-// A node stands still after WorkOS has answered and before the operator handles the answer, until
-// the token has expired.
-func TestAnAnswerThatHasWaitedForTooLongIsNotWritten(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+// askedAndFrozen makes a reconcile that has asked WorkOS for a second token, and stands still before
+// it handles the answer.
+func (w *world) askedAndFrozen(t *testing.T, key types.NamespacedName) *operator {
+	t.Helper()
 	w.user(key, alwaysFresh)
 	o := w.operators[0]
 	o.drain()
@@ -398,8 +396,30 @@ func TestAnAnswerThatHasWaitedForTooLongIsNotWritten(t *testing.T) {
 	if len(w.calls) != 2 || len(o.frozen) != 1 {
 		t.Fatalf("the story is not as it says: %d calls, %d passes that stand still", len(w.calls), len(o.frozen))
 	}
+	return o
+}
+
+// The token expires while the node stands still.
+func TestAnAnswerThatHasWaitedForTooLongIsNotWritten(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	o := w.askedAndFrozen(t, types.NamespacedName{Namespace: "tenant-a", Name: "x"})
 	w.clock.SetTime(start.Add(time.Minute))
 	o.thaw(0)
 	w.settle()
 	w.check()
+}
+
+// The grant is withdrawn while the node stands still.
+func TestAnAnswerThatHasOutlivedItsGrantIsNotWritten(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	o := w.askedAndFrozen(t, types.NamespacedName{Namespace: "tenant-b", Name: "x"})
+	w.server.edit(environments, defaultEnvironment, func(object client.Object) {
+		object.(*v1alpha1.PipesEnvironment).Spec.Grants = nil
+	})
+	o.view.catchUp()
+	o.thaw(0)
+	w.check()
+	w.settle()
 }
