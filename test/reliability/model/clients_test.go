@@ -169,6 +169,7 @@ func (o *operator) serve(request *http.Request, body []byte) (any, error) {
 	server := o.world.server
 	before := len(server.history)
 	answer, err := server.serveSecrets(request, body)
+	o.checkWaste(request, err)
 	for _, change := range server.history[before:] {
 		old, _ := change.before.(*corev1.Secret)
 		fresh, _ := change.after.(*corev1.Secret)
@@ -180,4 +181,27 @@ func (o *operator) serve(request *http.Request, body []byte) (any, error) {
 		}
 	}
 	return answer, err
+}
+
+// mostWasted is how many answers of WorkOS in a row a process may waste on a Secret that admission
+// does not let it write. Each time somebody edits the PipesToken or its environment, one more may be
+// lost until the operator knows again.
+const mostWasted = 3
+
+// checkWaste checks that a process asks WorkOS for nothing more once it knows that admission refuses
+// or changes the Secret: a dry run has to succeed first.
+func (o *operator) checkWaste(request *http.Request, err error) {
+	if request.Method != http.MethodPost && request.Method != http.MethodPatch {
+		return
+	}
+	w, key := o.world, o.pass.request.NamespacedName
+	dryRun := request.URL.Query().Get("dryRun") != ""
+	switch {
+	case err == nil && w.server.admission != strips:
+		delete(o.wasted, key)
+	case w.server.admission != admits && o.pass.asked > 0 && !dryRun && !apierrors.IsAlreadyExists(err):
+		if o.wasted[key]++; o.wasted[key] > mostWasted {
+			w.violatedf("invariant 12: %d answers in a row for %s have been lost to admission", o.wasted[key], key)
+		}
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
@@ -74,6 +75,9 @@ type operator struct {
 	// make no call, by API key.
 	sent map[string][]time.Time
 	held map[string]time.Time
+	// wasted counts, for each PipesToken, the answers of WorkOS in a row that admission kept out of
+	// the Secret.
+	wasted map[types.NamespacedName]int
 }
 
 // newOperator starts a process. Its caches contain the state of the API server after the first at
@@ -82,7 +86,8 @@ func newOperator(w *world, at int) *operator {
 	w.started++
 	o := &operator{
 		world: w, id: w.started, view: newView(w.server, at), queues: map[string]*gatedQueue{},
-		paused: make(chan struct{}), manned: make(chan struct{}, len(controllerNames)), wrote: map[kind]int{}, sent: map[string][]time.Time{}, held: map[string]time.Time{},
+		paused: make(chan struct{}), manned: make(chan struct{}, len(controllerNames)), wrote: map[kind]int{},
+		sent: map[string][]time.Time{}, held: map[string]time.Time{}, wasted: map[types.NamespacedName]int{},
 	}
 	runnables := &starter{operator: o}
 	o.setUp(runnables)

@@ -423,3 +423,55 @@ func TestAnAnswerThatHasOutlivedItsGrantIsNotWritten(t *testing.T) {
 	w.check()
 	w.settle()
 }
+
+// Admission keeps a token out of its Secret for ten minutes.
+func TestAdmissionThatKeepsTokensOutCostsFewCalls(t *testing.T) {
+	for _, kept := range []admission{down, refuses, strips} {
+		t.Run(string(kept), func(t *testing.T) {
+			w := newWorld(t, plenty)
+			defer w.end()
+			key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+			w.user(key, workingDay, alwaysFresh)
+			w.server.admission = kept
+			o := w.operators[0]
+			o.run(10 * time.Minute)
+			w.check()
+			ready := meta.FindStatusCondition(w.server.token(key).Status.Conditions, v1alpha1.ReadyCondition)
+			if len(w.calls) > mostWasted || ready == nil || ready.Status == metav1.ConditionTrue {
+				t.Errorf("invariant 12: %d calls; %+v", len(w.calls), ready)
+			}
+			w.server.admission = admits
+			o.run(30 * time.Second)
+			if wrong := w.wrong(w.server.token(key)); wrong != "" {
+				t.Errorf("half a minute after admission admits again: %s", wrong)
+			}
+		})
+	}
+}
+
+// A stranger edits a Secret so that the cache shows it no more, or no more as the operator's, and its
+// grant is withdrawn at the same time.
+func TestATokenInAHiddenSecretIsWithdrawn(t *testing.T) {
+	for _, edit := range []string{"orphan", "remove our label"} {
+		t.Run(edit, func(t *testing.T) {
+			w := newWorld(t, plenty)
+			defer w.end()
+			key := types.NamespacedName{Namespace: "tenant-b", Name: "x"}
+			w.user(key, workingDay)
+			o := w.operators[0]
+			o.run(time.Minute)
+			w.editSecret(key, "kubectl", strangerEdits[edit])
+			w.server.edit(environments, defaultEnvironment, func(object client.Object) {
+				object.(*v1alpha1.PipesEnvironment).Spec.Grants = nil
+			})
+			o.run(time.Minute)
+			w.check()
+			if wrong := w.wrong(w.server.token(key)); wrong != "" {
+				t.Error(wrong)
+			}
+			if held := tokensIn(w.server.secret(key)); len(held) > 0 {
+				t.Errorf("invariant 15: the Secret holds %v", held)
+			}
+		})
+	}
+}

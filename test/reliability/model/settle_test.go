@@ -273,6 +273,9 @@ func (w *world) wrongSecret(token *v1alpha1.PipesToken, secret *corev1.Secret, r
 	case v1alpha1.TokenSyncedReason:
 		return w.wrongToken(token, secret)
 	case v1alpha1.NotGrantedReason, v1alpha1.NotInstalledReason, v1alpha1.NeedsReauthorizationReason, v1alpha1.InactiveReason:
+		if orphaned(token, secret) && w.keepsUntold(token, secret) {
+			return "invariant 15: the orphaned Secret still holds a token, and the status does not say so"
+		}
 		if secret == nil || !ours(token, secret) {
 			return ""
 		}
@@ -284,6 +287,14 @@ func (w *world) wrongSecret(token *v1alpha1.PipesToken, secret *corev1.Secret, r
 		}
 	}
 	return ""
+}
+
+// keepsUntold reports whether a Secret holds a token that this PipesToken has written and should
+// have withdrawn, and its status does not say that the token is there.
+func (w *world) keepsUntold(token *v1alpha1.PipesToken, secret *corev1.Secret) bool {
+	ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition)
+	return token.Spec.InactivePolicy != v1alpha1.InactivePolicyRetain && w.lastWritten(token.UID, secret) != nil &&
+		!strings.Contains(ready.Message, "still in the Secret")
 }
 
 // wrongToken describes what is wrong with a Secret that should hold a valid token.
