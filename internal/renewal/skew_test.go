@@ -3,9 +3,9 @@ package renewal_test
 import (
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
+	"github.com/pipes-operator/pipes-operator/test/walltime"
 )
 
 // sample returns the sample of an answer that took 100 ms, from a clock that is ahead by skew.
@@ -81,7 +81,7 @@ func TestClockThatIsSetIsNoticedWithoutASample(t *testing.T) {
 		// A clock that seems to be set forward may be that of a machine that was suspended.
 		0: 0, -time.Hour: time.Hour, time.Hour: 0,
 	} {
-		now := setClock(begin.Add(time.Minute), by)
+		now := walltime.Set(begin.Add(time.Minute), begin.Add(time.Minute+by))
 		if got := skew.At(now); got != want {
 			t.Errorf("set by %v: got %v, want %v", by, got, want)
 		}
@@ -89,14 +89,6 @@ func TestClockThatIsSetIsNoticedWithoutASample(t *testing.T) {
 			t.Errorf("got %v without a monotonic reading", got)
 		}
 	}
-}
-
-// setClock returns the result of time.Now after the clock has been set by that much: the wall
-// time moves, and the monotonic reading does not.
-func setClock(now time.Time, by time.Duration) time.Time {
-	wall := (*uint64)(unsafe.Pointer(&now)) //nolint:gosec // seconds from bit 30 on, as in package time
-	*wall += uint64(int64(by/time.Second)) << 30
-	return now
 }
 
 // Answers within one second settle nothing, however many they are.

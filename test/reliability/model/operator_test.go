@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
@@ -30,6 +29,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
+	"github.com/pipes-operator/pipes-operator/test/walltime"
 )
 
 var kubeScheme = func() *runtime.Scheme {
@@ -175,7 +175,7 @@ type wall struct{ operator *operator }
 func (c wall) Now() time.Time {
 	w := c.operator.world
 	running := w.booted.Add(monotonic(c).Now().Sub(start))
-	return withWall(running, w.clock.Now().Add(c.operator.skew))
+	return walltime.Set(running, w.clock.Now().Add(c.operator.skew))
 }
 func (c wall) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
@@ -188,16 +188,6 @@ func (o *operator) lookAtClock() time.Time {
 		return time.Time{}
 	}
 	return earliest(o.world.clock.Now(), wall{o}.Now().Round(0))
-}
-
-// withWall returns an instant with the monotonic reading of t and the wall time of wall, as
-// time.Now does after the clock has been set. Only package time can make such a value, so this
-// writes into its fields.
-func withWall(t, wall time.Time) time.Time {
-	const monotonicBit, nanosecondBits, secondsTo1970 = 1 << 63, 30, 2682288000 // since 1885
-	seconds := uint64(wall.Unix()+secondsTo1970)<<nanosecondBits | uint64(wall.Nanosecond())
-	*(*uint64)(unsafe.Pointer(&t)) = monotonicBit | seconds //nolint:gosec // as package time lays it out
-	return t
 }
 
 // starter implements the part of a manager that the setup of the controllers needs.
