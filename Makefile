@@ -185,7 +185,7 @@ test-e2e: $(KUSTOMIZE) ## Run the end-to-end suite on the cluster of KUBECONFIG 
 ##@ Reliability
 
 .PHONY: test-reliability
-test-reliability: ## Try to break every promise of docs/reliability.md, for some minutes; FULL=1: for the record, which it writes there.
+test-reliability: ## Try to break every promise of docs/explanation/reliability.md, for some minutes; FULL=1: for the record, which it writes there.
 	@GO="$(GO)" hack/reliability.sh
 
 ##@ Performance

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-var healthCheckFile = filepath.Join("..", "docs", "argocd", "health.lua")
+var healthCheckFile = filepath.Join("..", "docs", "guides", "argocd", "health.lua")
 
 // healthCheck is the compiled health check.
 var healthCheck = sync.OnceValues(func() (*lua.FunctionProto, error) {

@@ -83,8 +83,8 @@ var _ = ReportAfterSuite("kstatus and Argo CD have judged every situation", func
 	Expect(sets.List(sets.New(situations()...).Difference(judged))).To(BeEmpty(), "no spec reaches these")
 })
 
-// situations returns all situations that have a row in docs/conditions.md: each reason of Ready,
-// and the reasons that a valid token hides.
+// situations returns all situations that have a row in docs/reference/conditions.md: each reason
+// of Ready, and the reasons that a valid token hides.
 func situations() []string {
 	GinkgoHelper()
 	all := []string{"PipesEnvironment Ready/" + v1alpha1.PendingReason}
@@ -93,7 +93,7 @@ func situations() []string {
 			all = append(all, kind+" Ready/"+reason)
 		}
 	}
-	page, err := os.ReadFile(filepath.Join("..", "docs", "conditions.md"))
+	page, err := os.ReadFile(filepath.Join("..", "docs", "reference", "conditions.md"))
 	Expect(err).NotTo(HaveOccurred())
 	hidden := regexp.MustCompile("\\| True \\+ RenewalFailed \\| False `(\\w+)` \\|").FindAllStringSubmatch(string(page), -1)
 	Expect(hidden).NotTo(BeEmpty())
@@ -266,7 +266,7 @@ func TestArgoCDHealthCheckAgreesWithKstatus(t *testing.T) {
 // Users copy the health check from the page, so the page must contain exactly the tested script.
 func TestArgoCDPageHasTheHealthCheck(t *testing.T) {
 	g := NewWithT(t)
-	page, err := os.ReadFile(filepath.Join("..", "docs", "argocd.md"))
+	page, err := os.ReadFile(filepath.Join("..", "docs", "guides", "argocd.md"))
 	g.Expect(err).NotTo(HaveOccurred())
 	script, err := os.ReadFile(healthCheckFile)
 	g.Expect(err).NotTo(HaveOccurred())

@@ -54,7 +54,7 @@ func trimRequest(token *v1alpha1.PipesToken) {
 }
 
 // trimEnvironment keeps the complete spec of a PipesEnvironment. The API server limits its size,
-// and a quota limits the number of PipesEnvironments (docs/security.md).
+// and a quota limits the number of PipesEnvironments (docs/explanation/security.md).
 func trimEnvironment(shard Shard) toolscache.TransformFunc {
 	return func(object any) (any, error) {
 		environment, ok := object.(*v1alpha1.PipesEnvironment)

@@ -58,7 +58,7 @@ type trait struct {
 }
 
 // traits defines how every finding is handled. It is the table of conditions in
-// docs/conditions.md.
+// docs/reference/conditions.md.
 var traits = map[string]trait{
 	v1alpha1.NotInstalledReason:         {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.NeedsReauthorizationReason: {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},

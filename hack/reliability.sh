@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make test-reliability` runs this script. It tries to break the promises of
-# docs/reliability.md. FULL=1 selects the long run, which writes its results into that page.
-# Without it, each suite runs for a few minutes, as in CI.
+# docs/explanation/reliability.md. FULL=1 selects the long run, which writes its results into that
+# page. Without it, each suite runs for a few minutes, as in CI.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -61,7 +61,7 @@ step "faults" suite faults -race
 
 arguments=(--from "$figures")
 if ((full)); then
-  arguments+=(--into docs/reliability.md --commit "$(git describe --always --dirty --abbrev=12)")
+  arguments+=(--into docs/explanation/reliability.md --commit "$(git describe --always --dirty --abbrev=12)")
 fi
 "$go" run ./hack/figures "${arguments[@]}"
 

@@ -17,7 +17,8 @@ var version = "dev"
 
 // gcPercent is how much the heap may grow before a garbage collection, unless GOGC is set. Most
 // of the heap is caches, which stay, and each renewal allocates little. Therefore it costs less
-// to collect more often than Go does by default than to use more memory (docs/performance.md).
+// to collect more often than Go does by default than to use more memory
+// (docs/explanation/performance.md).
 const gcPercent = 30
 
 func main() {

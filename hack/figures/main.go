@@ -1,5 +1,5 @@
 // Command figures prints the results of the reliability suites, and writes them into
-// docs/reliability.md.
+// docs/explanation/reliability.md.
 package main
 
 import (

@@ -72,7 +72,8 @@ func expectAsDocumented(t *testing.T, environment *v1alpha1.PipesEnvironment, cl
 	}
 }
 
-// documented implements the rules of docs/api.md a second time, with loops and comparisons only.
+// documented implements the rules of docs/reference/api.md a second time, with loops and
+// comparisons only.
 func documented(environment *v1alpha1.PipesEnvironment, claim grants.Claim) bool {
 	if claim.Namespace == environment.Namespace {
 		return true

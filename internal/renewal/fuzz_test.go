@@ -70,8 +70,8 @@ func expectTime(t *testing.T, token renewal.Token, renewBefore time.Duration) {
 	}
 }
 
-// documentedLead is the first rule of docs/renewal.md, written independently of the code under
-// test.
+// documentedLead is the first rule of docs/explanation/renewal.md, written independently of the
+// code under test.
 func documentedLead(lifetime, renewBefore time.Duration) time.Duration {
 	lead := lifetime / 5
 	if lead < 2*time.Minute {

@@ -9,9 +9,10 @@ import (
 	"testing"
 )
 
-// docs/api.md lists the domains for users. The endings below identify the rows of the list.
+// docs/reference/api.md lists the domains for users. The endings below identify the rows of the
+// list.
 func TestTheDocumentedDomainsAreThoseThatAreRefused(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", "api.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

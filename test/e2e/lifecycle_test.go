@@ -107,7 +107,7 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 		}
 
 		By("installing it as the owner")
-		// The commands are those of docs/security.md.
+		// The commands are those of docs/explanation/security.md.
 		deploy := overlayOf(filepath.Join(with.Repository, "config", "namespaced"), "namespace: "+namespace)
 		kubectl("apply", "--kustomize="+deploy, "--as="+owner, "--warnings-as-errors")
 		rolledOut(namespace)

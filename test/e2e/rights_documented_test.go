@@ -12,10 +12,10 @@ import (
 )
 
 // documentedRights returns the rights in the section "Rights of the operator" of
-// docs/security.md: for all namespaces, and for pipes-system only.
+// docs/explanation/security.md: for all namespaces, and for pipes-system only.
 func documentedRights() (everywhere, own []string) {
 	GinkgoHelper()
-	page, err := os.ReadFile(filepath.Join(with.Repository, "docs", "security.md"))
+	page, err := os.ReadFile(filepath.Join(with.Repository, "docs", "explanation", "security.md"))
 	Expect(err).NotTo(HaveOccurred())
 	_, section, _ := strings.Cut(string(page), "\n## Rights of the operator\n")
 	section, _, _ = strings.Cut(section, "\n## ")

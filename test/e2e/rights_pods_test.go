@@ -83,7 +83,7 @@ func runningPods() []corev1.Pod {
 	return running
 }
 
-// expectRestricted checks a pod against the README and docs/security.md.
+// expectRestricted checks a pod against the README and docs/explanation/security.md.
 func expectRestricted(pod corev1.Pod) {
 	GinkgoHelper()
 	spec := pod.Spec

@@ -79,7 +79,7 @@ secrets                                   .            .     .         .        
 `
 
 var _ = Describe("The operator's account", func() {
-	It("may do what docs/security.md says, and nothing else", func() {
+	It("may do what docs/explanation/security.md says, and nothing else", func() {
 		elsewhere := newNamespace()
 		Expect(get[rbacv1.RoleBindingList]("rolebindings", "--namespace="+elsewhere).Items).To(BeEmpty())
 		clusterScoped := strings.Fields(kubectl("api-resources", "--namespaced=false", "--output=name"))
@@ -106,8 +106,8 @@ var _ = Describe("The operator's account", func() {
 		Expect(listedRights(operatorNamespace, elsewhere)).To(ConsistOf(wanted.pairs("all", "own")), "nothing but that in its own namespace")
 		Expect(listedRights(elsewhere, elsewhere)).To(ConsistOf(wanted.pairs("all")), "nothing but that elsewhere")
 		everywhere, own := documentedRights()
-		Expect(everywhere).To(ConsistOf(wanted.pairs("all")), "docs/security.md")
-		Expect(append(own, everywhere...)).To(And(ContainElements(wanted.pairs("own")), HaveEach(BeElementOf(wanted.pairs("all", "own")))), "docs/security.md")
+		Expect(everywhere).To(ConsistOf(wanted.pairs("all")), "docs/explanation/security.md")
+		Expect(append(own, everywhere...)).To(And(ContainElements(wanted.pairs("own")), HaveEach(BeElementOf(wanted.pairs("all", "own")))), "docs/explanation/security.md")
 	})
 
 	It("is bound to no role that has a wildcard, such as cluster-admin", func() {

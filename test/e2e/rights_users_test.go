@@ -12,7 +12,7 @@ import (
 )
 
 // userRights is what a user with a built-in role in a namespace may do: the table of
-// docs/security.md, and the rights for the Secret that contains the token.
+// docs/explanation/security.md, and the rights for the Secret that contains the token.
 //
 //nolint:dupword // a table
 const userRights = `
@@ -49,7 +49,7 @@ var _ = Describe("Users", func() {
 		}
 	})
 
-	It("may do what docs/security.md says, by the built-in roles", func() {
+	It("may do what docs/explanation/security.md says, by the built-in roles", func() {
 		wanted := parseMatrix(userRights)
 		rights := wanted.answered(func(verb, subject string) string {
 			role, what, _ := strings.Cut(subject, " ")

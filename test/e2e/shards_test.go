@@ -29,7 +29,7 @@ var _ = Describe("Three shards", Serial, func() {
 		before := secretVersions(namespace)
 		expectNoCanaries(operatorNamespace) // while its log exists
 
-		By("doing what docs/sharding.md says")
+		By("doing what docs/guides/sharding.md says")
 		DeferCleanup(func() {
 			installOperator()
 			for _, shard := range shards {

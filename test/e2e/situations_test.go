@@ -128,7 +128,7 @@ spec:
 
 func (s scene) createEnvironments() {
 	GinkgoHelper()
-	// Both commands are from docs/security.md.
+	// Both commands are from docs/explanation/security.md.
 	kubectl("create", "role", "workos-api-key-reader", "-n", s.namespace,
 		"--verb=get", "--resource=secrets", "--resource-name=workos-api-key")
 	kubectl("create", "rolebinding", "workos-api-key-reader", "-n", s.namespace,

@@ -15,11 +15,12 @@ import (
 // The functions in this file judge when an expired token in a Secret is the operator's fault, and
 // how many calls the operator may make.
 //
-// Let E be the expiry of a token. The operator must ask for the next token (docs/renewal.md) at
-// the latest when the time left is the lead, less a fifth for the jitter. WorkOS returns the next
-// token only from some time on. The window of the token begins at the later of these two times. A
-// second in which an expired token is in a Secret counts as preventable if, before that second
-// and within the window, there was a stretch without trouble that was long enough to renew:
+// Let E be the expiry of a token. The operator must ask for the next token
+// (docs/explanation/renewal.md) at the latest when the time left is the lead, less a fifth for
+// the jitter. WorkOS returns the next token only from some time on. The window of the token
+// begins at the later of these two times. A second in which an expired token is in a Secret
+// counts as preventable if, before that second and within the window, there was a stretch without
+// trouble that was long enough to renew:
 //
 //   - promptly, if nothing has gone wrong since the operator first asked: the operator must ask,
 //     wait for its turn within the requests per minute, and write;

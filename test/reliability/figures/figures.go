@@ -1,4 +1,5 @@
-// Package figures records the measurements of the reliability suites for docs/reliability.md.
+// Package figures records the measurements of the reliability suites for
+// docs/explanation/reliability.md.
 package figures
 
 import (

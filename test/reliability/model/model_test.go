@@ -2,7 +2,7 @@
 
 // Package model_test runs the operator's real controllers through random sequences of events, on
 // a stand-in for the API server and the simulator of WorkOS. It checks the invariants of
-// docs/reliability.md at each write and after each step.
+// docs/explanation/reliability.md at each write and after each step.
 package model_test
 
 import (

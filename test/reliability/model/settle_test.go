@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// patience is the longest time, by docs/renewal.md, until everything is correct after all
-	// faults have ended: a slow poll comes after at most ten minutes, and a retry after at most
-	// five.
+	// patience is the longest time, by docs/explanation/renewal.md, until everything is correct
+	// after all faults have ended: a slow poll comes after at most ten minutes, and a retry after
+	// at most five.
 	patience = 10*time.Minute + 30*time.Second
 	// quietTime is for how long the healthy state is watched.
 	quietTime = 10 * time.Minute

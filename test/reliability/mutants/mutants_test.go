@@ -1,8 +1,8 @@
 //go:build reliability
 
-// Package mutants_test breaks the guards of the promises in docs/reliability.md, one at a time,
-// and expects tests to fail: the tests of the model or, if the model does not contain the guard,
-// the tests of a package.
+// Package mutants_test breaks the guards of the promises in docs/explanation/reliability.md, one
+// at a time, and expects tests to fail: the tests of the model or, if the model does not contain
+// the guard, the tests of a package.
 package mutants_test
 
 import (

@@ -28,15 +28,15 @@ func (w *world) ownEnvironment(baseURL string) *unstructured.Unstructured {
 }
 
 // withOwnKey creates the API key of ownEnvironment, and lets the operator read it, as
-// docs/security.md describes.
+// docs/explanation/security.md describes.
 func (w *world) withOwnKey() {
 	GinkgoHelper()
 	w.letKeysBeRead()
 	Expect(w.admin.Create(w.ctx, newSecret(w.namespace, "own-api-key", map[string]string{"api-key": apiKey}))).To(Succeed())
 }
 
-// letKeysBeRead lets the operator read every Secret of the tenant's namespace. docs/security.md
-// warns against this binding.
+// letKeysBeRead lets the operator read every Secret of the tenant's namespace.
+// docs/explanation/security.md warns against this binding.
 func (w *world) letKeysBeRead() {
 	GinkgoHelper()
 	w.must(&rbacv1.RoleBinding{

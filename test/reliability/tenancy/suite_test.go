@@ -2,8 +2,8 @@
 
 // Package tenancy_test attacks the operator as a tenant of the cluster would: with the rights
 // that edit and admin give in a namespace. The API server is real, and the operator has only the
-// rights that config/ ships. docs/threat-model.md numbers the threats; each attack has the number
-// of its threat as its label.
+// rights that config/ ships. docs/explanation/threat-model.md numbers the threats; each attack
+// has the number of its threat as its label.
 package tenancy_test
 
 import (

@@ -22,12 +22,13 @@ var (
 	testFile      = regexp.MustCompile("`([a-z0-9]+/[a-z0-9_./]+_test\\.go)`")
 )
 
-// expectThreatModel compares the attacks with docs/threat-model.md. The section of the threat of
-// each attack must name the file of the attack. Each file that a section names must exist; if it
-// is a file of this package, it must contain an attack with the number of that threat.
+// expectThreatModel compares the attacks with docs/explanation/threat-model.md. The section of
+// the threat of each attack must name the file of the attack. Each file that a section names must
+// exist; if it is a file of this package, it must contain an attack with the number of that
+// threat.
 func expectThreatModel(t *testing.T, report Report) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(repository, "docs", "threat-model.md"))
+	text, err := os.ReadFile(filepath.Join(repository, "docs", "explanation", "threat-model.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,17 +39,17 @@ func expectThreatModel(t *testing.T, report Report) {
 			file := here + filepath.Base(spec.LeafNodeLocation.FileName)
 			attacked[threat+" "+file] = true
 			if !named[threat+" "+file] {
-				t.Errorf("docs/threat-model.md: %s does not name %s, which has %q", threat, file, spec.LeafNodeText)
+				t.Errorf("docs/explanation/threat-model.md: %s does not name %s, which has %q", threat, file, spec.LeafNodeText)
 			}
 		}
 	}
 	for place := range named {
 		threat, file, _ := strings.Cut(place, " ")
 		if _, err := os.Stat(filepath.Join(repository, file)); err != nil {
-			t.Errorf("docs/threat-model.md: %s names %s, which is not there", threat, file)
+			t.Errorf("docs/explanation/threat-model.md: %s names %s, which is not there", threat, file)
 		}
 		if strings.HasPrefix(file, here) && !attacked[place] {
-			t.Errorf("docs/threat-model.md: %s names %s, which has no attack of that number", threat, file)
+			t.Errorf("docs/explanation/threat-model.md: %s names %s, which has no attack of that number", threat, file)
 		}
 	}
 }
