@@ -24,9 +24,9 @@ var _ = Describe("The YAML that people copy", func() {
 				"apply", "--dry-run=server", "--warnings-as-errors", "--filename=-")
 			return err
 		}
-		for _, block := range readmeBlocks() {
+		for _, block := range publishedBlocks() {
 			if headerOf(block).Kind == "Kustomization" {
-				block = builtFromTheReadme(block)
+				block = builtFromTheGuide(block)
 			}
 			Expect(accepted(block)).To(Succeed(), block)
 		}
@@ -40,7 +40,7 @@ var _ = Describe("The YAML that people copy", func() {
 			To(MatchError(ContainSubstring(`unknown field "spec.template"`)))
 	})
 
-	It("is all of config/samples, and the README shows the same PipesTokens", func() {
+	It("is all of config/samples, and the README and the guides show the same PipesTokens", func() {
 		files := sampleFiles("*.yaml")
 		var kustomization struct {
 			Resources []string `json:"resources"`
@@ -49,15 +49,15 @@ var _ = Describe("The YAML that people copy", func() {
 		delete(files, "kustomization.yaml")
 		Expect(kustomization.Resources).To(ConsistOf(slices.Collect(maps.Keys(files))))
 
-		Expect(objects(ofKind(readmeBlocks(), "PipesToken"))).
+		Expect(objects(ofKind(publishedBlocks(), "PipesToken"))).
 			To(ConsistOf(objects(ofKind(slices.Collect(maps.Values(files)), "PipesToken"))))
 	})
 })
 
-// builtFromTheReadme builds the overlay that the README shows for deploy/kustomization.yaml. It
-// removes the ServiceMonitor, because the cluster does not have the CRD of the Prometheus
-// operator.
-func builtFromTheReadme(kustomization string) string {
+// builtFromTheGuide builds the overlay that docs/guides/install.md shows for
+// deploy/kustomization.yaml. It removes the ServiceMonitor, because the cluster does not have the
+// CRD of the Prometheus operator.
+func builtFromTheGuide(kustomization string) string {
 	GinkgoHelper()
 	root := GinkgoT().TempDir()
 	Expect(os.CopyFS(filepath.Join(root, "config"), os.DirFS(filepath.Join(with.Repository, "config")))).To(Succeed())

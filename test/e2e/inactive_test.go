@@ -96,8 +96,8 @@ func secretKeys(namespace, name string) []string {
 	return keys
 }
 
-// requestRefresh makes the operator ask WorkOS immediately, as the README describes. It returns
-// the value of the annotation.
+// requestRefresh makes the operator ask WorkOS immediately, as docs/guides/operate.md describes.
+// It returns the value of the annotation.
 func requestRefresh(namespace, token string) string {
 	GinkgoHelper()
 	value := strconv.FormatInt(time.Now().UnixNano(), 10)

@@ -77,7 +77,7 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 		}
 		expectNothingLeft()
 	},
-		Entry("as the README says", func(string) [][]string {
+		Entry("as docs/guides/operate.md says", func(string) [][]string {
 			return [][]string{
 				{"pipestokens", "--all", "--all-namespaces"}, {"pipesenvironments", "--all", "--all-namespaces"}, {"--filename=" + installer()},
 			}
@@ -135,7 +135,7 @@ var _ = Describe("The life of an install", Serial, Ordered, func() {
 		expectNoClusterRights(namespace)
 		expectNoCanaries(namespace)
 		kubectl("delete", "--kustomize="+deploy, "--as="+owner, "--timeout=2m")
-		Expect(secretKeys(namespace, "token")).To(ContainElement("access_token"), "the README says that Secrets stay")
+		Expect(secretKeys(namespace, "token")).To(ContainElement("access_token"), "docs/explanation/security.md says that Secrets stay")
 		kubectl("delete", "namespace", namespace, other)
 	})
 })

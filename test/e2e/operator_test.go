@@ -106,7 +106,7 @@ func rolledOut(namespace string) {
 	kubectl("rollout", "status", operatorDeployment, "--namespace="+namespace, "--timeout=3m")
 }
 
-// uninstallOperator runs the commands of the README under Uninstall.
+// uninstallOperator runs the commands of docs/guides/operate.md under Uninstall.
 func uninstallOperator() {
 	GinkgoHelper()
 	kubectl("delete", "pipestokens", "--all", "--all-namespaces", "--timeout=1m")

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The examples in the README and in config/samples use a single namespace, user and
+// The examples in the README, the guides and config/samples use a single namespace, user and
 // organization.
 const (
 	publishedNamespace    = "agents"
@@ -23,25 +23,31 @@ const (
 	publishedOrganization = "org_01EHZNVPK3SFK441A1RGBFSHRT"
 )
 
-// readme returns the text of the README.
-func readme() string {
+// pagesToCopyFrom are the pages with the YAML that the suite applies.
+var pagesToCopyFrom = []string{"README.md", "docs/guides/install.md", "docs/guides/templates.md"}
+
+// page returns the text of a page, by its path in the repository.
+func page(path string) string {
 	GinkgoHelper()
-	text, err := os.ReadFile(filepath.Join(with.Repository, "README.md"))
+	text, err := os.ReadFile(filepath.Join(with.Repository, filepath.FromSlash(path)))
 	Expect(err).NotTo(HaveOccurred())
 	return string(text)
 }
 
-// fence matches a YAML block of the README. A block inside a list is indented.
+// fence matches a YAML block of a page. A block inside a list is indented.
 var fence = regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
 
-// readmeBlocks returns the YAML blocks of the README.
-func readmeBlocks() []string {
+// publishedBlocks returns the YAML blocks of the README and of the guides that users copy from.
+func publishedBlocks() []string {
 	GinkgoHelper()
 	var blocks []string
-	for _, found := range fence.FindAllStringSubmatch(readme(), -1) {
-		blocks = append(blocks, regexp.MustCompile("(?m)^"+found[1]).ReplaceAllString(found[2], ""))
+	for _, path := range pagesToCopyFrom {
+		found := fence.FindAllStringSubmatch(page(path), -1)
+		Expect(found).NotTo(BeEmpty(), path)
+		for _, block := range found {
+			blocks = append(blocks, regexp.MustCompile("(?m)^"+block[1]).ReplaceAllString(block[2], ""))
+		}
 	}
-	Expect(blocks).NotTo(BeEmpty())
 	return blocks
 }
 

@@ -13,10 +13,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-var _ = Describe("The README", func() {
-	It("leads to a pod that reads its token", func() {
+var _ = Describe("The README and the guides", func() {
+	It("lead to a pod that reads its token", func() {
 		namespace, c := newNamespace(), connect()
-		blocks := readmeBlocks()
+		blocks := publishedBlocks()
 		applyPublished(slices.Concat(ofKind(blocks, "PipesToken"), ofKind(blocks, "Pod")), namespace, c)
 
 		for _, token := range ofKind(blocks, "PipesToken") {
@@ -40,7 +40,7 @@ var _ = Describe("The README", func() {
 // readTogether runs, in the pod of the README, the README's command that reads both files.
 func readTogether(namespace string) string {
 	GinkgoHelper()
-	command := regexp.MustCompile(`(?m)^ *(cd /var/run/pipes/github/\.\.data && .+)$`).FindStringSubmatch(readme())
+	command := regexp.MustCompile(`(?m)^ *(cd /var/run/pipes/github/\.\.data && .+)$`).FindStringSubmatch(page("README.md"))
 	Expect(command).NotTo(BeNil())
 	output, err := inPod(namespace, "agent-alice", command[1]+` && echo "$token $expires_at"`)
 	Expect(err).NotTo(HaveOccurred())

@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -15,9 +13,7 @@ import (
 // docs/explanation/security.md: for all namespaces, and for pipes-system only.
 func documentedRights() (everywhere, own []string) {
 	GinkgoHelper()
-	page, err := os.ReadFile(filepath.Join(with.Repository, "docs", "explanation", "security.md"))
-	Expect(err).NotTo(HaveOccurred())
-	_, section, _ := strings.Cut(string(page), "\n## Rights of the operator\n")
+	_, section, _ := strings.Cut(page("docs/explanation/security.md"), "\n## Rights of the operator\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	first, second, found := strings.Cut(section, "\nIn `pipes-system` only:\n")
 	Expect(found).To(BeTrue(), "the page has another form")

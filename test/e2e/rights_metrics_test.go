@@ -18,7 +18,7 @@ import (
 )
 
 var _ = Describe("Metrics", func() {
-	It("are told to whom they are granted, by HTTPS, and are those that the README lists", func() {
+	It("are told to whom they are granted, by HTTPS, and are those that docs/reference/metrics.md lists", func() {
 		namespace := newNamespace()
 		// Some metrics exist only if they have something to count: a token, and a token that
 		// cannot be renewed.
@@ -87,12 +87,11 @@ func scrape(namespace, address, account string) string {
 	return output
 }
 
-// expectDocumentedMetrics expects exactly our metrics and outcomes that the README lists under
-// Metrics.
+// expectDocumentedMetrics expects exactly our metrics and outcomes that docs/reference/metrics.md
+// lists.
 func expectDocumentedMetrics(metrics string) {
 	GinkgoHelper()
-	_, section, _ := strings.Cut(readme(), "\n## Metrics\n")
-	section, _, _ = strings.Cut(section, "\n## ")
+	listed := page("docs/reference/metrics.md")
 	all := func(pattern, text string) []string {
 		found := map[string]bool{}
 		var names []string
@@ -104,12 +103,12 @@ func expectDocumentedMetrics(metrics string) {
 		}
 		return names
 	}
-	documented := all("(?m)^\\| `(pipes_operator_[a-z_]+)", section)
+	documented := all("(?m)^\\| `(pipes_operator_[a-z_]+)", listed)
 	Expect(documented).NotTo(BeEmpty())
 	Expect(all(`(?m)^# TYPE (pipes_operator_[a-z_]+) `, metrics)).To(ConsistOf(documented))
 	Expect(metrics).To(ContainSubstring("\ncontroller_runtime_reconcile_total{"))
 
-	_, outcomes, _ := strings.Cut(section, "\nOutcomes: ")
+	_, outcomes, _ := strings.Cut(listed, "\nOutcomes: ")
 	outcomes, _, _ = strings.Cut(outcomes, ".\n")
 	// The outcome held appears only after a call was held back, so it is added here.
 	Expect(append(all(`pipes_operator_upstream_calls_total{outcome="([a-z_]+)"`, metrics), "held")).

@@ -28,7 +28,7 @@ Seccomp: 2
 `
 
 var _ = Describe("The operator's pods", func() {
-	It("are two, ready, restricted, and as large as the README says", func() {
+	It("are two, ready, restricted, and as large as docs/guides/install.md says", func() {
 		var pods []corev1.Pod
 		Eventually(func() []corev1.Pod { // another spec may have restarted a pod
 			pods = runningPods()
@@ -83,7 +83,7 @@ func runningPods() []corev1.Pod {
 	return running
 }
 
-// expectRestricted checks a pod against the README and docs/explanation/security.md.
+// expectRestricted checks a pod against docs/guides/install.md and docs/explanation/security.md.
 func expectRestricted(pod corev1.Pod) {
 	GinkgoHelper()
 	spec := pod.Spec

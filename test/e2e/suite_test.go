@@ -1,8 +1,8 @@
 //go:build e2e
 
 // Package e2e tests pipes-operator as users run it. It installs dist/install.yaml on a real
-// node, uses kubectl and the YAML of the README and config/samples, and mounts the Secrets in
-// pods. `make test-e2e` builds all dependencies and runs the suite.
+// node, uses kubectl and the YAML of the README, the guides and config/samples, and mounts the
+// Secrets in pods. `make test-e2e` builds all dependencies and runs the suite.
 //
 // Every spec has its own namespace, and its own users at the simulated WorkOS, so that specs can
 // run in parallel. Specs that remove the operator or the CRDs are Serial and restore them at the
