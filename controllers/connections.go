@@ -223,6 +223,7 @@ func (c *Connections) forget(name types.NamespacedName) {
 	c.Upstream.Disconnect(name.String())
 }
 
+// refresh reads the API key, and makes a new connection if it or the spec has changed.
 func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*connectionState, error) {
 	fresh := &connectionState{uid: environment.UID, generation: environment.Generation, baseURL: environment.Spec.BaseURL}
 	fresh.problem = c.refuse(environment.Spec.BaseURL)
@@ -257,13 +258,7 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	// until the PipesTokens have been requeued.
 	fresh.unwell = fresh.rejected || fresh.problem.present()
 	if known {
-		fresh.first, fresh.unwell = old.first, fresh.unwell || old.unwell
-	}
-	if known && old.uid == fresh.uid && old.baseURL == fresh.baseURL {
-		fresh.skew, fresh.timed = old.skew, old.timed
-	}
-	if known && old.problem == fresh.problem {
-		fresh.quiet = old.quiet
+		fresh.inherit(old)
 	}
 	c.version++
 	fresh.version = c.version
@@ -272,6 +267,17 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	}
 	c.known[name] = fresh
 	return fresh, nil
+}
+
+// inherit takes over what the connection before has learned, and what still holds.
+func (s *connectionState) inherit(old *connectionState) {
+	s.first, s.unwell = old.first, s.unwell || old.unwell
+	if old.uid == s.uid && old.baseURL == s.baseURL {
+		s.skew, s.timed = old.skew, old.timed
+	}
+	if old.problem == s.problem {
+		s.quiet = old.quiet
+	}
 }
 
 // requestsPerMinute returns the limit of the environment, or the share of this process in it,

@@ -164,27 +164,8 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 	next.noted, next.client = done.now, done.client
 	switch looked := done.finding.reason == v1alpha1.SecretConflictReason && !done.now.Before(next.notBefore); {
 	case done.tried || looked:
-		next.connected, next.taken, next.heldAt, next.heldSince = connectedCondition(done), looked, 0, done.heldSince()
-		if done.answer.Outcome == workos.OutcomeHeld {
-			next.heldAt = done.environment.Generation
-		}
-		if !heldBack(done.observation, done.answer) { // a call that was held back changes nothing
-			next.at, next.found, next.hearsay = done.now, finding{}, false
-			if traits[done.finding.reason].asked {
-				next.found = done.finding
-			}
-		}
-		next.wasted, next.leftHash = wasted(done), ""
-		if done.finding.unwritten() {
-			next.leftHash = done.secret.Facts.TokenHash
-		}
-		next.failures, next.repairs, next.notBefore = afterTry(done, status)
-		next.renewNotBefore = nextProbe(done)
-		next.intact = done.secret.State == tokensecret.Intact
-		next.requestWaits = !done.answer.Sent || done.dropped()
-		if done.tried && !next.requestWaits {
-			next.request = done.request
-		}
+		next.taken = looked
+		next.attempted(done, status)
 	case done.finding.present() && !traits[done.finding.reason].asked &&
 		done.finding.reason != v1alpha1.SecretConflictReason:
 		// An obstacle may disappear at any moment. The next attempt must not wait because of
@@ -194,6 +175,31 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 		next.found = finding{}
 	}
 	return next
+}
+
+// attempted notes the result of an attempt.
+func (next *attempt) attempted(done outcome, status v1alpha1.PipesTokenStatus) {
+	next.connected, next.heldAt, next.heldSince = connectedCondition(done), 0, done.heldSince()
+	if done.answer.Outcome == workos.OutcomeHeld {
+		next.heldAt = done.environment.Generation
+	}
+	if !heldBack(done.observation, done.answer) { // a call that was held back changes nothing
+		next.at, next.found, next.hearsay = done.now, finding{}, false
+		if traits[done.finding.reason].asked {
+			next.found = done.finding
+		}
+	}
+	next.wasted, next.leftHash = wasted(done), ""
+	if done.finding.unwritten() {
+		next.leftHash = done.secret.Facts.TokenHash
+	}
+	next.failures, next.repairs, next.notBefore = afterTry(done, status)
+	next.renewNotBefore = nextProbe(done)
+	next.intact = done.secret.State == tokensecret.Intact
+	next.requestWaits = !done.answer.Sent || done.dropped()
+	if done.tried && !next.requestWaits {
+		next.request = done.request
+	}
 }
 
 // afterTry returns how many attempts in a row have failed, how many attempts in a row have

@@ -116,19 +116,7 @@ func (o *options) validate(arguments []string) error {
 	if len(arguments) > 0 {
 		errs = append(errs, fmt.Errorf("unexpected argument %q: all options are flags", arguments[0]))
 	}
-	if _, err := o.environment(); err != nil {
-		errs = append(errs, err)
-	}
-	if environment, _ := o.environment(); environment.Name != "" && o.namespaces().Len() > 0 &&
-		!o.namespaces().Has(environment.Namespace) {
-		errs = append(errs,
-			fmt.Errorf("--default-environment: its namespace %q is not among --watch-namespaces", environment.Namespace))
-	}
-	for namespace := range o.namespaces() {
-		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
-			errs = append(errs, fmt.Errorf("--watch-namespaces: %q is not the name of a namespace: %s", namespace, problems[0]))
-		}
-	}
+	errs = append(errs, o.validateNamespaces()...)
 	for _, domain := range o.secretMetadata() {
 		if err := validateMetadataDomain(domain); err != nil {
 			errs = append(errs, fmt.Errorf("--allowed-secret-metadata: %w", err))
@@ -139,6 +127,33 @@ func (o *options) validate(arguments []string) error {
 		errs = append(errs, errors.New("--leader-elect, --leader-election-id: "+
 			"each shard of a ControllerRing has a Lease of its own: leave them out with --controller-ring"))
 	}
+	errs = append(errs, o.validateHosts()...)
+	if o.maxConcurrentReconciles < 1 {
+		errs = append(errs,
+			fmt.Errorf("--max-concurrent-reconciles: %d is too few, it takes at least 1", o.maxConcurrentReconciles))
+	}
+	return errors.Join(errs...)
+}
+
+func (o *options) validateNamespaces() (errs []error) {
+	environment, err := o.environment()
+	if err != nil {
+		errs = append(errs, err)
+	}
+	watched := o.namespaces()
+	if environment.Name != "" && watched.Len() > 0 && !watched.Has(environment.Namespace) {
+		errs = append(errs,
+			fmt.Errorf("--default-environment: its namespace %q is not among --watch-namespaces", environment.Namespace))
+	}
+	for namespace := range watched {
+		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
+			errs = append(errs, fmt.Errorf("--watch-namespaces: %q is not the name of a namespace: %s", namespace, problems[0]))
+		}
+	}
+	return errs
+}
+
+func (o *options) validateHosts() (errs []error) {
 	for _, host := range o.hosts() {
 		if strings.ContainsAny(host, "/@ ?#") {
 			errs = append(errs,
@@ -148,11 +163,7 @@ func (o *options) validate(arguments []string) error {
 	if len(o.hosts()) == 0 {
 		errs = append(errs, errors.New("--allowed-upstream-hosts: name at least one host"))
 	}
-	if o.maxConcurrentReconciles < 1 {
-		errs = append(errs,
-			fmt.Errorf("--max-concurrent-reconciles: %d is too few, it takes at least 1", o.maxConcurrentReconciles))
-	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // electionID returns the name of the Lease of the leader election.

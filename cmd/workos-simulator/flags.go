@@ -25,7 +25,8 @@ Flags:
 A seed:
   apiKeys: [sk_test_demo]
   connections:
-  - {slug: github, userID: user_01, organizationID: org_01, lifetime: 45s, refreshLead: 10s, scopes: [repo], tokenPrefix: gho_}
+  - {slug: github, userID: user_01, organizationID: org_01, lifetime: 45s,
+     refreshLead: 10s, scopes: [repo], tokenPrefix: gho_}
   - {slug: slack, userID: user_01, state: not_installed}
 
 While it runs, /_simulator/ controls it (see docs of internal/workossim for all of it):

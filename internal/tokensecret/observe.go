@@ -123,15 +123,8 @@ func hasData(meta *metav1.PartialObjectMetadata, kept map[string][]byte) bool {
 // removes a key ends our ownership. A writer who adds a key owns it.
 func asWritten(meta *metav1.PartialObjectMetadata, facts Facts, template *Template) bool {
 	ours, others := ownership(meta.ManagedFields)
-	for _, key := range factAnnotations {
-		if !ours.Metadata.Annotations.has(key) {
-			return false
-		}
-	}
-	for _, key := range adviceAnnotations {
-		if _, there := meta.Annotations[key]; there && !ours.Metadata.Annotations.has(key) {
-			return false
-		}
+	if !annotationsAsWritten(meta, ours.Metadata.Annotations) {
+		return false
 	}
 	for key := range others.Data {
 		if key != self && !ours.Data.has(key) {
@@ -143,6 +136,22 @@ func asWritten(meta *metav1.PartialObjectMetadata, facts Facts, template *Templa
 	}
 	for _, key := range template.Keys(!facts.ExpiresAt.IsZero()) {
 		if !ours.Data.has(key) {
+			return false
+		}
+	}
+	return true
+}
+
+// annotationsAsWritten reports whether we own the annotations that we wrote. Advice that somebody
+// has removed is not missed.
+func annotationsAsWritten(meta *metav1.PartialObjectMetadata, ours keySet) bool {
+	for _, key := range factAnnotations {
+		if !ours.has(key) {
+			return false
+		}
+	}
+	for _, key := range adviceAnnotations {
+		if _, there := meta.Annotations[key]; there && !ours.has(key) {
 			return false
 		}
 	}

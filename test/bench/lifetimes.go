@@ -49,22 +49,13 @@ func (r *rotations) follow(begin, end time.Time, calls []call, h history) {
 		within := !c.at.Before(begin) && !c.at.After(end)
 		asked++
 		if due, known := h.renewalOf(holding.expires); within && known {
-			switch late := c.at.Sub(due); {
-			case late < -timerGrain:
-				r.early++
-			case asked == 1:
-				r.lateness = append(r.lateness, max(0, late.Seconds()))
-			}
+			r.asked(c.at.Sub(due), asked == 1)
 		}
 		if c.serial <= holding.serial {
 			continue
 		}
 		if within && holding.serial > 0 {
-			r.count++
-			for len(r.calls) <= lifetime {
-				r.calls = append(r.calls, nil)
-			}
-			r.calls[lifetime] = append(r.calls[lifetime], float64(asked))
+			r.rotated(lifetime, asked)
 			lifetime++
 		}
 		if holding.serial > 0 {
@@ -75,6 +66,25 @@ func (r *rotations) follow(begin, end time.Time, calls []call, h history) {
 	if holding.serial > 0 {
 		r.expired += overlap(begin, end, holding.expires, end).Seconds()
 	}
+}
+
+// asked counts a call that came so late after the renewal time.
+func (r *rotations) asked(late time.Duration, first bool) {
+	switch {
+	case late < -timerGrain:
+		r.early++
+	case first:
+		r.lateness = append(r.lateness, max(0, late.Seconds()))
+	}
+}
+
+// rotated counts a rotation that took so many calls.
+func (r *rotations) rotated(lifetime, calls int) {
+	r.count++
+	for len(r.calls) <= lifetime {
+		r.calls = append(r.calls, nil)
+	}
+	r.calls[lifetime] = append(r.calls[lifetime], float64(calls))
 }
 
 // overlap returns how much of the interval between from and to is in the span from begin to end.

@@ -31,14 +31,7 @@ func (s *stage) trouble(ctx context.Context, title string, fault map[string]any)
 		if err := s.simulator.inject(ctx, fault); err != nil {
 			return err
 		}
-		if err := s.await(ctx, "a call has failed", s.Lifetime.Duration,
-			func(ctx context.Context) (missing string, err error) {
-				total, err := s.simulator.total(ctx)
-				if total == during.calls {
-					missing = "there was none"
-				}
-				return missing, err
-			}); err != nil {
+		if err := s.awaitCallAfter(ctx, during.calls); err != nil {
 			return err
 		}
 		if err := s.hold(ctx, title, span); err != nil {
@@ -57,15 +50,31 @@ func (s *stage) trouble(ctx context.Context, title string, fault map[string]any)
 	if err != nil {
 		return result{}, err
 	}
-	var after []time.Time
-	for _, c := range calls {
-		if c.at.After(ended.at) {
-			after = append(after, c.at)
-		}
-	}
+	after := timesAfter(ended.at, calls)
 	return w.result("", fmt.Sprintf("%s for %s, while renewals are due", title, span),
 		seen("upstream calls meanwhile", float64(ended.calls-during.calls), ""),
 		seen("API writes meanwhile", ended.requests.minus(during.requests).writes(), ""),
 		seen("most calls within any 1 s afterwards", float64(mostWithin(after, time.Second)), ""),
 		seen("all have rotated after its end, s", w.after.at.Sub(ended.at).Seconds(), "")), nil
+}
+
+// awaitCallAfter waits until the simulator has received more than so many calls.
+func (s *stage) awaitCallAfter(ctx context.Context, calls int) error {
+	return s.await(ctx, "a call has failed", s.Lifetime.Duration,
+		func(ctx context.Context) (missing string, err error) {
+			total, err := s.simulator.total(ctx)
+			if total == calls {
+				missing = "there was none"
+			}
+			return missing, err
+		})
+}
+
+func timesAfter(begin time.Time, calls []call) (times []time.Time) {
+	for _, c := range calls {
+		if c.at.After(begin) {
+			times = append(times, c.at)
+		}
+	}
+	return times
 }
