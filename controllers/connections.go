@@ -66,9 +66,9 @@ type connectionState struct {
 	problem    finding
 	// rejected: WorkOS has refused the key.
 	rejected bool
-	// unwell: the environment is degraded, because it was not usable or its clock skew has
+	// degraded: the environment was not usable, or its clock skew has
 	// changed. Its PipesTokens have not been requeued since then.
-	unwell bool
+	degraded bool
 	// baseURL is the base URL of WorkOS. skew is how far the clock of WorkOS is ahead. timed is
 	// the skew that the PipesTokens were last notified of.
 	baseURL string
@@ -190,7 +190,7 @@ func (s *connectionState) hear(answer workos.Answer, skewIsTold bool, now time.T
 	s.heard = s.heard || answer.Sent
 	switch {
 	case answer.Outcome == workos.OutcomeKeyRejected:
-		s.rejected, s.unwell = true, true
+		s.rejected, s.degraded = true, true
 	case answer.Outcome.Authoritative():
 		s.rejected = false
 	}
@@ -205,9 +205,9 @@ func (s *connectionState) hear(answer workos.Answer, skewIsTold bool, now time.T
 func (c *Connections) tell(ctx context.Context, environment *v1alpha1.PipesEnvironment, problem finding) {
 	c.mu.Lock()
 	state, ok := c.known[client.ObjectKeyFromObject(environment)]
-	recovered := ok && state.unwell && !problem.present()
+	recovered := ok && state.degraded && !problem.present()
 	if ok {
-		state.unwell = problem.present()
+		state.degraded = problem.present()
 	}
 	c.mu.Unlock()
 	if recovered && c.recovered != nil {
@@ -254,9 +254,9 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	// APIKeyRejected until WorkOS accepts the key.
 	fresh.rejected = known && old.rejected && old.keyVersion == fresh.keyVersion ||
 		!known && environmentReason(environment) == v1alpha1.APIKeyRejectedReason
-	// The problem may be fixed before the next reconcile of the environment. unwell remembers it
+	// The problem may be fixed before the next reconcile of the environment. degraded remembers it
 	// until the PipesTokens have been requeued.
-	fresh.unwell = fresh.rejected || fresh.problem.present()
+	fresh.degraded = fresh.rejected || fresh.problem.present()
 	if known {
 		fresh.inherit(old)
 	}
@@ -271,7 +271,7 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 
 // inherit takes over what the connection before has learned, and what still holds.
 func (s *connectionState) inherit(old *connectionState) {
-	s.first, s.unwell = old.first, s.unwell || old.unwell
+	s.first, s.degraded = old.first, s.degraded || old.degraded
 	if old.uid == s.uid && old.baseURL == s.baseURL {
 		s.skew, s.timed = old.skew, old.timed
 	}

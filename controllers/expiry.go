@@ -55,7 +55,7 @@ func (r *PipesTokenReconciler) SetupExpiryWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.PipesToken{}, watch.enter()).
 		WatchesRawSource(&watch.expired).
 		WithOptions(options).
-		Complete(finishing(watch))
+		Complete(detachFromShutdown(watch))
 }
 
 // enter records each PipesToken that appears in the cache. Therefore the expiry of its token is
@@ -129,7 +129,7 @@ func (r *PipesTokenReconciler) glance(ctx context.Context, token *v1alpha1.Pipes
 	if known, ok := r.memory.attempt(token); ok {
 		return seen.remembering(known.asOf(seen.now)), nil
 	}
-	return seen.remembering(attempt{noted: seen.now, found: foundBefore(token), hearsay: true}), nil
+	return seen.remembering(attempt{noted: seen.now, found: foundBefore(token), fromStatus: true}), nil
 }
 
 // untilExpiry returns how long a valid token stays valid; zero if it does not expire.

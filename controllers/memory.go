@@ -30,10 +30,10 @@ type attempt struct {
 	// inherited: the renewal was already due when this process started, and its turn has not
 	// come yet.
 	inherited bool
-	// found is the finding of the last attempt. It is valid until the next attempt. hearsay:
+	// found is the finding of the last attempt. It is valid until the next attempt. fromStatus:
 	// found was read from the status, and this process has not asked WorkOS yet.
-	found   finding
-	hearsay bool
+	found      finding
+	fromStatus bool
 	// connected is the Connected condition after the last answer of WorkOS. Nil: the condition
 	// in the status is valid.
 	connected *metav1.Condition

@@ -187,11 +187,11 @@ func (r *PipesTokenReconciler) recall(seen observation) attempt {
 	began := r.memory.began(seen.local()).Add(seen.skew)
 	seed, since := string(seen.token.UID), troubleSince(seen.token.Status.Conditions, seen.local()).Add(seen.skew)
 	assumed := attempt{
-		noted:   seen.now,
-		client:  seen.client,
-		found:   foundBefore(seen.token),
-		hearsay: true,
-		habit:   writtenHabit(seen.secret.Facts),
+		noted:      seen.now,
+		client:     seen.client,
+		found:      foundBefore(seen.token),
+		fromStatus: true,
+		habit:      writtenHabit(seen.secret.Facts),
 	}
 	switch {
 	case assumed.found.present() && traits[assumed.found.reason].pace == backOff:
@@ -233,7 +233,7 @@ func (seen observation) inTurn(last attempt) attempt {
 // remembering adds the last attempt to the observation, as far as it is still valid.
 func (seen observation) remembering(last attempt) observation {
 	seen.attempt = last
-	if seen.overtaken() {
+	if seen.isStale() {
 		seen.attempt.found, seen.attempt.connected = finding{}, connectedByToken
 	}
 	if !seen.doubtful() {
@@ -242,12 +242,12 @@ func (seen observation) remembering(last attempt) observation {
 	return seen
 }
 
-// overtaken reports whether the Secret holds a token that was obtained after the last attempt.
+// isStale reports whether the Secret holds a token that was obtained after the last attempt.
 // Then another replica has received a later answer, or a status was not written, and the finding
 // of that attempt is stale. Both times are known only to the second. If they are equal, a
 // finding that withdraws the token counts as stale too, because no token is taken away in case
 // of doubt.
-func (seen observation) overtaken() bool {
+func (seen observation) isStale() bool {
 	obtained, tried := seen.secret.Facts.ObtainedAt, inSeconds(seen.attempt.at)
 	if seen.secret.State != tokensecret.Intact || !seen.attempt.found.present() {
 		return false
@@ -262,7 +262,7 @@ func (seen observation) overtaken() bool {
 // WorkOS has to confirm it.
 func (seen observation) doubtful() bool {
 	mayHold := seen.secret.HoldsValidToken(seen.now) || seen.secret.State == tokensecret.Altered
-	return seen.attempt.hearsay && seen.withdraws(seen.attempt.found) && mayHold &&
+	return seen.attempt.fromStatus && seen.withdraws(seen.attempt.found) && mayHold &&
 		seen.token.Spec.InactivePolicy != v1alpha1.InactivePolicyRetain
 }
 

@@ -184,7 +184,7 @@ func (next *attempt) attempted(done outcome, status v1alpha1.PipesTokenStatus) {
 		next.heldAt = done.environment.Generation
 	}
 	if !heldBack(done.observation, done.answer) { // a call that was held back changes nothing
-		next.at, next.found, next.hearsay = done.now, finding{}, false
+		next.at, next.found, next.fromStatus = done.now, finding{}, false
 		if traits[done.finding.reason].asked {
 			next.found = done.finding
 		}

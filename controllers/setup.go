@@ -107,7 +107,8 @@ func (r *PipesTokenReconciler) SetupWithManager(
 			withdrawing(handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace)),
 			builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
-	return build.Complete(r.Watchdog.watch(finishing(r.Shard.lettingGo(r.Client, &v1alpha1.PipesToken{}, r))))
+	released := r.Shard.releaseDrained(r.Client, &v1alpha1.PipesToken{}, r)
+	return build.Complete(r.Watchdog.watch(detachFromShutdown(released)))
 }
 
 // SetupWithManager registers the controller of PipesEnvironments.
@@ -125,7 +126,7 @@ func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options 
 			predicate.GenerationChangedPredicate{}, refreshRequestChanged(), r.Shard.askedFor()))).
 		WatchesRawSource(changed).
 		WithOptions(options).
-		Complete(r.Watchdog.watch(r.Shard.lettingGo(r.Client, &v1alpha1.PipesEnvironment{}, r)))
+		Complete(r.Watchdog.watch(r.Shard.releaseDrained(r.Client, &v1alpha1.PipesEnvironment{}, r)))
 }
 
 // prompt is a source of reconciles that this process requests itself, because no object changes.

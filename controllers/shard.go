@@ -94,10 +94,10 @@ func (s Shard) ringLabels() []string {
 	return []string{ringShardPrefix + s.ring, ringDrainPrefix + s.ring}
 }
 
-// lettingGo wraps next. An object that the shard must release is not reconciled any more. Only
+// releaseDrained wraps next. An object that the shard must release is not reconciled any more. Only
 // one reconcile of an object runs at a time, therefore a running reconcile has ended before
 // another shard takes over. blank is an empty object of the kind that next reconciles.
-func (s Shard) lettingGo(api client.Client, blank client.Object, next reconcile.Reconciler) reconcile.Reconciler {
+func (s Shard) releaseDrained(api client.Client, blank client.Object, next reconcile.Reconciler) reconcile.Reconciler {
 	if s.ring == "" {
 		return next
 	}
@@ -107,18 +107,18 @@ func (s Shard) lettingGo(api client.Client, blank client.Object, next reconcile.
 			!s.isAskedFor(object) {
 			return next.Reconcile(ctx, request) // next handles the error
 		}
-		if err := s.letGo(ctx, api, object.DeepCopyObject().(client.Object)); err != nil {
+		if err := s.release(ctx, api, object.DeepCopyObject().(client.Object)); err != nil {
 			return reconcile.Result{}, fmt.Errorf("letting another shard have it: %w", err)
 		}
 		return reconcile.Result{}, nil
 	})
 }
 
-// letGo removes the labels from an object. That tells the sharder that it may assign the object
+// release removes the labels from an object. That tells the sharder that it may assign the object
 // to another shard. The patch contains the resourceVersion, because an object that has changed
 // may already belong to another shard. The patch names the labels: a patch that is computed from
 // the object would also remove all labels that the cache does not hold.
-func (s Shard) letGo(ctx context.Context, api client.Client, object client.Object) error {
+func (s Shard) release(ctx context.Context, api client.Client, object client.Object) error {
 	gone := map[string]any{}
 	for _, label := range s.ringLabels() {
 		gone[label] = nil

@@ -37,7 +37,7 @@ func TestAShardLetsGoOfAnObjectAsItWasSeen(t *testing.T) {
 	if err := api.Update(t.Context(), moved); err != nil {
 		t.Fatal(err)
 	}
-	if err := shard.letGo(t.Context(), api, stale); !apierrors.IsConflict(err) {
+	if err := shard.release(t.Context(), api, stale); !apierrors.IsConflict(err) {
 		t.Errorf("got %v, want a conflict", err)
 	}
 	if got := stored().Labels; !maps.Equal(got, moved.Labels) {
@@ -49,7 +49,7 @@ func TestAShardLetsGoOfAnObjectAsItWasSeen(t *testing.T) {
 	if err := api.Update(t.Context(), moved); err != nil {
 		t.Fatal(err)
 	}
-	if err := shard.letGo(t.Context(), api, stored()); err != nil {
+	if err := shard.release(t.Context(), api, stored()); err != nil {
 		t.Error(err)
 	}
 	if got := stored().Labels; !maps.Equal(got, map[string]string{"team": "ai"}) {

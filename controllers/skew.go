@@ -86,7 +86,7 @@ func (s *connectionState) learnClock(answer workos.Answer, told bool, now time.T
 	s.skew.Learn(sample, told)
 	moved := (s.skew.At(now) - s.timed).Abs() >= retimed
 	if moved {
-		s.timed, s.unwell = s.skew.At(now), true
+		s.timed, s.degraded = s.skew.At(now), true
 	}
 	return moved || s.skew.Known() != known || s.skew.Wild() != wild
 }
