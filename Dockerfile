@@ -1,15 +1,16 @@
-# The operator as an image: one static binary, no shell, no root. hack/image makes the same without Docker, and its tests compare
-# the two.
+# The image of the operator: one static binary, no shell, no root. hack/image builds the same image
+# without Docker, and its tests compare the two.
 ARG VERSION=dev
 
-# By digest, so that nobody can change what a release is built with. It is the one of all platforms: change it with the tag.
+# The digest pins the Go image, because a tag can move to another image. It is the digest of the
+# multi-platform index. Change it together with the tag.
 FROM --platform=$BUILDPLATFORM golang:1.26.8@sha256:0f063af2d465d8dcae54cce04278ada488b96f77b42449c8d071e47d016cc65a AS builder
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION
 WORKDIR /src
 
-# Modules change more rarely than code: a layer of their own.
+# Modules change less often than code, so Docker can cache them in a separate layer.
 COPY go.mod go.sum ./
 RUN go mod download
 
@@ -19,7 +20,8 @@ COPY controllers/ controllers/
 COPY internal/ internal/
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/pipes-operator ./cmd/pipes-operator
-# Here rather than with COPY --chmod, which gives its mode to the directories that it creates as well.
+# chmod sets the modes in this stage. COPY --chmod would also set the mode of the directories that
+# it creates.
 COPY hack/image/passwd /out/passwd
 RUN cp /etc/ssl/certs/ca-certificates.crt /out/ \
     && chmod 0444 /out/passwd /out/ca-certificates.crt \
@@ -33,6 +35,6 @@ LABEL org.opencontainers.image.title=pipes-operator \
 COPY --from=builder /out/pipes-operator /pipes-operator
 COPY --from=builder /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=builder /out/passwd /etc/passwd
-# By number, so that runAsNonRoot can tell.
+# The user is numeric, because the kubelet cannot check runAsNonRoot for a user name.
 USER 65532:65532
 ENTRYPOINT ["/pipes-operator"]
