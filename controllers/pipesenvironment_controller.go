@@ -17,6 +17,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	v1alpha1ac "github.com/pipes-operator/pipes-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/grants"
+	"github.com/pipes-operator/pipes-operator/internal/liveness"
 )
 
 // PipesEnvironmentReconciler keeps the connection of each PipesEnvironment up to date, and
@@ -34,7 +35,7 @@ type PipesEnvironmentReconciler struct {
 	// PipesTokenReconciler.
 	Metrics *Metrics
 	// Watchdog checks that reconciles make progress. Nil: no check.
-	Watchdog *Watchdog
+	Watchdog *liveness.Watchdog
 	// Shard determines which statuses this process writes.
 	Shard Shard
 }

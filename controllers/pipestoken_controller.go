@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/liveness"
 )
 
 // +kubebuilder:rbac:groups=pipes.workos.com,resources=pipestokens;pipesenvironments,verbs=get;list;watch
@@ -40,7 +41,7 @@ type PipesTokenReconciler struct {
 	// Metrics counts what happens.
 	Metrics *Metrics
 	// Watchdog checks that reconciles make progress. Nil: no check.
-	Watchdog *Watchdog
+	Watchdog *liveness.Watchdog
 	// Shard is the set of PipesTokens that the caches hold.
 	Shard Shard
 	// DefaultEnvironment is the PipesEnvironment of PipesTokens that name none. Zero: they have

@@ -108,7 +108,7 @@ func (r *PipesTokenReconciler) SetupWithManager(
 			builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
 	released := r.Shard.releaseDrained(r.Client, &v1alpha1.PipesToken{}, r)
-	return build.Complete(r.Watchdog.watch(detachFromShutdown(released)))
+	return build.Complete(r.Watchdog.Watch(detachFromShutdown(released)))
 }
 
 // SetupWithManager registers the controller of PipesEnvironments.
@@ -126,7 +126,7 @@ func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options 
 			predicate.GenerationChangedPredicate{}, refreshRequestChanged(), r.Shard.askedFor()))).
 		WatchesRawSource(changed).
 		WithOptions(options).
-		Complete(r.Watchdog.watch(r.Shard.releaseDrained(r.Client, &v1alpha1.PipesEnvironment{}, r)))
+		Complete(r.Watchdog.Watch(r.Shard.releaseDrained(r.Client, &v1alpha1.PipesEnvironment{}, r)))
 }
 
 // prompt is a source of reconciles that this process requests itself, because no object changes.
@@ -161,8 +161,9 @@ func (p *prompt) addWith(priority int, request reconcile.Request) {
 	}
 }
 
-// maxErrorBackoff is the longest delay before a failed reconcile is retried.
-const maxErrorBackoff = 30 * time.Second
+// MaxErrorBackoff is the longest delay before a failed reconcile is retried, in a queue of these
+// controllers.
+const MaxErrorBackoff = 30 * time.Second
 
 // withErrorBackoff sets the delay before a failed reconcile is retried, unless the options
 // already set a rate limiter. An event or an error consumes the timer of the object, and a
@@ -172,7 +173,7 @@ const maxErrorBackoff = 30 * time.Second
 func withErrorBackoff(options controller.Options) controller.Options {
 	if options.RateLimiter == nil {
 		options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-			50*time.Millisecond, maxErrorBackoff)
+			50*time.Millisecond, MaxErrorBackoff)
 	}
 	return options
 }

@@ -138,7 +138,7 @@ func TestOneNamespaceHoldsHalfOfTheWorkersOfAController(t *testing.T) {
 				defer queue.ShutDown()
 				var running atomic.Int64
 				for i := range 50 {
-					queue.Add(named(strconv.Itoa(i)))
+					queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "agents", Name: strconv.Itoa(i)}})
 					go func() {
 						if _, shutdown := queue.Get(); !shutdown {
 							running.Add(1)

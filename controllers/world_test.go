@@ -34,6 +34,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/liveness"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
@@ -297,7 +298,7 @@ func conditionsOf(token *v1alpha1.PipesToken) []string {
 type operator struct {
 	stop     func()
 	requests *requests
-	watchdog *controllers.Watchdog
+	watchdog *liveness.Watchdog
 	// caches is the operator's cache.
 	caches client.Reader
 }
@@ -339,7 +340,7 @@ func (w *world) startShard(shard controllers.Shard, change ...func(*controllers.
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
-		Watchdog:           controllers.NewWatchdog(w.clock, workers),
+		Watchdog:           liveness.NewWatchdog(w.clock, workers, controllers.MaxErrorBackoff),
 		DefaultEnvironment: types.NamespacedName{Namespace: w.home, Name: environmentID},
 		WatchNamespaces:    sets.New(w.home, w.tenant),
 		Shard:              shard,

@@ -26,6 +26,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
+	"github.com/pipes-operator/pipes-operator/internal/liveness"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
@@ -180,7 +181,8 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controlle
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
-		Watchdog: controllers.NewWatchdog(clock, fairqueue.Busy(o.maxConcurrentReconciles)), Shard: shard,
+		Watchdog:           liveness.NewWatchdog(clock, fairqueue.Busy(o.maxConcurrentReconciles), controllers.MaxErrorBackoff),
+		Shard:              shard,
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
 		AllowedSecretMetadata: o.secretMetadata(),
 	}
@@ -195,7 +197,8 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controlle
 	environments := &controllers.PipesEnvironmentReconciler{
 		Client: manager.GetClient(), Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
-		Watchdog: controllers.NewWatchdog(clock, 1), Shard: shard,
+		Watchdog: liveness.NewWatchdog(clock, 1, controllers.MaxErrorBackoff),
+		Shard:    shard,
 	}
 	if err := environments.SetupWithManager(manager, controller.Options{MaxConcurrentReconciles: 1}); err != nil {
 		return fmt.Errorf("setting up the controller of PipesEnvironments: %w", err)
@@ -203,7 +206,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controlle
 	return addProbes(manager, map[string]healthz.Checker{
 		"pipestokens":       tokens.Watchdog.Check,
 		"pipesenvironments": environments.Watchdog.Check,
-		"clock":             controllers.ClockMoves(clock, clock),
+		"clock":             liveness.ClockMoves(clock, clock),
 	})
 }
 

@@ -28,6 +28,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/liveness"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/test/walltime"
 )
@@ -51,7 +52,7 @@ type operator struct {
 	mu    sync.Mutex // guards queues while the controllers start
 	// queues has one queue for each controller: pipestoken and pipesenvironment.
 	queues   map[string]*gatedQueue
-	watchdog *controllers.Watchdog
+	watchdog *liveness.Watchdog
 	metrics  *prometheus.Registry
 	// paused gives the turn back to the model. manned signals that the workers of a controller
 	// run.
@@ -122,7 +123,7 @@ func (o *operator) setUp(manager manager.Manager) {
 		AllowedHosts: []string{upstreamHost},
 	}
 	api := &apiClient{operator: o}
-	o.watchdog = controllers.NewWatchdog(monotonic{o}, maxFrozen+1)
+	o.watchdog = liveness.NewWatchdog(monotonic{o}, maxFrozen+1, controllers.MaxErrorBackoff)
 	reconciler := &controllers.PipesTokenReconciler{
 		Client: api, Secrets: secrets, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics, Watchdog: o.watchdog,
 		// A slow write is reported after real time, and the model has no real time.

@@ -1,4 +1,4 @@
-package controllers
+package liveness
 
 import (
 	"context"
@@ -12,6 +12,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// retry is the longest delay before a failed reconcile is retried.
+const retry = 30 * time.Second
+
 // watched is a watchdog of a controller with two workers, and its stepped clock.
 type watched struct {
 	*Watchdog
@@ -20,12 +25,12 @@ type watched struct {
 
 func newWatched() watched {
 	clock := clocktesting.NewFakePassiveClock(noon)
-	return watched{NewWatchdog(clock, 2), clock}
+	return watched{NewWatchdog(clock, 2, retry), clock}
 }
 
 func (w watched) pass(name string, result reconcile.Result, err error) {
 	inner := reconcile.Func(func(context.Context, reconcile.Request) (reconcile.Result, error) { return result, err })
-	_, _ = w.watch(inner).Reconcile(context.Background(), named(name))
+	_, _ = w.Watch(inner).Reconcile(context.Background(), named(name))
 }
 
 func (w watched) step(d time.Duration) { w.clock.SetTime(w.clock.Now().Add(d)) }
@@ -42,9 +47,9 @@ func TestTheWatchdogTellsStuckFromBusy(t *testing.T) {
 	}{
 		"nothing to do": {happens: func(w watched) { w.step(24 * time.Hour) }},
 		"not due yet":   {happens: func(w watched) { w.pass("a", inAnHour, nil); w.step(time.Hour) }},
-		"a little late": {happens: func(w watched) { w.pass("a", inAnHour, nil); w.step(time.Hour + watchdogPatience) }},
+		"a little late": {happens: func(w watched) { w.pass("a", inAnHour, nil); w.step(time.Hour + Patience) }},
 		"a lost timer": {
-			happens: func(w watched) { w.pass("a", inAnHour, nil); w.step(time.Hour + watchdogPatience + time.Second) },
+			happens: func(w watched) { w.pass("a", inAnHour, nil); w.step(time.Hour + Patience + time.Second) },
 			want:    "agents/a has been due for 5m1s",
 		},
 		"one lost timer among many": {
@@ -65,7 +70,7 @@ func TestTheWatchdogTellsStuckFromBusy(t *testing.T) {
 		"passes that go on failing": {happens: func(w watched) {
 			for range 100 {
 				w.pass("a", reconcile.Result{}, errors.New("the API server is away"))
-				w.step(maxErrorBackoff)
+				w.step(retry)
 			}
 		}},
 		"an object that is gone": {happens: func(w watched) {
@@ -74,7 +79,7 @@ func TestTheWatchdogTellsStuckFromBusy(t *testing.T) {
 			w.step(24 * time.Hour)
 		}},
 		"a pass that hangs": {
-			happens: func(w watched) { w.begin(named("a").NamespacedName); w.step(watchdogPatience + time.Second) },
+			happens: func(w watched) { w.begin(named("a").NamespacedName); w.step(Patience + time.Second) },
 			want:    "the pass over agents/a has taken 5m1s",
 		},
 		"every worker busy for hours, one pass after the other": {happens: func(w watched) {
@@ -108,7 +113,7 @@ func TestAPanicLeavesNoPassUnderWay(t *testing.T) {
 	w := newWatched()
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = w.watch(reconcile.Func(func(context.Context, reconcile.Request) (reconcile.Result, error) { panic("boom") })).
+		_, _ = w.Watch(reconcile.Func(func(context.Context, reconcile.Request) (reconcile.Result, error) { panic("boom") })).
 			Reconcile(context.Background(), named("a"))
 	}()
 	if len(w.running) != 0 || w.due[named("a").NamespacedName].IsZero() {

@@ -1,4 +1,6 @@
-package controllers
+// Package liveness decides whether a process should be restarted: when its controllers make no
+// progress, or when its clock stands still.
+package liveness
 
 import (
 	"context"
@@ -14,9 +16,9 @@ import (
 )
 
 const (
-	// watchdogPatience is how long a reconcile may take, or be overdue, before the process
+	// Patience is how long a reconcile may take, or be overdue, before the process
 	// counts as stuck. It is five times the limit for a reconcile in cmd/pipes-operator.
-	watchdogPatience = 5 * time.Minute
+	Patience = 5 * time.Minute
 	// idleAfter is how long a worker must be without work before it counts as idle. A shorter
 	// time may be the time between two reconciles.
 	idleAfter = time.Second
@@ -32,6 +34,8 @@ const (
 type Watchdog struct {
 	clock   clock.PassiveClock
 	workers int
+	// retry is the longest delay before a failed reconcile is retried.
+	retry time.Duration
 
 	mu      sync.Mutex
 	due     map[types.NamespacedName]time.Time
@@ -42,24 +46,24 @@ type Watchdog struct {
 }
 
 // NewWatchdog returns a Watchdog for a controller. workers is how many of its workers are always
-// busy while objects are ready. clock must be a monotonic clock, because timers use the
-// monotonic clock.
-func NewWatchdog(clock clock.PassiveClock, workers int) *Watchdog {
+// busy while objects are ready. retry is the longest delay before a failed reconcile is retried.
+// clock must be a monotonic clock, because timers use the monotonic clock.
+func NewWatchdog(clock clock.PassiveClock, workers int, retry time.Duration) *Watchdog {
 	return &Watchdog{
-		clock: clock, workers: workers, slackSince: clock.Now(),
+		clock: clock, workers: workers, retry: retry, slackSince: clock.Now(),
 		due: map[types.NamespacedName]time.Time{}, running: map[types.NamespacedName]time.Time{},
 	}
 }
 
-// watch wraps next, so that the Watchdog sees each reconcile. A nil Watchdog returns next
+// Watch wraps next, so that the Watchdog sees each reconcile. A nil Watchdog returns next
 // unchanged.
-func (w *Watchdog) watch(next reconcile.Reconciler) reconcile.Reconciler {
+func (w *Watchdog) Watch(next reconcile.Reconciler) reconcile.Reconciler {
 	if w == nil {
 		return next
 	}
 	return reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 		w.begin(request.NamespacedName)
-		result, err := reconcile.Result{RequeueAfter: maxErrorBackoff}, error(nil)
+		result, err := reconcile.Result{RequeueAfter: w.retry}, error(nil)
 		defer func() { w.end(request.NamespacedName, result, err) }() // also after a panic
 		result, err = next.Reconcile(ctx, request)
 		return result, err
@@ -85,7 +89,7 @@ func (w *Watchdog) end(name types.NamespacedName, result reconcile.Result, err e
 	delete(w.running, name)
 	switch {
 	case err != nil:
-		w.due[name] = now.Add(maxErrorBackoff)
+		w.due[name] = now.Add(w.retry)
 	case result.RequeueAfter > 0:
 		w.due[name] = now.Add(result.RequeueAfter)
 	default:
@@ -107,12 +111,12 @@ func (w *Watchdog) Check(*http.Request) error {
 	now := w.clock.Now()
 	w.lookForIdle()
 	for name, since := range w.running {
-		if took := now.Sub(since); took > watchdogPatience {
+		if took := now.Sub(since); took > Patience {
 			return fmt.Errorf("the pass over %s has taken %s so far", name, took.Truncate(time.Second))
 		}
 	}
 	for name, due := range w.due {
-		if _, runs := w.running[name]; !runs && w.idleAt.Sub(due) > watchdogPatience {
+		if _, runs := w.running[name]; !runs && w.idleAt.Sub(due) > Patience {
 			return fmt.Errorf("the pass over %s has been due for %s, and there is a worker without work",
 				name, now.Sub(due).Truncate(time.Second))
 		}
