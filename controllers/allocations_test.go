@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
 // caches is a client that returns a copy of one object of each kind, as the caches of
@@ -46,7 +47,7 @@ func quiet(t *testing.T) (*PipesTokenReconciler, ctrl.Request) {
 	t.Helper()
 	seen := healthy()
 	token, secret := stored(t, 1)
-	Shard{}.strip(token)
+	stripToken(sharding.Shard{}, token)
 	if _, err := trimSecret(secret); err != nil {
 		t.Fatal(err)
 	}

@@ -1,28 +1,27 @@
 package controllers
 
 import (
-	"maps"
 	"strings"
 	"unique"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	toolscache "k8s.io/client-go/tools/cache"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
 // trimToken removes the unused parts of a PipesToken before the cache stores it, and replaces a
 // PipesToken that is too large by a stub. No data is lost in the API server, because the
 // operator writes only the complete status and single labels of a PipesToken.
-func trimToken(shard Shard) toolscache.TransformFunc {
+func trimToken(shard sharding.Shard) toolscache.TransformFunc {
 	return func(object any) (any, error) {
 		token, ok := object.(*v1alpha1.PipesToken)
 		if !ok {
 			return object, nil // a tombstone
 		}
-		shard.strip(token)
+		stripToken(shard, token)
 		token.Status = withDigests(token.Status)
 		if tokenBytes(token) > mostTokenBytes {
 			*token = stubOfToken(token)
@@ -31,10 +30,10 @@ func trimToken(shard Shard) toolscache.TransformFunc {
 	}
 }
 
-// strip removes the unused parts of a PipesToken, which may come from the cache or from the API
+// stripToken removes the unused parts of a PipesToken, which may come from the cache or from the API
 // server.
-func (s Shard) strip(token *v1alpha1.PipesToken) {
-	trimMetadata(&token.ObjectMeta, s.trim(token.Labels))
+func stripToken(shard sharding.Shard, token *v1alpha1.PipesToken) {
+	trimMetadata(&token.ObjectMeta, shard.RingLabels(token.Labels))
 	trimRequest(token)
 	token.Status.Conditions = trimConditions(token.Status.Conditions)
 	share(&token.Namespace, &token.Spec.Slug, &token.Spec.OrganizationID)
@@ -55,13 +54,13 @@ func trimRequest(token *v1alpha1.PipesToken) {
 
 // trimEnvironment keeps the complete spec of a PipesEnvironment. The API server limits its size,
 // and a quota limits the number of PipesEnvironments (docs/explanation/security.md).
-func trimEnvironment(shard Shard) toolscache.TransformFunc {
+func trimEnvironment(shard sharding.Shard) toolscache.TransformFunc {
 	return func(object any) (any, error) {
 		environment, ok := object.(*v1alpha1.PipesEnvironment)
 		if !ok {
 			return object, nil
 		}
-		trimMetadata(&environment.ObjectMeta, shard.selected(environment.Labels))
+		trimMetadata(&environment.ObjectMeta, shard.SelectedLabels(environment.Labels))
 		environment.Annotations = nil
 		environment.Status.Conditions = trimConditions(environment.Status.Conditions)
 		return environment, nil
@@ -139,22 +138,4 @@ func share[T ~string](texts ...*T) {
 			*text = unique.Make(*text).Value()
 		}
 	}
-}
-
-// selected returns only the labels that the selector of the shard uses.
-func (s Shard) selected(given map[string]string) map[string]string {
-	if s.selector == nil {
-		return nil
-	}
-	keys := sets.New[string]()
-	if s.ring != "" {
-		keys.Insert(s.ringLabels()...)
-	}
-	requirements, _ := s.selector.Requirements()
-	for i := range requirements {
-		keys.Insert(requirements[i].Key())
-	}
-	kept := maps.Clone(given)
-	maps.DeleteFunc(kept, func(key, _ string) bool { return !keys.Has(key) })
-	return kept
 }

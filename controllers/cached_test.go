@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
@@ -66,7 +67,7 @@ func TestTheCachesKeepWhatIsUsed(t *testing.T) {
 	token.Annotations[v1alpha1.RefreshRequestedAtAnnotation] = "now"
 	template := healthy().template
 	whole := tokensecret.Observe(secret.DeepCopy(), token.DeepCopy(), template)
-	trimmedToken, err := trimToken(Shard{})(token.DeepCopy())
+	trimmedToken, err := trimToken(sharding.Shard{})(token.DeepCopy())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestTheCachesAreSmall(t *testing.T) {
 		trim  func(any) (any, error)
 		most  uint64
 	}{
-		"a PipesToken":           {tokens, func() client.Object { return &v1alpha1.PipesToken{} }, trimToken(Shard{}), 1100},
+		"a PipesToken":           {tokens, func() client.Object { return &v1alpha1.PipesToken{} }, trimToken(sharding.Shard{}), 1100},
 		"the metadata of Secret": {secrets, func() client.Object { return &metav1.PartialObjectMetadata{} }, trimSecret, 700},
 	} {
 		kept := make([]any, 0, count)

@@ -18,6 +18,7 @@ import (
 	v1alpha1ac "github.com/pipes-operator/pipes-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
 // PipesEnvironmentReconciler keeps the connection of each PipesEnvironment up to date, and
@@ -37,7 +38,7 @@ type PipesEnvironmentReconciler struct {
 	// Watchdog checks that reconciles make progress. Nil: no check.
 	Watchdog *liveness.Watchdog
 	// Shard determines which statuses this process writes.
-	Shard Shard
+	Shard sharding.Shard
 }
 
 // Reconcile reconciles one PipesEnvironment. It does not call WorkOS, because no WorkOS call
@@ -60,7 +61,7 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 	}
 	now := r.Clock.Now()
 	told := r.health(environment, now)
-	if r.Shard.has(environment) {
+	if r.Shard.Has(environment) {
 		if err := r.report(ctx, environment, environmentConditions(environment, problem, told, now)); err != nil {
 			return ctrl.Result{}, err
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
 // +kubebuilder:rbac:groups=pipes.workos.com,resources=pipestokens;pipesenvironments,verbs=get;list;watch
@@ -43,7 +44,7 @@ type PipesTokenReconciler struct {
 	// Watchdog checks that reconciles make progress. Nil: no check.
 	Watchdog *liveness.Watchdog
 	// Shard is the set of PipesTokens that the caches hold.
-	Shard Shard
+	Shard sharding.Shard
 	// DefaultEnvironment is the PipesEnvironment of PipesTokens that name none. Zero: they have
 	// none.
 	DefaultEnvironment types.NamespacedName

@@ -28,6 +28,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 	"github.com/pipes-operator/pipes-operator/internal/grants"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
@@ -40,9 +41,9 @@ const (
 
 // CacheByObject configures the caches. They hold the PipesTokens of the shard, every
 // PipesEnvironment, the metadata of the operator's own Secrets, and the labels of namespaces.
-func CacheByObject(shard Shard) map[client.Object]cache.ByObject {
+func CacheByObject(shard sharding.Shard) map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
-		&v1alpha1.PipesToken{}:       {Label: shard.selector, Transform: trimToken(shard)},
+		&v1alpha1.PipesToken{}:       {Label: shard.Selector(), Transform: trimToken(shard)},
 		&v1alpha1.PipesEnvironment{}: {Transform: trimEnvironment(shard)},
 		secretMetadata(): {
 			Label:     labels.SelectorFromSet(labels.Set{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}),
@@ -95,7 +96,7 @@ func (r *PipesTokenReconciler) SetupWithManager(
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("pipestoken").
 		For(&v1alpha1.PipesToken{}, builder.WithPredicates(predicate.Or(
-			predicate.GenerationChangedPredicate{}, refreshRequestChanged(), r.Shard.askedFor()))).
+			predicate.GenerationChangedPredicate{}, refreshRequestChanged(), r.Shard.Drained()))).
 		WatchesMetadata(&corev1.Secret{}, r.secretHandler()).
 		Watches(&v1alpha1.PipesEnvironment{}, withdrawing(handler.EnqueueRequestsFromMapFunc(r.tokensOfEnvironment)),
 			builder.WithPredicates(environmentMatters())).
@@ -107,7 +108,7 @@ func (r *PipesTokenReconciler) SetupWithManager(
 			withdrawing(handler.EnqueueRequestsFromMapFunc(r.tokensOfNamespace)),
 			builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
-	released := r.Shard.releaseDrained(r.Client, &v1alpha1.PipesToken{}, r)
+	released := r.Shard.ReleaseDrained(r.Client, &v1alpha1.PipesToken{}, r)
 	return build.Complete(r.Watchdog.Watch(detachFromShutdown(released)))
 }
 
@@ -123,10 +124,10 @@ func (r *PipesEnvironmentReconciler) SetupWithManager(mgr ctrl.Manager, options 
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pipesenvironment").
 		For(&v1alpha1.PipesEnvironment{}, builder.WithPredicates(predicate.Or(
-			predicate.GenerationChangedPredicate{}, refreshRequestChanged(), r.Shard.askedFor()))).
+			predicate.GenerationChangedPredicate{}, refreshRequestChanged(), r.Shard.Drained()))).
 		WatchesRawSource(changed).
 		WithOptions(options).
-		Complete(r.Watchdog.Watch(r.Shard.releaseDrained(r.Client, &v1alpha1.PipesEnvironment{}, r)))
+		Complete(r.Watchdog.Watch(r.Shard.ReleaseDrained(r.Client, &v1alpha1.PipesEnvironment{}, r)))
 }
 
 // prompt is a source of reconciles that this process requests itself, because no object changes.

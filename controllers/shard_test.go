@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
 const (
@@ -26,11 +26,11 @@ const (
 	ringDrain  = "drain.alpha.sharding.timebertt.dev/" + ring
 )
 
-func selected(selector string) controllers.Shard {
+func selected(selector string) sharding.Shard {
 	GinkgoHelper()
 	parsed, err := labels.Parse(selector)
 	Expect(err).NotTo(HaveOccurred())
-	return controllers.SelectedShard(parsed)
+	return sharding.Selected(parsed)
 }
 
 // assign puts an object into a shard.
@@ -69,7 +69,7 @@ var _ = Describe("A shard", func() {
 		environment *v1alpha1.PipesEnvironment
 		a, b        *operator
 	)
-	start := func(label string, shardA, shardB controllers.Shard) {
+	start := func(label string, shardA, shardB sharding.Shard) {
 		w = newWorld()
 		w.stepEnvironments = true
 		environment = w.environment()
@@ -166,7 +166,7 @@ var _ = Describe("A shard", func() {
 	})
 
 	Context("of a ControllerRing", func() {
-		BeforeEach(func() { start(ringShard, controllers.RingShard(ring, "a"), controllers.RingShard(ring, "b")) })
+		BeforeEach(func() { start(ringShard, sharding.Ring(ring, "a"), sharding.Ring(ring, "b")) })
 
 		It("lets go of a PipesToken when the sharder asks for it, and only then another one takes over", func() {
 			token := synced(ringShard)

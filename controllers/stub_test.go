@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
@@ -145,7 +146,7 @@ func templateOf(n, size int) *v1alpha1.SecretTemplate {
 // less, whatever users put into them.
 func TestAnObjectTakesLittleInTheCachesWhateverIsInIt(t *testing.T) {
 	for name, change := range flood {
-		expectSmall(t, "PipesToken: "+name, 4096, trimToken(Shard{}), func(n int) client.Object {
+		expectSmall(t, "PipesToken: "+name, 4096, trimToken(sharding.Shard{}), func(n int) client.Object {
 			token, _ := stored(t, n)
 			change(&token.ObjectMeta, n)
 			return token
@@ -171,7 +172,7 @@ func TestAnObjectTakesLittleInTheCachesWhateverIsInIt(t *testing.T) {
 		return secret
 	})
 	for name, change := range tokenFlood {
-		expectSmall(t, "PipesToken: "+name, 4096, trimToken(Shard{}), func(n int) client.Object {
+		expectSmall(t, "PipesToken: "+name, 4096, trimToken(sharding.Shard{}), func(n int) client.Object {
 			token, _ := stored(t, n)
 			change(token, n)
 			return token
@@ -272,9 +273,9 @@ func TestAPipesTokenThatTheCacheHoldsAsAStubIsReadLive(t *testing.T) {
 	whole, _ := stored(t, 1)
 	whole.Spec.SecretTemplate = templateOf(1, 64<<10)
 	whole.Finalizers = []string{"example.com/keep"}
-	cached := trimmedBy(t, trimToken(Shard{}), whole)
+	cached := trimmedBy(t, trimToken(sharding.Shard{}), whole)
 	live := apiWith(whole)
-	reader := newWholeReader(apiWith(cached), live, nil, Shard{})
+	reader := newWholeReader(apiWith(cached), live, nil, sharding.Shard{})
 
 	got := &v1alpha1.PipesToken{}
 	if err := reader.Get(t.Context(), client.ObjectKeyFromObject(whole), got); err != nil {
@@ -295,7 +296,7 @@ func TestAStubTellsWhatHandlersAndIndexesLookAt(t *testing.T) {
 	token, _ := stored(t, 1)
 	longestNames(token, 1)
 	token.Spec.SecretTemplate = templateOf(1, 64<<10)
-	stub := trimmedBy(t, trimToken(RingShard("ring", "one")), token).(*v1alpha1.PipesToken)
+	stub := trimmedBy(t, trimToken(sharding.Ring("ring", "one")), token).(*v1alpha1.PipesToken)
 	if !isStub(stub) || stub.TargetSecretName() != token.TargetSecretName() || stub.Generation != token.Generation ||
 		stub.ResourceVersion != token.ResourceVersion || !reflect.DeepEqual(stub.Spec.EnvironmentRef, token.Spec.EnvironmentRef) {
 		t.Errorf("the stub is %+v", stub)
@@ -304,7 +305,7 @@ func TestAStubTellsWhatHandlersAndIndexesLookAt(t *testing.T) {
 		t.Errorf("a watch for expired tokens does not see that it is ready: %+v", stub.Status)
 	}
 	token.Annotations[v1alpha1.RefreshRequestedAtAnnotation] = "again"
-	next := trimmedBy(t, trimToken(Shard{}), token)
+	next := trimmedBy(t, trimToken(sharding.Shard{}), token)
 	key := v1alpha1.RefreshRequestedAtAnnotation
 	if stub.Annotations[key] == next.GetAnnotations()[key] || next.GetAnnotations()[key] == "again" {
 		t.Errorf("another request has the same digest %q, or is kept as it is", next.GetAnnotations()[key])
@@ -312,7 +313,7 @@ func TestAStubTellsWhatHandlersAndIndexesLookAt(t *testing.T) {
 }
 
 func TestAPipesTokenThatHasMovedToAnotherShardIsNotFound(t *testing.T) {
-	shard := SelectedShard(labels.SelectorFromSet(labels.Set{"shard": "one"}))
+	shard := sharding.Selected(labels.SelectorFromSet(labels.Set{"shard": "one"}))
 	whole, _ := stored(t, 1)
 	whole.Labels, whole.Spec.SecretTemplate = map[string]string{"shard": "one"}, templateOf(1, 64<<10)
 	cached := trimmedBy(t, trimToken(shard), whole)
@@ -329,7 +330,7 @@ func TestLabelsOfANamespaceThatTheCacheHoldsAsAStubAreReadLive(t *testing.T) {
 	flood["3,000 labels"](&whole.ObjectMeta, 1)
 	cached := trimmedBy(t, trimNamespace, whole)
 	got := namespaceMetadata()
-	if err := newWholeReader(apiWith(cached), apiWith(whole), nil, Shard{}).Get(t.Context(), client.ObjectKey{Name: "tenant"}, got); err != nil {
+	if err := newWholeReader(apiWith(cached), apiWith(whole), nil, sharding.Shard{}).Get(t.Context(), client.ObjectKey{Name: "tenant"}, got); err != nil {
 		t.Fatal(err)
 	}
 	if !maps.Equal(got.Labels, whole.Labels) {
@@ -347,7 +348,7 @@ func TestAStatusWithLongScopesIsComparedByTheirDigest(t *testing.T) {
 	token, _ := stored(t, 1)
 	tokenFlood["256 scopes of 512 characters, and as many missing"](token, 1)
 	want := *token.Status.DeepCopy()
-	cached := trimmedBy(t, trimToken(Shard{}), token).(*v1alpha1.PipesToken)
+	cached := trimmedBy(t, trimToken(sharding.Shard{}), token).(*v1alpha1.PipesToken)
 	if isStub(cached) || len(cached.Status.Scopes) != 1 {
 		t.Fatalf("the cache holds %d scopes", len(cached.Status.Scopes))
 	}
@@ -378,11 +379,11 @@ func TestACachedPipesEnvironmentStaysInItsShard(t *testing.T) {
 		t.Fatal(err)
 	}
 	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Name: "e", Labels: map[string]string{"shard": "one", "team": "a", "more": "c"}}}
-	for name, shard := range map[string]Shard{"all": {}, "selected": SelectedShard(selector), "another": SelectedShard(labels.SelectorFromSet(labels.Set{"shard": "two"}))} {
+	for name, shard := range map[string]sharding.Shard{"all": {}, "selected": sharding.Selected(selector), "another": sharding.Selected(labels.SelectorFromSet(labels.Set{"shard": "two"}))} {
 		whole := environment.DeepCopy()
 		flood["annotations of 250 kB"](&whole.ObjectMeta, 1)
 		cached := trimmedBy(t, trimEnvironment(shard), whole)
-		if shard.has(cached) != shard.has(environment) || len(cached.GetAnnotations()) != 0 || cached.GetLabels()["more"] != "" {
+		if shard.Has(cached) != shard.Has(environment) || len(cached.GetAnnotations()) != 0 || cached.GetLabels()["more"] != "" {
 			t.Errorf("%s: cached %+v", name, cached)
 		}
 	}

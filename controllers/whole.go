@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
@@ -19,7 +20,7 @@ type wholeReader struct {
 	client.Client
 	live    client.Reader
 	secrets *SecretClient
-	shard   Shard
+	shard   sharding.Shard
 	// turns limits how many large objects are read at the same time. Each of them has up to 1.5
 	// MiB at the API server, and takes several times that while it is decoded.
 	turns chan struct{}
@@ -28,7 +29,7 @@ type wholeReader struct {
 // largeReads is how many large objects are read at the same time.
 const largeReads = 2
 
-func newWholeReader(cached client.Client, live client.Reader, secrets *SecretClient, shard Shard) *wholeReader {
+func newWholeReader(cached client.Client, live client.Reader, secrets *SecretClient, shard sharding.Shard) *wholeReader {
 	return &wholeReader{Client: cached, live: live, secrets: secrets, shard: shard, turns: make(chan struct{}, largeReads)}
 }
 
@@ -74,10 +75,10 @@ func (r *wholeReader) readToken(ctx context.Context, key client.ObjectKey, token
 	if err := r.live.Get(ctx, key, token); err != nil {
 		return err
 	}
-	if !r.shard.has(token) {
+	if !r.shard.Has(token) {
 		return apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("pipestokens").GroupResource(), key.Name)
 	}
-	r.shard.strip(token)
+	stripToken(r.shard, token)
 	return nil
 }
 

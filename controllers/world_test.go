@@ -35,6 +35,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
@@ -306,11 +307,11 @@ type operator struct {
 // start starts the operator as cmd/pipes-operator does, except for the clock.
 func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
 	GinkgoHelper()
-	w.operator = w.startShard(controllers.Shard{}, change...)
+	w.operator = w.startShard(sharding.Shard{}, change...)
 }
 
 // startShard starts an operator that is responsible for a part of all PipesTokens.
-func (w *world) startShard(shard controllers.Shard, change ...func(*controllers.PipesTokenReconciler)) *operator {
+func (w *world) startShard(shard sharding.Shard, change ...func(*controllers.PipesTokenReconciler)) *operator {
 	GinkgoHelper()
 	requests := &requests{}
 	config := rest.CopyConfig(apiServer)

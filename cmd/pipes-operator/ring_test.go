@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
 // What docs/implement-sharding.md of kubernetes-controller-sharding asks of the Lease of a shard.
@@ -44,7 +44,7 @@ func TestTheLeaseOfAShardTellsTheSharderWhatItIs(t *testing.T) {
 	if created.Name != "manager-x7k2p" || created.Spec.HolderIdentity == nil || *created.Spec.HolderIdentity != created.Name {
 		t.Errorf("the Lease is %q, held by %v: the sharder wants one name for both", created.Name, created.Spec.HolderIdentity)
 	}
-	if got := created.Labels[controllers.RingLabel]; got != "pipes-operator" {
+	if got := created.Labels[sharding.RingLabel]; got != "pipes-operator" {
 		t.Errorf("the label of the ring is %q", got)
 	}
 }

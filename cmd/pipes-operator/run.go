@@ -27,6 +27,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/controllers"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
@@ -61,7 +62,7 @@ func run(ctx context.Context, o options) error {
 	return manager.Start(ctx)
 }
 
-func newManager(o options, shard controllers.Shard) (ctrl.Manager, error) {
+func newManager(o options, shard sharding.Shard) (ctrl.Manager, error) {
 	kubeconfig, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding a Kubernetes API (set KUBECONFIG, or run in a cluster): %w", err)
@@ -98,7 +99,7 @@ func limitRequests(kubeconfig *rest.Config, o options) (election *rest.Config) {
 	return election
 }
 
-func managerOptions(o options, shard controllers.Shard) ctrl.Options {
+func managerOptions(o options, shard sharding.Shard) ctrl.Options {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
@@ -153,7 +154,7 @@ func cacheNamespaces(o options) map[string]cache.Config {
 }
 
 // setUp adds the controllers and the probes to the manager.
-func setUp(ctx context.Context, manager ctrl.Manager, o options, shard controllers.Shard) error {
+func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.Shard) error {
 	environment, err := o.environment()
 	if err != nil {
 		return err

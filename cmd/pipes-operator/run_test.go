@@ -10,7 +10,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	toolscache "k8s.io/client-go/tools/cache"
 
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
 // A process that is told to end cancels its watches: the log must not show that as an error.
@@ -40,7 +40,7 @@ func TestAWatchThatEndsWithTheProcessIsNoError(t *testing.T) {
 			}
 		})
 	}
-	if managerOptions(options{}, controllers.Shard{}).Cache.DefaultWatchErrorHandler == nil {
+	if managerOptions(options{}, sharding.Shard{}).Cache.DefaultWatchErrorHandler == nil {
 		t.Error("the caches do not use it")
 	}
 }

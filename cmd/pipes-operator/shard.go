@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
 // shardOptions are the flags of an operator that shares the PipesTokens of a cluster with other
@@ -71,16 +71,16 @@ func (o *shardOptions) validate() (errs []error) {
 }
 
 // shard returns the set of PipesTokens that this process handles.
-func (o *shardOptions) shard() (controllers.Shard, error) {
+func (o *shardOptions) shard() (sharding.Shard, error) {
 	if o.controllerRing != "" {
 		name, err := o.nameInRing()
-		return controllers.RingShard(o.controllerRing, name), err
+		return sharding.Ring(o.controllerRing, name), err
 	}
 	selector, err := labels.Parse(o.watchLabelSelector)
 	if err != nil {
-		return controllers.Shard{}, fmt.Errorf("--watch-label-selector: %w", err)
+		return sharding.Shard{}, fmt.Errorf("--watch-label-selector: %w", err)
 	}
-	return controllers.SelectedShard(selector), nil
+	return sharding.Selected(selector), nil
 }
 
 const defaultElectionID = "pipes-operator.pipes.workos.com"
@@ -132,5 +132,5 @@ func (o *shardOptions) ringLease(kubeconfig *rest.Config, namespace string) (res
 	}
 	return resourcelock.NewWithLabels(resourcelock.LeasesResourceLock, namespace, name,
 		leases.CoreV1(), leases.CoordinationV1(),
-		resourcelock.ResourceLockConfig{Identity: name}, map[string]string{controllers.RingLabel: o.controllerRing})
+		resourcelock.ResourceLockConfig{Identity: name}, map[string]string{sharding.RingLabel: o.controllerRing})
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
 // view is the cache of one operator: the state that its watches have delivered so far. The model
@@ -80,7 +81,7 @@ func cached(object client.Object) client.Object {
 // transforms are the functions that trim objects in the caches of the real operator.
 var transforms = func() map[kind]toolscache.TransformFunc {
 	all := map[kind]toolscache.TransformFunc{}
-	for object, options := range controllers.CacheByObject(controllers.Shard{}) {
+	for object, options := range controllers.CacheByObject(sharding.Shard{}) {
 		all[kindOf(object)] = options.Transform
 	}
 	return all

@@ -22,6 +22,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
@@ -68,7 +69,7 @@ func (p *process) startAt(where place) {
 	manager, err := ctrl.NewManager(actingAs(shipped.User, "system:serviceaccounts", "system:serviceaccounts:"+shipped.Namespace), ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:   cache.Options{ByObject: controllers.CacheByObject(controllers.Shard{}), ReaderFailOnMissingInformer: true},
+		Cache:   cache.Options{ByObject: controllers.CacheByObject(sharding.Shard{}), ReaderFailOnMissingInformer: true},
 		Client:  client.Options{FieldOwner: controllers.FieldOwner, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 	})
 	Expect(err).NotTo(HaveOccurred())

@@ -1,12 +1,16 @@
-package controllers
+// Package sharding divides PipesTokens between operator processes by their labels. A user sets the
+// labels, or the sharder of https://github.com/timebertt/kubernetes-controller-sharding does.
+package sharding
 
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -36,53 +40,56 @@ type Shard struct {
 	ring string
 }
 
-// SelectedShard returns the shard of the PipesTokens that selector selects.
-func SelectedShard(selector labels.Selector) Shard {
+// Selected returns the shard of the PipesTokens that selector selects.
+func Selected(selector labels.Selector) Shard {
 	if selector == nil || selector.Empty() {
 		return Shard{}
 	}
 	return Shard{selector: selector}
 }
 
-// RingShard returns the shard of the objects that the sharder of a ControllerRing assigns to
+// Ring returns the shard of the objects that the sharder of a ControllerRing assigns to
 // name. The Lease of the shard has the same name. The shard releases an object when the sharder
 // asks for it.
-func RingShard(ring, name string) Shard {
+func Ring(ring, name string) Shard {
 	return Shard{selector: labels.SelectorFromSet(labels.Set{ringShardPrefix + ring: name}), ring: ring}
 }
 
-// has reports whether an object is in the shard. Every shard uses every PipesEnvironment, but
+// Selector returns the selector of the PipesTokens of the shard; nil for all.
+func (s Shard) Selector() labels.Selector { return s.selector }
+
+// Has reports whether an object is in the shard. Every shard uses every PipesEnvironment, but
 // only the shard that has it writes its status. Otherwise several shards would overwrite the
 // observations of each other.
-func (s Shard) has(object client.Object) bool {
+func (s Shard) Has(object client.Object) bool {
 	return s.selector == nil || s.selector.Matches(labels.Set(object.GetLabels()))
 }
 
-// isAskedFor reports whether the sharder has asked this shard to release the object.
-func (s Shard) isAskedFor(object client.Object) bool {
+// isDrained reports whether the sharder has asked this shard to release the object.
+func (s Shard) isDrained(object client.Object) bool {
 	_, asked := object.GetLabels()[ringDrainPrefix+s.ring]
-	return s.ring != "" && asked && s.has(object)
+	return s.ring != "" && asked && s.Has(object)
 }
 
-// askedFor accepts updates of objects that the shard must release, whether or not anything else
+// Drained accepts updates of objects that the shard must release, whether or not anything else
 // has changed.
-func (s Shard) askedFor() predicate.Predicate {
+func (s Shard) Drained() predicate.Predicate {
 	return predicate.Funcs{
-		UpdateFunc:  func(e event.UpdateEvent) bool { return s.isAskedFor(e.ObjectNew) },
+		UpdateFunc:  func(e event.UpdateEvent) bool { return s.isDrained(e.ObjectNew) },
 		CreateFunc:  func(event.CreateEvent) bool { return false },
 		DeleteFunc:  func(event.DeleteEvent) bool { return false },
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	}
 }
 
-// trim returns the labels that the ring needs; nil if the shard has no ring. The operator uses
+// RingLabels returns the labels that the ring needs; nil if the shard has no ring. The operator uses
 // no other labels of an object.
-func (s Shard) trim(given map[string]string) map[string]string {
+func (s Shard) RingLabels(given map[string]string) map[string]string {
 	if s.ring == "" {
 		return nil
 	}
 	kept := map[string]string{}
-	for _, label := range s.ringLabels() {
+	for _, label := range s.ringLabelNames() {
 		if value, ok := given[label]; ok {
 			kept[label] = value
 		}
@@ -90,21 +97,21 @@ func (s Shard) trim(given map[string]string) map[string]string {
 	return kept
 }
 
-func (s Shard) ringLabels() []string {
+func (s Shard) ringLabelNames() []string {
 	return []string{ringShardPrefix + s.ring, ringDrainPrefix + s.ring}
 }
 
-// releaseDrained wraps next. An object that the shard must release is not reconciled any more. Only
+// ReleaseDrained wraps next. An object that the shard must release is not reconciled any more. Only
 // one reconcile of an object runs at a time, therefore a running reconcile has ended before
 // another shard takes over. blank is an empty object of the kind that next reconciles.
-func (s Shard) releaseDrained(api client.Client, blank client.Object, next reconcile.Reconciler) reconcile.Reconciler {
+func (s Shard) ReleaseDrained(api client.Client, blank client.Object, next reconcile.Reconciler) reconcile.Reconciler {
 	if s.ring == "" {
 		return next
 	}
 	return reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 		object := blank.DeepCopyObject().(client.Object)
 		if err := api.Get(ctx, request.NamespacedName, object, client.UnsafeDisableDeepCopy); err != nil ||
-			!s.isAskedFor(object) {
+			!s.isDrained(object) {
 			return next.Reconcile(ctx, request) // next handles the error
 		}
 		if err := s.release(ctx, api, object.DeepCopyObject().(client.Object)); err != nil {
@@ -120,7 +127,7 @@ func (s Shard) releaseDrained(api client.Client, blank client.Object, next recon
 // the object would also remove all labels that the cache does not hold.
 func (s Shard) release(ctx context.Context, api client.Client, object client.Object) error {
 	gone := map[string]any{}
-	for _, label := range s.ringLabels() {
+	for _, label := range s.ringLabelNames() {
 		gone[label] = nil
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
@@ -130,4 +137,22 @@ func (s Shard) release(ctx context.Context, api client.Client, object client.Obj
 		return err
 	}
 	return client.IgnoreNotFound(api.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch)))
+}
+
+// SelectedLabels returns only the labels that the selector of the shard uses.
+func (s Shard) SelectedLabels(given map[string]string) map[string]string {
+	if s.selector == nil {
+		return nil
+	}
+	keys := sets.New[string]()
+	if s.ring != "" {
+		keys.Insert(s.ringLabelNames()...)
+	}
+	requirements, _ := s.selector.Requirements()
+	for i := range requirements {
+		keys.Insert(requirements[i].Key())
+	}
+	kept := maps.Clone(given)
+	maps.DeleteFunc(kept, func(key, _ string) bool { return !keys.Has(key) })
+	return kept
 }

@@ -1,4 +1,4 @@
-package controllers
+package sharding
 
 import (
 	"maps"
@@ -16,7 +16,7 @@ import (
 // A shard whose cache is stale must not remove the labels from an object that the sharder has
 // assigned to another shard in the meantime.
 func TestAShardLetsGoOfAnObjectAsItWasSeen(t *testing.T) {
-	shard := RingShard("r", "a")
+	shard := Ring("r", "a")
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -59,10 +59,10 @@ func TestAShardLetsGoOfAnObjectAsItWasSeen(t *testing.T) {
 
 func TestAShardKeepsTheLabelsThatItLooksAt(t *testing.T) {
 	given := map[string]string{ringShardPrefix + "r": "a", ringDrainPrefix + "r": "", ringDrainPrefix + "another": "", "team": "ai"}
-	if got := (Shard{}).trim(given); got != nil {
+	if got := (Shard{}).RingLabels(given); got != nil {
 		t.Errorf("without a ring: %v", got)
 	}
-	if got := RingShard("r", "a").trim(given); !maps.Equal(got, map[string]string{ringShardPrefix + "r": "a", ringDrainPrefix + "r": ""}) {
+	if got := Ring("r", "a").RingLabels(given); !maps.Equal(got, map[string]string{ringShardPrefix + "r": "a", ringDrainPrefix + "r": ""}) {
 		t.Errorf("in a ring: %v", got)
 	}
 	if len(given) != 4 {
