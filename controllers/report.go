@@ -178,27 +178,27 @@ func nextAttempt(done outcome, status v1alpha1.PipesTokenStatus) attempt {
 }
 
 // attempted notes the result of an attempt.
-func (next *attempt) attempted(done outcome, status v1alpha1.PipesTokenStatus) {
-	next.connected, next.heldAt, next.heldSince = connectedCondition(done), 0, done.heldSince()
+func (a *attempt) attempted(done outcome, status v1alpha1.PipesTokenStatus) {
+	a.connected, a.heldAt, a.heldSince = connectedCondition(done), 0, done.heldSince()
 	if done.answer.Outcome == workos.OutcomeHeld {
-		next.heldAt = done.environment.Generation
+		a.heldAt = done.environment.Generation
 	}
 	if !heldBack(done.observation, done.answer) { // a call that was held back changes nothing
-		next.at, next.found, next.fromStatus = done.now, finding{}, false
+		a.at, a.found, a.fromStatus = done.now, finding{}, false
 		if traits[done.finding.reason].asked {
-			next.found = done.finding
+			a.found = done.finding
 		}
 	}
-	next.wasted, next.leftHash = wasted(done), ""
+	a.wasted, a.leftHash = wasted(done), ""
 	if done.finding.unwritten() {
-		next.leftHash = done.secret.Facts.TokenHash
+		a.leftHash = done.secret.Facts.TokenHash
 	}
-	next.failures, next.repairs, next.notBefore = afterTry(done, status)
-	next.renewNotBefore = nextProbe(done)
-	next.intact = done.secret.State == tokensecret.Intact
-	next.requestWaits = !done.answer.Sent || done.dropped()
-	if done.tried && !next.requestWaits {
-		next.request = done.request
+	a.failures, a.repairs, a.notBefore = afterTry(done, status)
+	a.renewNotBefore = nextProbe(done)
+	a.intact = done.secret.State == tokensecret.Intact
+	a.requestWaits = !done.answer.Sent || done.dropped()
+	if done.tried && !a.requestWaits {
+		a.request = done.request
 	}
 }
 

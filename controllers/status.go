@@ -121,7 +121,13 @@ func connectedCondition(done outcome) *metav1.Condition {
 	case workos.OutcomeNotInstalled, workos.OutcomeNeedsReauthorization, workos.OutcomeInactive:
 		connected := condition(v1alpha1.ConnectedCondition, metav1.ConditionFalse, done.finding.reason, done.finding.message)
 		return &connected
+	default:
+		return connectedBefore(done)
 	}
+}
+
+// connectedBefore returns what was known of the connection before this reconcile.
+func connectedBefore(done outcome) *metav1.Condition {
 	if done.attempt.connected != nil {
 		return done.attempt.connected
 	}

@@ -29,7 +29,9 @@ type wholeReader struct {
 // largeReads is how many large objects are read at the same time.
 const largeReads = 2
 
-func newWholeReader(cached client.Client, live client.Reader, secrets *SecretClient, shard sharding.Shard) *wholeReader {
+func newWholeReader(
+	cached client.Client, live client.Reader, secrets *SecretClient, shard sharding.Shard,
+) *wholeReader {
 	return &wholeReader{Client: cached, live: live, secrets: secrets, shard: shard, turns: make(chan struct{}, largeReads)}
 }
 

@@ -182,7 +182,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
-		Watchdog:           liveness.NewWatchdog(clock, fairqueue.Busy(o.maxConcurrentReconciles), controllers.MaxErrorBackoff),
+		Watchdog:           newWatchdog(clock, fairqueue.Busy(o.maxConcurrentReconciles)),
 		Shard:              shard,
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
 		AllowedSecretMetadata: o.secretMetadata(),
@@ -198,7 +198,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 	environments := &controllers.PipesEnvironmentReconciler{
 		Client: manager.GetClient(), Connections: connections,
 		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
-		Watchdog: liveness.NewWatchdog(clock, 1, controllers.MaxErrorBackoff),
+		Watchdog: newWatchdog(clock, 1),
 		Shard:    shard,
 	}
 	if err := environments.SetupWithManager(manager, controller.Options{MaxConcurrentReconciles: 1}); err != nil {
@@ -209,6 +209,10 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 		"pipesenvironments": environments.Watchdog.Check,
 		"clock":             liveness.ClockMoves(clock, clock),
 	})
+}
+
+func newWatchdog(monotonic clock.PassiveClock, workers int) *liveness.Watchdog {
+	return liveness.NewWatchdog(monotonic, workers, controllers.MaxErrorBackoff)
 }
 
 func addProbes(manager ctrl.Manager, liveness map[string]healthz.Checker) error {

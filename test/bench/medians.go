@@ -137,7 +137,7 @@ func known[T any](of []T, value func(T) number) []float64 {
 	return values
 }
 
-// groups groups the values by key, in the order in which the keys first appear.
+// groups returns the values by key, in the order in which the keys first appear.
 func groups[T any](all []T, key func(T) string) [][]T {
 	var result [][]T
 	at := map[string]int{}
