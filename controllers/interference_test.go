@@ -230,6 +230,13 @@ var _ = Describe("Interference", func() {
 		orphan := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "alice", Namespace: w.tenant, Labels: map[string]string{
 			v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue, v1alpha1.TokenLabel: "alice"}}}
 		w.create(orphan)
+		// An operator whose cache does not have it yet finds it by its first write, and asks again
+		// five seconds later.
+		cached := &metav1.PartialObjectMetadata{}
+		cached.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+		Eventually(func() error {
+			return w.operator.caches.Get(w.ctx, client.ObjectKeyFromObject(orphan), cached)
+		}, soon, often).Should(Succeed())
 		token := w.token("alice")
 		token.Spec.SecretTemplate = &v1alpha1.SecretTemplate{Type: v1alpha1.SecretTypeBasicAuth,
 			Data: map[string]v1alpha1.DataTemplate{"password": "{{ .AccessToken }}"}}
