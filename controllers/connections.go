@@ -66,8 +66,8 @@ type connectionState struct {
 	problem    finding
 	// rejected: WorkOS has refused the key.
 	rejected bool
-	// degraded: the environment was not usable, or its clock skew has
-	// changed. Its PipesTokens have not been requeued since then.
+	// degraded: the environment was not usable, or its clock skew has changed. Its PipesTokens
+	// have not been requeued since then.
 	degraded bool
 	// baseURL is the base URL of WorkOS. skew is how far the clock of WorkOS is ahead. timed is
 	// the skew that the PipesTokens were last notified of.

@@ -6,8 +6,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// detachFromShutdown lets a running reconcile finish on SIGTERM. Otherwise a token that was fetched but
-// not written is lost, and the next leader must fetch it again. A reconcile keeps its deadline.
+// detachFromShutdown lets a running reconcile finish on SIGTERM. Otherwise a token that was fetched
+// but not written is lost, and the next leader must fetch it again. A reconcile keeps its deadline.
 // The manager waits up to 30 seconds for running reconciles, and holds its Lease until then. It
 // does not wait if it has lost the Lease.
 func detachFromShutdown(next reconcile.Reconciler) reconcile.Reconciler {

@@ -53,7 +53,8 @@ model() {
 step "model" model "$sequences" -run='^TestModel$'
 step "model, with the race detector" model "$raced" -race
 if ((full)); then step "mutants" suite mutants; else step "mutants fit" suite mutants -run=TestEveryMutantFits; fi
-# The operator whose memory is measured is a process of its own, and what floods it is faster without the race detector.
+# The operator whose memory is measured is a separate process. The clients that flood it are faster
+# without the race detector.
 step "tenancy" suite tenancy -race -skip='^TestMemory$'
 step "memory" suite tenancy -run='^TestMemory$'
 step "fuzzing" env FUZZTIME=$fuzz hack/fuzz.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Looks for known vulnerabilities in the code that this module calls, tests and programs of hack/ included.
-# It fails when it finds one. The database is GOVULNDB if that is set, otherwise the published one. Where the
-# published one cannot be reached, it says that nothing was checked: an old copy would comfort for nothing.
+# Looks for known vulnerabilities in the code that this module calls, including tests and hack/. It
+# fails if it finds one. The database is GOVULNDB if that is set, otherwise the published one. If the
+# published one cannot be reached, it says that nothing was checked: an old copy would hide that.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -39,6 +39,13 @@ func workingDay(c *workossim.Connection) { c.Lifetime = 8 * time.Hour }
 
 func alwaysFresh(c *workossim.Connection) { c.AlwaysFresh = true }
 
+// withdrawGrants removes all grants of the default environment, as its owner does.
+func (w *world) withdrawGrants() {
+	w.server.edit(environments, defaultEnvironment, func(object client.Object) {
+		object.(*v1alpha1.PipesEnvironment).Spec.Grants = nil
+	})
+}
+
 // requestRefresh sets the annotation that requests a refresh, as a person does.
 func (w *world) requestRefresh(key types.NamespacedName, value string) {
 	w.server.edit(tokens, key, func(object client.Object) {
@@ -339,7 +346,7 @@ func TestATokenThatCouldNotBeWithdrawnIsLookedFor(t *testing.T) {
 	w.user(key)
 	o := w.operators[0]
 	o.drain()
-	w.server.edit(environments, defaultEnvironment, func(object client.Object) { object.(*v1alpha1.PipesEnvironment).Spec.Grants = nil })
+	w.withdrawGrants()
 	o.view.catchUp()
 	o.turn("pipestoken", reconcile.Request{NamespacedName: key}, plan{at: 0, effect: intruded, intrude: func() {
 		w.editSecret(key, "kubectl", strangerEdits["remove our label"])
@@ -415,9 +422,7 @@ func TestAnAnswerThatHasOutlivedItsGrantIsNotWritten(t *testing.T) {
 	w := newWorld(t, plenty)
 	defer w.end()
 	o := w.askedAndFrozen(t, types.NamespacedName{Namespace: "tenant-b", Name: "x"})
-	w.server.edit(environments, defaultEnvironment, func(object client.Object) {
-		object.(*v1alpha1.PipesEnvironment).Spec.Grants = nil
-	})
+	w.withdrawGrants()
 	o.view.catchUp()
 	o.thaw(0)
 	w.check()
@@ -461,9 +466,7 @@ func TestATokenInAHiddenSecretIsWithdrawn(t *testing.T) {
 			o := w.operators[0]
 			o.run(time.Minute)
 			w.editSecret(key, "kubectl", strangerEdits[edit])
-			w.server.edit(environments, defaultEnvironment, func(object client.Object) {
-				object.(*v1alpha1.PipesEnvironment).Spec.Grants = nil
-			})
+			w.withdrawGrants()
 			o.run(time.Minute)
 			w.check()
 			if wrong := w.wrong(w.server.token(key)); wrong != "" {

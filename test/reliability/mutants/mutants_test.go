@@ -117,9 +117,9 @@ var elsewhere = map[string][]mutant{
 	},
 	"./internal/grants": {
 		{"organizations that are absent allow a claim without one", "internal/grants/grants.go",
-			"return isAny(list) || slices.Contains(list, v1alpha1.NoOrganization)", "return len(list) == 0 || isAny(list)", "FAIL: Test"},
+			"return isAny(list) || slices.Contains(list, v1alpha1.NoOrganization)", "return len(list) == 0 || isAny(list)", "TestListsThatAreNotGivenDeny"},
 		{"an empty selector selects every namespace", "internal/grants/grants.go",
-			"!selector.Empty() && ", "", "FAIL: Test"},
+			"!selector.Empty() && ", "", "TestGrantsByLabelOfTheNamespace"},
 	},
 }
 
