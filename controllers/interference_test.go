@@ -232,11 +232,7 @@ var _ = Describe("Interference", func() {
 		w.create(orphan)
 		// An operator whose cache does not have it yet finds it by its first write, and asks again
 		// five seconds later.
-		cached := &metav1.PartialObjectMetadata{}
-		cached.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-		Eventually(func() error {
-			return w.operator.caches.Get(w.ctx, client.ObjectKeyFromObject(orphan), cached)
-		}, soon, often).Should(Succeed())
+		w.awaitCached(orphan)
 		token := w.token("alice")
 		token.Spec.SecretTemplate = &v1alpha1.SecretTemplate{Type: v1alpha1.SecretTypeBasicAuth,
 			Data: map[string]v1alpha1.DataTemplate{"password": "{{ .AccessToken }}"}}

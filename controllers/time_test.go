@@ -31,18 +31,6 @@ var _ = Describe("During a call to WorkOS", func() {
 		change()
 		close(release)
 	}
-	// cached waits until the operator's cache has the current version of the object.
-	cached := func(object client.Object) {
-		GinkgoHelper()
-		Expect(user.Get(w.ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
-		seen := object.DeepCopyObject().(client.Object)
-		Eventually(func() string {
-			if err := w.operator.caches.Get(w.ctx, client.ObjectKeyFromObject(object), seen); err != nil {
-				return err.Error()
-			}
-			return seen.GetResourceVersion()
-		}, soon, often).Should(Equal(object.GetResourceVersion()))
-	}
 	askNow := func(token *v1alpha1.PipesToken) {
 		w.clock.Step(5 * time.Second) // the least time between two calls for one connection
 		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
@@ -80,7 +68,7 @@ var _ = Describe("During a call to WorkOS", func() {
 		whileAsking(token, func() { w.create(token) }, func() {
 			environment := w.environment()
 			w.edit(environment, func() { environment.Spec.Grants = nil })
-			cached(environment)
+			w.awaitCached(environment)
 		})
 		w.waitForReason(token, v1alpha1.NotGrantedReason)
 		Expect(w.operator.requests.count(createSecret)).To(BeZero())
@@ -93,7 +81,7 @@ var _ = Describe("During a call to WorkOS", func() {
 		w.timeline.advance(time.Minute)
 		whileAsking(token, func() { askNow(token) }, func() {
 			w.edit(token, func() { token.Spec.Suspend = true })
-			cached(token)
+			w.awaitCached(token)
 		})
 		w.waitForReason(token, v1alpha1.TokenSyncedReason)
 		Expect(w.secret(token)).To(Equal(valid))
@@ -120,7 +108,7 @@ var _ = Describe("During a call to WorkOS", func() {
 			w.edit(token, func() {
 				token.Spec.SecretTemplate = &v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataTemplate{"password": "{{ .AccessToken }}"}}
 			})
-			cached(token)
+			w.awaitCached(token)
 		})
 		w.waitForReason(token, v1alpha1.TokenSyncedReason)
 		Expect(w.secret(token).Data).To(HaveLen(1))
@@ -134,7 +122,7 @@ var _ = Describe("During a call to WorkOS", func() {
 		before := calls(token)
 		whileAsking(token, func() { askNow(token) }, func() {
 			w.edit(token, func() { token.Annotations[v1alpha1.RefreshRequestedAtAnnotation] = "later" })
-			cached(token)
+			w.awaitCached(token)
 		})
 		w.timeline.advance(10 * time.Second)
 		Eventually(func() string { return w.reload(token).Status.LastHandledRefreshRequest }, soon, often).Should(Equal("later"))
@@ -147,7 +135,7 @@ var _ = Describe("During a call to WorkOS", func() {
 		whileAsking(token, func() { w.create(token) }, func() {
 			environment := w.environment()
 			w.edit(environment, func() { environment.Spec.BaseURL = "http://169.254.169.254" })
-			cached(environment)
+			w.awaitCached(environment)
 		})
 		w.timeline.settle()
 		Expect(w.secret(token)).To(BeNil())

@@ -295,6 +295,25 @@ func conditionsOf(token *v1alpha1.PipesToken) []string {
 	return conditions
 }
 
+// awaitCached waits until the operator's cache has the current version of the object. Of a Secret it
+// has the metadata.
+func (w *world) awaitCached(object client.Object) {
+	GinkgoHelper()
+	Expect(user.Get(w.ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+	seen := object.DeepCopyObject().(client.Object)
+	if _, isSecret := object.(*corev1.Secret); isSecret {
+		metadata := &metav1.PartialObjectMetadata{}
+		metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+		seen = metadata
+	}
+	Eventually(func() string {
+		if err := w.operator.caches.Get(w.ctx, client.ObjectKeyFromObject(object), seen); err != nil {
+			return err.Error()
+		}
+		return seen.GetResourceVersion()
+	}, soon, often).Should(Equal(object.GetResourceVersion()))
+}
+
 // operator is one process of the operator, with its own memory and caches.
 type operator struct {
 	stop     func()
