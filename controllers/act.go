@@ -1,61 +1,87 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// outcome is the result of a reconcile: the observation, with the Secret as it is now, and the
-// finding.
+// outcome is what a reconcile has done. The observation stays as it was; what a write has changed
+// is beside it.
 type outcome struct {
-	observation
-	finding finding
-	// tried: this reconcile made an attempt. It asked WorkOS, or an obstacle prevented the call,
-	// or it repeated a write that had failed.
-	tried bool
+	// seen is the observation that the action was decided on or, after a call, the observation
+	// that the answer was judged by.
+	seen    observation
+	finding finding.Finding
+	// attempted: this reconcile made an attempt. It asked WorkOS, or an obstacle prevented the
+	// call, or it repeated a write that had failed.
+	attempted bool
 	// repaired: the cause of the fetch was that somebody else had altered or deleted the Secret.
 	repaired bool
-	// answer is the answer of WorkOS; the zero Answer if WorkOS was not asked. outdated: the
-	// environment has another API key or base URL by now.
-	answer   workos.Answer
-	outdated bool
-	// request is the refresh request on the object at the time when WorkOS was asked.
-	request string
-	// superseded: the answer cannot be used, because the object, its grant, its template or its
-	// environment changed during the call. The token of the answer is not written.
-	superseded bool
+	// call is the call to WorkOS. The zero call: none was made.
+	call call
+	// secret is the Secret as it is now. unseen: the cache does not show it yet.
+	secret tokensecret.Secret
+	unseen bool
+	// accepted: the API server accepted the Secret, or a dry run of the write.
+	accepted bool
 	// gone: the object was deleted during the call, therefore its status is not written.
 	gone bool
-	// kept: a token that must be removed may still be in the Secret.
-	kept bool
-	// taken: the API server accepted the Secret, or a dry run of the write.
-	taken bool
-	// crowd is the number of PipesTokens in the namespace that wait until the API server accepts
-	// their Secrets.
-	crowd int
 	// unfinished is the error because of which the Secret is not yet in the desired state. The
 	// reconcile is repeated soon.
 	unfinished error
 }
 
+// call is a call to WorkOS.
+type call struct {
+	answer workos.Answer
+	// connection is the version of the connection that made the call. outdated: the environment
+	// has another API key or base URL by now.
+	connection uint64
+	outdated   bool
+	// request is the refresh request on the object at the time of the call.
+	request string
+	// superseded: the answer cannot be used, because the object, its grant, its template or its
+	// environment changed during the call. The token of the answer is not written.
+	superseded bool
+}
+
+// outcomeOf returns the outcome of a reconcile that has done nothing.
+func outcomeOf(seen observation, found finding.Finding) outcome {
+	return outcome{seen: seen, finding: found, secret: seen.secret, unseen: seen.unseen}
+}
+
+// after returns the observation as it would be made now, with the Secret as the write has left it.
+func (done outcome) after() observation {
+	after := done.seen
+	after.secret, after.unseen = done.secret, done.unseen
+	return after
+}
+
 // dropped reports whether WorkOS returned a token that was not written to the Secret.
 func (done outcome) dropped() bool {
-	return done.answer.Outcome == workos.OutcomeToken &&
-		(done.unfinished != nil || done.finding.unwritten() || done.superseded)
+	return done.call.answer.Outcome == workos.OutcomeToken &&
+		(done.unfinished != nil || isUnwritten(done.finding) || done.call.superseded)
+}
+
+// connection returns the version of the connection that the attempt depended on.
+func (done outcome) connection() uint64 {
+	return cmp.Or(done.call.connection, done.seen.origin.connection)
 }
 
 // act performs the action that was decided. If it returns an error, nothing can be reported.
 func (r *PipesTokenReconciler) act(ctx context.Context, seen observation, decided decision) (outcome, error) {
-	done := outcome{observation: seen, finding: decided.finding}
+	done := outcomeOf(seen, decided.finding)
 	switch decided.action {
 	case fetch:
-		return r.fetch(ctx, seen, decided)
+		return r.fetch(ctx, done, decided)
 	case withdraw:
 		r.withdraw(ctx, &done)
 	case relabel:
@@ -68,39 +94,36 @@ func (r *PipesTokenReconciler) act(ctx context.Context, seen observation, decide
 // fetch asks WorkOS once and acts on the answer. If the last write failed, it first does a dry
 // run of the write. It asks WorkOS only if the API server accepts the dry run, because a token
 // that cannot be written is wasted.
-func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, decided decision) (outcome, error) {
-	done := outcome{
-		observation: seen, tried: true, request: refreshRequest(seen.token),
-		repaired: seen.secret.State != tokensecret.Intact && seen.attempt.intact,
-	}
-	if seen.standing.unwritten() && !r.rehearse(ctx, &done) {
+func (r *PipesTokenReconciler) fetch(ctx context.Context, done outcome, decided decision) (outcome, error) {
+	before := done.seen
+	done.attempted, done.repaired = true, before.secret.State != tokensecret.Intact && before.last.left.intact
+	done.call.request = refreshRequest(before.token)
+	if isUnwritten(before.standing) && !r.rehearse(ctx, &done) {
 		return done, nil
 	}
 	if err := r.ask(ctx, &done, decided); err != nil {
 		return outcome{}, err
 	}
-	if done.finding.present() {
+	if done.finding.Present() {
 		return done, nil
 	}
-	asked := done.observation
-	if err := r.lookAgainAfterCall(ctx, &done); err != nil {
+	if err := r.observeAfterCall(ctx, &done, decided); err != nil {
 		return outcome{}, err
 	}
-	if done.gone || done.superseded {
-		if done.withdraws(done.finding) {
+	if done.gone || done.call.superseded {
+		if done.after().withdraws(done.finding) {
 			r.withdraw(ctx, &done)
 		}
 		return done, nil
 	}
-	r.learn(&done, asked, decided)
-	judged := judge(done.observation, done.answer)
+	judged := judge(done.after(), done.call.answer)
 	done.finding = judged.finding
 	switch {
 	case judged.write:
-		if r.mayOverwrite(ctx, &done, seen) {
+		if r.mayOverwrite(ctx, &done, before) {
 			r.write(ctx, &done, judged.content)
 		}
-	case done.withdraws(judged.finding):
+	case done.after().withdraws(judged.finding):
 		r.withdraw(ctx, &done)
 	}
 	return done, nil
@@ -109,39 +132,29 @@ func (r *PipesTokenReconciler) fetch(ctx context.Context, seen observation, deci
 // ask calls WorkOS. If the environment has no usable client, it makes no call and sets the
 // finding.
 func (r *PipesTokenReconciler) ask(ctx context.Context, done *outcome, decided decision) error {
-	environment := done.environment
+	environment, spec := done.seen.origin.environment, done.seen.token.Spec
 	upstream, version, problem, err := r.Connections.client(ctx, environment)
 	if err != nil {
 		return err
 	}
-	done.client = version
-	if problem.present() {
-		done.finding = finding{reason: v1alpha1.EnvironmentNotReadyReason, message: fmt.Sprintf(
-			"PipesEnvironment %q in namespace %q is not ready: %s", environment.Name, environment.Namespace, problem.message)}
+	done.call.connection = version
+	if problem.Present() {
+		done.finding = finding.Newf(v1alpha1.EnvironmentNotReadyReason,
+			"PipesEnvironment %q in namespace %q is not ready: %s", environment.Name, environment.Namespace, problem.Message)
 		return nil
 	}
-	done.answer, err = upstream.Token(ctx, workos.Request{
-		Slug: done.token.Spec.Slug, UserID: done.token.Spec.UserID, OrganizationID: done.token.Spec.OrganizationID,
-	}, turnOf(done.observation))
+	answer, err := upstream.Token(ctx, workos.Request{
+		Slug: spec.Slug, UserID: spec.UserID, OrganizationID: spec.OrganizationID,
+	}, turnOf(done.after()))
 	if err != nil {
 		return fmt.Errorf("asking WorkOS: %w", err)
 	}
-	log.FromContext(ctx).V(1).Info("Asked WorkOS", "cause", decided.cause, "outcome", done.answer.Outcome,
-		"sent", done.answer.Sent, "requestID", done.answer.RequestID, "message", done.answer.Message)
-	r.Metrics.Asked(done.answer, done.now.Sub(decided.due), !decided.due.IsZero())
-	done.outdated = !r.Connections.heard(environment, version, done.answer, r.Clock.Now())
+	done.call.answer = answer
+	log.FromContext(ctx).V(1).Info("Asked WorkOS", "cause", decided.cause, "outcome", answer.Outcome,
+		"sent", answer.Sent, "requestID", answer.RequestID, "message", answer.Message)
+	r.Metrics.Asked(answer, done.seen.now.Sub(decided.due), !decided.due.IsZero())
+	done.call.outdated = !r.Connections.heard(environment, version, answer, r.Clock.Now())
 	return nil
-}
-
-// learn learns from the answer how long before expiry WorkOS returns the next token. asked is
-// the observation before the call, because the lead is counted from the time of the request.
-func (r *PipesTokenReconciler) learn(done *outcome, asked observation, decided decision) {
-	// WorkOS returns the expired token again if its clock is behind. The next fetch then has a
-	// failed attempt as its cause, but it is a renewal that is due.
-	due := decided.cause == renewalIsDue || asked.standing.reason == v1alpha1.TokenExpiredReason
-	if due && done.answer.Outcome == workos.OutcomeToken {
-		done.attempt.habit, done.others = r.habits.learn(asked, done.answer.Token)
-	}
 }
 
 // turnOf returns the rank of a call among the calls that wait for the budget of the same API
@@ -149,7 +162,7 @@ func (r *PipesTokenReconciler) learn(done *outcome, asked observation, decided d
 func turnOf(seen observation) workos.Turn {
 	turn := workos.Turn{
 		Share: seen.token.Namespace, Asker: string(seen.token.UID), Refresh: seen.refreshRequested(),
-		Idle: traits[seen.standing.reason].pace == slowPoll,
+		Idle: traits[seen.standing.Reason].pace == slowPoll,
 	}
 	if seen.secret.State != tokensecret.Intact {
 		return turn

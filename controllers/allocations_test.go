@@ -57,7 +57,7 @@ func quiet(t *testing.T) (*PipesTokenReconciler, ctrl.Request) {
 		t.Fatal(err)
 	}
 	environment := &v1alpha1.PipesEnvironment{
-		ObjectMeta: metav1.ObjectMeta{Name: seen.environmentName.Name, Namespace: seen.environmentName.Namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: seen.origin.name.Name, Namespace: seen.origin.name.Namespace},
 		Spec: v1alpha1.PipesEnvironmentSpec{Grants: []v1alpha1.Grant{{
 			Namespaces: v1alpha1.GrantNamespaces{Names: []string{token.Namespace}}, Slugs: []string{token.Spec.Slug},
 			OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
@@ -65,7 +65,7 @@ func quiet(t *testing.T) (*PipesTokenReconciler, ctrl.Request) {
 	}
 	return &PipesTokenReconciler{
 		Client: &caches{token: token, environment: environment, secret: secret}, Connections: &Connections{}, Clock: clock, Metrics: metrics,
-		DefaultEnvironment: seen.environmentName,
+		DefaultEnvironment: seen.origin.name,
 	}, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(token)}
 }
 

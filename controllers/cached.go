@@ -8,6 +8,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
@@ -110,10 +111,10 @@ func trimMetadata(meta *metav1.ObjectMeta, labels map[string]string) {
 
 // trimConditions keeps the operator's own conditions. The slice has no spare capacity, unlike a
 // slice that was decoded.
-func trimConditions(conditions []metav1.Condition) []metav1.Condition {
-	own := make([]metav1.Condition, 0, min(len(conditions), len(ownConditions)))
-	for _, c := range conditions {
-		if !ownConditions.Has(c.Type) {
+func trimConditions(all []metav1.Condition) []metav1.Condition {
+	own := make([]metav1.Condition, 0, min(len(all), len(conditions.Own)))
+	for _, c := range all {
+		if !conditions.Own.Has(c.Type) {
 			continue
 		}
 		share(&c.Type, &c.Reason, &c.Message)

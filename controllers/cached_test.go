@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
@@ -32,8 +33,8 @@ func stored(t *testing.T, n int) (token *v1alpha1.PipesToken, secret *metav1.Par
 	}
 	seen := healthy()
 	seen.token = token
-	seen.attempt.connected = connectedByToken
-	token.Status = statusOf(outcome{observation: seen})
+	seen.last.connected = connectedByToken
+	token.Status = statusOf(outcomeOf(seen, finding.Finding{}))
 	created := tokensecret.New(token, tokensecret.Content{Facts: seen.secret.Facts})
 	secret = &metav1.PartialObjectMetadata{ObjectMeta: created.ObjectMeta}
 	secret.UID, secret.ResourceVersion = "8d1b3a52-6f0c-4c6b-9a54-1f0f0a6f7c12", fmt.Sprint(200000+n)

@@ -19,6 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
@@ -63,7 +65,7 @@ type connectionState struct {
 	// keyVersion is the UID and resourceVersion of the Secret that the key was read from.
 	keyVersion string
 	client     *workos.Client
-	problem    finding
+	problem    finding.Finding
 	// rejected: WorkOS has refused the key.
 	rejected bool
 	// degraded: the environment was not usable, or its clock skew has changed. Its PipesTokens
@@ -93,18 +95,18 @@ type connectionState struct {
 // for the current generation of the environment.
 func (c *Connections) client(
 	ctx context.Context, environment *v1alpha1.PipesEnvironment,
-) (*workos.Client, uint64, finding, error) {
+) (*workos.Client, uint64, finding.Finding, error) {
 	c.mu.Lock()
 	state, ok := c.known[client.ObjectKeyFromObject(environment)]
 	c.mu.Unlock()
 	if ok && state.isOf(environment) && state.client != nil {
-		return state.client, state.version, finding{}, nil
+		return state.client, state.version, finding.Finding{}, nil
 	}
 	read, err, _ := c.reads.Do(fmt.Sprintf("%s %d", environment.UID, environment.Generation), func() (any, error) {
 		return c.refreshMissing(ctx, environment)
 	})
 	if err != nil {
-		return nil, 0, finding{}, err
+		return nil, 0, finding.Finding{}, err
 	}
 	state = read.(*connectionState)
 	return state.client, state.version, state.problem, nil
@@ -135,19 +137,19 @@ func (s *connectionState) isOf(environment *v1alpha1.PipesEnvironment) bool {
 }
 
 // check reads the API key again and returns the problem of the environment, if any.
-func (c *Connections) check(ctx context.Context, environment *v1alpha1.PipesEnvironment) (finding, error) {
+func (c *Connections) check(ctx context.Context, environment *v1alpha1.PipesEnvironment) (finding.Finding, error) {
 	state, err := c.refresh(ctx, environment)
 	if err != nil {
-		return finding{}, err
+		return finding.Finding{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if state.problem.present() || !state.rejected {
+	if state.problem.Present() || !state.rejected {
 		return state.problem, nil
 	}
-	return finding{v1alpha1.APIKeyRejectedReason, fmt.Sprintf(
+	return finding.Newf(v1alpha1.APIKeyRejectedReason,
 		"WorkOS refuses the API key: put a valid one into entry %q of Secret %q",
-		environment.Spec.APIKeySecretRef.Key, environment.Spec.APIKeySecretRef.Name)}, nil
+		environment.Spec.APIKeySecretRef.Key, environment.Spec.APIKeySecretRef.Name), nil
 }
 
 // versionOf returns the version of the connection of an environment. It changes with the spec of
@@ -202,12 +204,12 @@ func (s *connectionState) hear(answer workos.Answer, skewIsTold bool, now time.T
 // environment is not enough to notify them. Another shard may have written the status before
 // this process had the new API key. If the environment recovers very soon, its status does not
 // change at all.
-func (c *Connections) tell(ctx context.Context, environment *v1alpha1.PipesEnvironment, problem finding) {
+func (c *Connections) tell(ctx context.Context, environment *v1alpha1.PipesEnvironment, problem finding.Finding) {
 	c.mu.Lock()
 	state, ok := c.known[client.ObjectKeyFromObject(environment)]
-	recovered := ok && state.degraded && !problem.present()
+	recovered := ok && state.degraded && !problem.Present()
 	if ok {
-		state.degraded = problem.present()
+		state.degraded = problem.Present()
 	}
 	c.mu.Unlock()
 	if recovered && c.recovered != nil {
@@ -228,7 +230,7 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	fresh := &connectionState{uid: environment.UID, generation: environment.Generation, baseURL: environment.Spec.BaseURL}
 	fresh.problem = c.refuse(environment.Spec.BaseURL)
 	var key redact.String
-	if !fresh.problem.present() {
+	if !fresh.problem.Present() {
 		var err error
 		if key, fresh.keyVersion, fresh.problem, err = c.readKey(ctx, environment); err != nil {
 			return nil, err
@@ -242,10 +244,10 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 	if known && old.same(fresh) {
 		return old, nil
 	}
-	if !fresh.problem.present() {
+	if !fresh.problem.Present() {
 		client, err := c.Upstream.Connect(name.String(), environment.Spec.BaseURL, key, c.requestsPerMinute(environment))
 		if err != nil {
-			fresh.problem = finding{v1alpha1.APIKeyInvalidReason, printable(err.Error())}
+			fresh.problem = finding.New(v1alpha1.APIKeyInvalidReason, conditions.Printable(err.Error()))
 		}
 		fresh.client = client
 	}
@@ -256,7 +258,7 @@ func (c *Connections) refresh(ctx context.Context, environment *v1alpha1.PipesEn
 		!known && environmentReason(environment) == v1alpha1.APIKeyRejectedReason
 	// The problem may be fixed before the next reconcile of the environment. degraded remembers it
 	// until the PipesTokens have been requeued.
-	fresh.degraded = fresh.rejected || fresh.problem.present()
+	fresh.degraded = fresh.rejected || fresh.problem.Present()
 	if known {
 		fresh.inherit(old)
 	}
@@ -294,27 +296,27 @@ func (c *Connections) requestsPerMinute(environment *v1alpha1.PipesEnvironment) 
 // problem.
 func (s *connectionState) same(fresh *connectionState) bool {
 	return s.uid == fresh.uid && s.generation == fresh.generation && s.keyVersion == fresh.keyVersion &&
-		(s.client != nil && !fresh.problem.present() || s.problem == fresh.problem && fresh.problem.present())
+		(s.client != nil && !fresh.problem.Present() || s.problem == fresh.problem && fresh.problem.Present())
 }
 
 // refuse returns why an API key must not be sent to a base URL; the zero finding if it may be
 // sent.
-func (c *Connections) refuse(baseURL string) finding {
+func (c *Connections) refuse(baseURL string) finding.Finding {
 	parsed, err := url.Parse(baseURL)
 	switch {
 	case err != nil || parsed.Host == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "":
-		return finding{v1alpha1.UpstreamNotAllowedReason,
-			"spec.baseURL is not a URL such as https://api.workos.com, without user, query or fragment: fix it"}
+		return finding.New(v1alpha1.UpstreamNotAllowedReason,
+			"spec.baseURL is not a URL such as https://api.workos.com, without user, query or fragment: fix it")
 	case parsed.Scheme != "https" && (parsed.Scheme != "http" || !c.AllowInsecure):
-		return finding{v1alpha1.UpstreamNotAllowedReason,
-			"spec.baseURL must begin with https://, so that the API key does not cross the network in the clear " +
-				"(for development there is --allow-insecure-upstream)"}
+		return finding.New(v1alpha1.UpstreamNotAllowedReason,
+			"spec.baseURL must begin with https://, so that the API key does not cross the network in the clear "+
+				"(for development there is --allow-insecure-upstream)")
 	case !c.hostAllowed(parsed):
-		return finding{v1alpha1.UpstreamNotAllowedReason, printable(fmt.Sprintf(
+		return finding.New(v1alpha1.UpstreamNotAllowedReason, conditions.Printable(fmt.Sprintf(
 			"The operator may not send API keys to host %q: "+
-				"its administrator can add the host to --allowed-upstream-hosts", parsed.Host))}
+				"its administrator can add the host to --allowed-upstream-hosts", parsed.Host)))
 	default:
-		return finding{}
+		return finding.Finding{}
 	}
 }
 
@@ -335,7 +337,7 @@ func (c *Connections) hostAllowed(parsed *url.URL) bool {
 // and a finding if a person has to fix something. An error is an error of the API server.
 func (c *Connections) readKey(
 	ctx context.Context, environment *v1alpha1.PipesEnvironment,
-) (redact.String, string, finding, error) {
+) (redact.String, string, finding.Finding, error) {
 	ref := environment.Spec.APIKeySecretRef
 	secret := &corev1.Secret{}
 	// client-go logs response bodies at high verbosity, and this body holds the API key.
@@ -344,29 +346,29 @@ func (c *Connections) readKey(
 		client.ObjectKey{Namespace: environment.Namespace, Name: ref.Name}, secret)
 	switch {
 	case apierrors.IsNotFound(err):
-		return redact.String{}, "", finding{v1alpha1.APIKeyNotFoundReason, fmt.Sprintf(
+		return redact.String{}, "", finding.Newf(v1alpha1.APIKeyNotFoundReason,
 			"Secret %q does not exist in namespace %q: create it with the API key in entry %q",
-			ref.Name, environment.Namespace, ref.Key)}, nil
+			ref.Name, environment.Namespace, ref.Key), nil
 	case apierrors.IsForbidden(err):
-		return redact.String{}, "", finding{v1alpha1.APIKeyForbiddenReason, fmt.Sprintf(
+		return redact.String{}, "", finding.Newf(v1alpha1.APIKeyForbiddenReason,
 			"The operator may not read Secret %q in namespace %q: "+
 				"give its service account get on that Secret, by a Role and a RoleBinding there",
-			ref.Name, environment.Namespace)}, nil
+			ref.Name, environment.Namespace), nil
 	case err != nil:
-		return redact.String{}, "", finding{}, fmt.Errorf("reading Secret %s with the API key: %w", ref.Name, err)
+		return redact.String{}, "", finding.Finding{}, fmt.Errorf("reading Secret %s with the API key: %w", ref.Name, err)
 	}
 	version := string(secret.UID) + "/" + secret.ResourceVersion
 	value, ok := secret.Data[ref.Key]
 	if !ok {
-		return redact.String{}, version, finding{v1alpha1.APIKeyNotFoundReason, fmt.Sprintf(
-			"Secret %q in namespace %q has no entry %q: put the API key there", ref.Name, environment.Namespace, ref.Key)}, nil
+		return redact.String{}, version, finding.Newf(v1alpha1.APIKeyNotFoundReason,
+			"Secret %q in namespace %q has no entry %q: put the API key there", ref.Name, environment.Namespace, ref.Key), nil
 	}
 	// Keys come from files and editors, which often add a newline at the end.
 	key := strings.TrimSpace(string(value))
 	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return redact.String{}, version, finding{v1alpha1.APIKeyInvalidReason, fmt.Sprintf(
+		return redact.String{}, version, finding.Newf(v1alpha1.APIKeyInvalidReason,
 			"Entry %q of Secret %q is not an API key: it is empty, or has spaces or control characters in it",
-			ref.Key, ref.Name)}, nil
+			ref.Key, ref.Name), nil
 	}
-	return redact.NewString(key), version, finding{}, nil
+	return redact.NewString(key), version, finding.Finding{}, nil
 }

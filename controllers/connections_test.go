@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
@@ -48,7 +49,7 @@ func connected() (key *keySecrets, environment *v1alpha1.PipesEnvironment, conne
 func expectLook(t *testing.T, connections *Connections, environment *v1alpha1.PipesEnvironment) {
 	t.Helper()
 	problem, err := connections.check(t.Context(), environment)
-	if err != nil || problem.present() {
+	if err != nil || problem.Present() {
 		t.Fatalf("got %+v, %v", problem, err)
 	}
 	connections.tell(t.Context(), environment, problem)
@@ -77,9 +78,9 @@ func TestPipesTokensAreToldOfAKeyThatFollowsARefusedOneAtOnce(t *testing.T) {
 // the first reconcile of the PipesEnvironment.
 func TestPipesTokensAreToldOfAKeyThatIsAcceptedAfterAll(t *testing.T) {
 	_, environment, connections, told := connected()
-	environment.Status.Conditions = []metav1.Condition{condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.APIKeyRejectedReason, "x")}
+	environment.Status.Conditions = []metav1.Condition{conditions.New(v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.APIKeyRejectedReason, "x")}
 	_, version, problem, err := connections.client(t.Context(), environment)
-	if err != nil || problem.present() {
+	if err != nil || problem.Present() {
 		t.Fatalf("got %+v, %v", problem, err)
 	}
 	connections.heard(environment, version, workos.Answer{Outcome: workos.OutcomeToken, Sent: true}, noon)

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/internal/renewal"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
@@ -27,7 +28,7 @@ const (
 // decision is the action to perform, and the finding to report if there is a problem.
 type decision struct {
 	action  action
-	finding finding
+	finding finding.Finding
 	// cause says why to fetch, for the log.
 	cause string
 	// due is when the fetch was due. Zero: the cause of the fetch has no due time.
@@ -37,7 +38,7 @@ type decision struct {
 // decide is the specification of a reconcile. Obstacles come first, then causes for a fetch, and
 // then repairs that need no fetch.
 func decide(seen observation) decision {
-	if obstacle := firstObstacle(seen); obstacle.present() {
+	if obstacle := firstObstacle(seen); obstacle.Present() {
 		if seen.withdraws(obstacle) {
 			return decision{action: withdraw, finding: obstacle}
 		}
@@ -60,76 +61,76 @@ func decide(seen observation) decision {
 // firstObstacle returns the most serious obstacle that is visible without a call to WorkOS. The
 // order matters: a withdrawn grant takes the token away even from a suspended PipesToken. A
 // missing PipesEnvironment comes before that, because its grants cannot be read.
-func firstObstacle(seen observation) finding {
-	for _, obstacle := range []func(observation) finding{
+func firstObstacle(seen observation) finding.Finding {
+	for _, obstacle := range []func(observation) finding.Finding{
 		environmentMissing, grantMissing, suspended, secretTaken, templateBroken,
 	} {
-		if found := obstacle(seen); found.present() {
+		if found := obstacle(seen); found.Present() {
 			return found
 		}
 	}
-	return finding{}
+	return finding.Finding{}
 }
 
-func environmentMissing(seen observation) finding {
+func environmentMissing(seen observation) finding.Finding {
 	switch {
-	case seen.environment != nil:
-		return finding{}
-	case seen.environmentName.Name == "":
-		return finding{v1alpha1.EnvironmentNotFoundReason,
-			"The PipesToken names no PipesEnvironment, and the operator has no default: " +
-				"set spec.environmentRef on a new PipesToken, or start the operator with --default-environment"}
+	case seen.origin.environment != nil:
+		return finding.Finding{}
+	case seen.origin.name.Name == "":
+		return finding.New(v1alpha1.EnvironmentNotFoundReason,
+			"The PipesToken names no PipesEnvironment, and the operator has no default: "+
+				"set spec.environmentRef on a new PipesToken, or start the operator with --default-environment")
 	default:
-		return finding{v1alpha1.EnvironmentNotFoundReason, fmt.Sprintf(
+		return finding.Newf(v1alpha1.EnvironmentNotFoundReason,
 			"PipesEnvironment %q does not exist in namespace %q, or the operator does not watch that namespace: create it there",
-			seen.environmentName.Name, seen.environmentName.Namespace)}
+			seen.origin.name.Name, seen.origin.name.Namespace)
 	}
 }
 
-func grantMissing(seen observation) finding {
-	if seen.granted {
-		return finding{}
+func grantMissing(seen observation) finding.Finding {
+	if seen.origin.granted {
+		return finding.Finding{}
 	}
 	spec := seen.token.Spec
 	organization := "no organization"
 	if spec.OrganizationID != "" {
 		organization = fmt.Sprintf("organization %q", spec.OrganizationID)
 	}
-	return finding{v1alpha1.NotGrantedReason, fmt.Sprintf(
+	return finding.Newf(v1alpha1.NotGrantedReason,
 		"No grant of PipesEnvironment %q in namespace %q allows namespace %q to ask for slug %q, user %q and %s: "+
 			"its owner can add one to spec.grants",
-		seen.environmentName.Name, seen.environmentName.Namespace, seen.token.Namespace,
-		spec.Slug, spec.UserID, organization)}
+		seen.origin.name.Name, seen.origin.name.Namespace, seen.token.Namespace,
+		spec.Slug, spec.UserID, organization)
 }
 
-func suspended(seen observation) finding {
+func suspended(seen observation) finding.Finding {
 	if !seen.token.Spec.Suspend || seen.secret.HoldsValidToken(seen.now) {
-		return finding{}
+		return finding.Finding{}
 	}
-	return finding{v1alpha1.SuspendedReason,
-		"spec.suspend is true and the Secret holds no valid token: set it to false to get one"}
+	return finding.New(v1alpha1.SuspendedReason,
+		"spec.suspend is true and the Secret holds no valid token: set it to false to get one")
 }
 
-func secretTaken(seen observation) finding {
+func secretTaken(seen observation) finding.Finding {
 	if seen.secret.State != tokensecret.Foreign {
-		return finding{}
+		return finding.Finding{}
 	}
 	return conflict(seen.token)
 }
 
-func conflict(token *v1alpha1.PipesToken) finding {
-	return finding{v1alpha1.SecretConflictReason, fmt.Sprintf(
+func conflict(token *v1alpha1.PipesToken) finding.Finding {
+	return finding.Newf(v1alpha1.SecretConflictReason,
 		"Secret %q exists and belongs to somebody else, so it is left alone: "+
 			"delete or rename it, or create a PipesToken with another spec.secretName",
-		token.TargetSecretName())}
+		token.TargetSecretName())
 }
 
-func templateBroken(seen observation) finding {
+func templateBroken(seen observation) finding.Finding {
 	if seen.templateErr == nil {
-		return finding{}
+		return finding.Finding{}
 	}
-	return finding{v1alpha1.InvalidTemplateReason,
-		printable(fmt.Sprintf("Cannot use the template, fix it: %v", seen.templateErr))}
+	return finding.New(v1alpha1.InvalidTemplateReason,
+		conditions.Printable(fmt.Sprintf("Cannot use the template, fix it: %v", seen.templateErr)))
 }
 
 // renewalIsDue is the cause of a fetch that has no other reason than the time.
@@ -141,19 +142,19 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 	switch {
 	case seen.token.Spec.Suspend, deleting(seen.token):
 		return "", time.Time{}
-	case seen.refreshRequested() && (!seen.attempt.requestWaits || !seen.now.Before(seen.notBefore())):
+	case seen.refreshRequested() && (!seen.last.refresh.waits || !seen.now.Before(seen.notBefore())):
 		return "a refresh was requested", time.Time{}
 	case seen.now.Before(seen.notBefore()):
 		return "", time.Time{}
-	case seen.standing.present() && !seen.standing.unwritten():
-		return "the last attempt failed", seen.attempt.notBefore
+	case seen.standing.Present() && !isUnwritten(seen.standing):
+		return "the last attempt failed", seen.last.schedule.notBefore
 	case seen.doubtful():
-		return seen.flaw(), seen.attempt.notBefore
+		return seen.flaw(), seen.last.schedule.notBefore
 	case seen.flaw() != "":
 		return seen.flaw(), time.Time{}
 	}
 	if due := seen.renewalDue(); !seen.now.Before(due) {
-		return renewalIsDue, latest(due, seen.attempt.notBefore)
+		return renewalIsDue, latest(due, seen.last.schedule.notBefore)
 	}
 	return "", time.Time{}
 }
@@ -185,70 +186,12 @@ func (seen observation) flaw() string {
 	}
 }
 
-// notBefore returns the earliest time of the next attempt. It returns zero, which means now, if
-// a change may have fixed the cause of the last failure: a new client of the environment, a new
-// requestsPerMinute, an edit of a PipesToken whose Secret the API server refused, a successful
-// write of another Secret in the namespace, or a Secret that no longer belongs to somebody else.
-// It also returns zero if the last attempt was held back and has been released.
-func (seen observation) notBefore() time.Time {
-	mended := seen.standing.reason == v1alpha1.EnvironmentNotReadyReason && seen.client != seen.attempt.client ||
-		seen.standing.unwritten() &&
-			(seen.token.Generation != seen.token.Status.ObservedGeneration || seen.recovered.After(seen.attempt.at)) ||
-		seen.attempt.taken && (seen.secret.IsOurs() || seen.secret.State == tokensecret.Orphaned) ||
-		seen.attempt.heldAt != 0 && seen.environment != nil && seen.environment.Generation != seen.attempt.heldAt
-	if mended || seen.isReleased() {
-		return time.Time{}
-	}
-	return seen.attempt.notBefore
-}
-
-// nextDue returns when the token in the Secret must be fetched again.
-func (seen observation) nextDue() time.Time {
-	token := renewalToken(seen)
-	if token.Expires.IsZero() {
-		return renewal.NextRefresh(token, latest(seen.attempt.at, token.Obtained), refreshInterval(seen.token))
-	}
-	return renewal.Time(token, renewBefore(seen.token))
-}
-
-// renewalDue returns when to ask for the renewal. It is later than nextDue if WorkOS has
-// returned the same token again, or if the renewal waits for its turn after the process has
-// started.
-func (seen observation) renewalDue() time.Time {
-	return latest(seen.nextDue(), seen.attempt.renewNotBefore)
-}
-
 // clockWasAhead reports whether the Secret was written by a replica whose clock was ahead. The
 // facts in the Secret then do not tell when to renew the token. The clocks of healthy replicas
 // differ by less than the tolerance, so that a failover does not cause a fetch.
 func (seen observation) clockWasAhead() bool {
 	const tolerance = time.Minute
 	return seen.secret.Facts.ObtainedAt.After(seen.now.Add(tolerance))
-}
-
-func renewalToken(seen observation) renewal.Token {
-	return renewal.Token{
-		Obtained: seen.secret.Facts.ObtainedAt, Expires: seen.secret.Facts.ExpiresAt, Seed: string(seen.token.UID),
-		Lead: seen.secret.Facts.UpstreamLead,
-	}
-}
-
-// defaultRefreshInterval is the default in the CRD. It is for objects that were stored before
-// the CRD had that default.
-const defaultRefreshInterval = time.Hour
-
-func refreshInterval(token *v1alpha1.PipesToken) time.Duration {
-	if token.Spec.RefreshInterval == nil || token.Spec.RefreshInterval.Duration <= 0 {
-		return defaultRefreshInterval
-	}
-	return token.Spec.RefreshInterval.Duration
-}
-
-func renewBefore(token *v1alpha1.PipesToken) time.Duration {
-	if token.Spec.RenewBefore == nil {
-		return 0
-	}
-	return token.Spec.RenewBefore.Duration
 }
 
 // refreshRequest returns the value of the annotation that requests a fetch, cut to the maximum
@@ -264,12 +207,5 @@ func refreshRequest(token *v1alpha1.PipesToken) string {
 // it.
 func (seen observation) refreshRequested() bool {
 	request := refreshRequest(seen.token)
-	return request != "" && request != seen.token.Status.LastHandledRefreshRequest && request != seen.attempt.request
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+	return request != "" && request != seen.token.Status.LastHandledRefreshRequest && request != seen.last.refresh.answered
 }

@@ -11,7 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
@@ -30,10 +32,8 @@ func healthy() observation {
 			ObjectMeta: metav1.ObjectMeta{Name: "alice", Namespace: "agents", UID: "uid"},
 			Spec:       v1alpha1.PipesTokenSpec{Slug: "github", UserID: "user_1"},
 		},
-		template:        template,
-		environmentName: types.NamespacedName{Namespace: "pipes-system", Name: "default"},
-		environment:     &v1alpha1.PipesEnvironment{},
-		granted:         true,
+		template: template,
+		origin:   origin{name: types.NamespacedName{Namespace: "pipes-system", Name: "default"}, environment: &v1alpha1.PipesEnvironment{}, granted: true},
 		secret: tokensecret.Secret{State: tokensecret.Intact, Facts: tokensecret.Facts{
 			ObtainedAt: noon, ExpiresAt: noon.Add(time.Hour), TemplateHash: template.Hash(), TokenHash: "hash",
 		}},
@@ -41,7 +41,8 @@ func healthy() observation {
 }
 
 func TestDecide(t *testing.T) {
-	failing := finding{v1alpha1.UpstreamUnavailableReason, "trouble"}
+	untilOne := schedule{notBefore: noon.Add(time.Hour)}
+	failing := finding.New(v1alpha1.UpstreamUnavailableReason, "trouble")
 	for name, test := range map[string]struct {
 		seen   func(*observation)
 		action action
@@ -62,57 +63,57 @@ func TestDecide(t *testing.T) {
 		}, relabel, ""},
 		"a refresh was requested while the last try has to wait": {func(o *observation) {
 			request(o, "now")
-			o.standing, o.attempt.notBefore = failing, noon.Add(time.Hour)
+			o.standing, o.last.schedule.notBefore = failing, noon.Add(time.Hour)
 		}, fetch, ""},
 		"a refresh was requested while there is no room in the budget": {func(o *observation) {
 			request(o, "now")
-			o.attempt = attempt{requestWaits: true, notBefore: noon.Add(time.Hour)}
+			o.last = attempt{refresh: refresh{waits: true}, schedule: untilOne}
 		}, relabel, ""},
 		"a Secret that was somebody else's, and has been orphaned": {func(o *observation) {
 			o.secret = tokensecret.Secret{State: tokensecret.Orphaned}
-			o.attempt = attempt{notBefore: noon.Add(time.Hour), taken: true}
+			o.last = attempt{state: nameTaken, schedule: untilOne}
 		}, fetch, ""},
 		"a turn that has to wait": {func(o *observation) {
 			o.now = noon.Add(58 * time.Minute)
-			o.attempt = attempt{notBefore: noon.Add(time.Hour), heldAt: 1}
-			o.environment.Generation = 1
+			o.last = attempt{basis: basis{budget: 1}, schedule: untilOne}
+			o.origin.environment.Generation = 1
 		}, relabel, ""},
 		"a turn that has to wait no longer, where requestsPerMinute has been raised": {func(o *observation) {
 			o.now = noon.Add(58 * time.Minute)
-			o.attempt = attempt{notBefore: noon.Add(time.Hour), heldAt: 1}
-			o.environment.Generation = 2
+			o.last = attempt{basis: basis{budget: 1}, schedule: untilOne}
+			o.origin.environment.Generation = 2
 		}, fetch, ""},
 		"a failure that has to wait": {func(o *observation) {
-			o.standing, o.attempt.notBefore = failing, noon.Add(time.Hour)
-		}, relabel, failing.reason},
-		"a failure that has waited": {func(o *observation) { o.standing, o.attempt.notBefore = failing, noon }, fetch, ""},
+			o.standing, o.last.schedule.notBefore = failing, noon.Add(time.Hour)
+		}, relabel, failing.Reason},
+		"a failure that has waited": {func(o *observation) { o.standing, o.last.schedule.notBefore = failing, noon }, fetch, ""},
 		"an altered Secret that has to wait": {func(o *observation) {
-			o.secret.State, o.attempt.notBefore = tokensecret.Altered, noon.Add(time.Hour)
+			o.secret.State, o.last.schedule.notBefore = tokensecret.Altered, noon.Add(time.Hour)
 		}, wait, ""},
 		"a renewal that has been asked for in vain": {func(o *observation) {
-			o.now, o.attempt.renewNotBefore = noon.Add(58*time.Minute), noon.Add(59*time.Minute)
+			o.now, o.last.schedule.renewNotBefore = noon.Add(58*time.Minute), noon.Add(59*time.Minute)
 		}, relabel, ""},
 		"an altered Secret, where renewal has been asked for in vain": {func(o *observation) {
-			o.secret.State, o.attempt.renewNotBefore = tokensecret.Altered, noon.Add(time.Hour)
+			o.secret.State, o.last.schedule.renewNotBefore = tokensecret.Altered, noon.Add(time.Hour)
 		}, fetch, ""},
 		"an environment with a new connection": {func(o *observation) {
-			o.standing, o.client = finding{v1alpha1.EnvironmentNotReadyReason, "key"}, 2
-			o.attempt = attempt{notBefore: noon.Add(time.Hour), client: 1}
+			o.standing, o.origin.connection = finding.New(v1alpha1.EnvironmentNotReadyReason, "key"), 2
+			o.last = attempt{basis: basis{connection: 1}, schedule: untilOne}
 		}, fetch, ""},
 
-		"no environment":           {func(o *observation) { o.environment, o.granted = nil, false }, wait, v1alpha1.EnvironmentNotFoundReason},
-		"no grant":                 {func(o *observation) { o.granted = false }, withdraw, v1alpha1.NotGrantedReason},
-		"no grant, and suspended":  {func(o *observation) { o.granted, o.token.Spec.Suspend = false, true }, withdraw, v1alpha1.NotGrantedReason},
-		"no grant, and another's":  {func(o *observation) { o.granted, o.secret.State = false, tokensecret.Foreign }, withdraw, v1alpha1.NotGrantedReason},
+		"no environment":           {func(o *observation) { o.origin.environment, o.origin.granted = nil, false }, wait, v1alpha1.EnvironmentNotFoundReason},
+		"no grant":                 {func(o *observation) { o.origin.granted = false }, withdraw, v1alpha1.NotGrantedReason},
+		"no grant, and suspended":  {func(o *observation) { o.origin.granted, o.token.Spec.Suspend = false, true }, withdraw, v1alpha1.NotGrantedReason},
+		"no grant, and another's":  {func(o *observation) { o.origin.granted, o.secret.State = false, tokensecret.Foreign }, withdraw, v1alpha1.NotGrantedReason},
 		"suspended with a token":   {func(o *observation) { o.token.Spec.Suspend, o.now = true, noon.Add(59*time.Minute) }, wait, ""},
 		"suspended, and a refresh": {func(o *observation) { o.token.Spec.Suspend = true; request(o, "now") }, wait, ""},
 		"not connected, as it was": {func(o *observation) {
-			o.standing, o.attempt.notBefore = finding{v1alpha1.NotInstalledReason, "x"}, noon.Add(time.Hour)
+			o.standing, o.last.schedule.notBefore = finding.New(v1alpha1.NotInstalledReason, "x"), noon.Add(time.Hour)
 		}, withdraw, v1alpha1.NotInstalledReason},
 		"suspended without a token":     {func(o *observation) { o.token.Spec.Suspend, o.secret.State = true, tokensecret.Absent }, wait, v1alpha1.SuspendedReason},
 		"somebody else's Secret":        {func(o *observation) { o.secret.State = tokensecret.Foreign }, wait, v1alpha1.SecretConflictReason},
 		"a broken template":             {func(o *observation) { o.template, o.templateErr = nil, errBroken }, wait, v1alpha1.InvalidTemplateReason},
-		"a broken template, no grant":   {func(o *observation) { o.template, o.templateErr, o.granted = nil, errBroken, false }, withdraw, v1alpha1.NotGrantedReason},
+		"a broken template, no grant":   {func(o *observation) { o.template, o.templateErr, o.origin.granted = nil, errBroken, false }, withdraw, v1alpha1.NotGrantedReason},
 		"a broken template, and due":    {func(o *observation) { o.template, o.templateErr, o.now = nil, errBroken, noon.Add(time.Hour) }, wait, v1alpha1.InvalidTemplateReason},
 		"a broken template, and a wish": {func(o *observation) { o.template, o.templateErr = nil, errBroken; request(o, "now") }, wait, v1alpha1.InvalidTemplateReason},
 	} {
@@ -120,7 +121,7 @@ func TestDecide(t *testing.T) {
 			seen := healthy()
 			test.seen(&seen)
 			decided := decide(seen)
-			if decided.action != test.action || decided.finding.reason != test.reason {
+			if decided.action != test.action || decided.finding.Reason != test.reason {
 				t.Errorf("decided %+v, want %s %s", decided, test.action, test.reason)
 			}
 			if (decided.action == fetch) != (decided.cause != "") {
@@ -144,16 +145,16 @@ func TestUrgencyIsTheExpiryOfAValidToken(t *testing.T) {
 	expired.now = expires
 	unlimited.secret.Facts.ExpiresAt = time.Time{}
 	none.secret = tokensecret.Secret{State: tokensecret.Absent}
-	failed := finding{reason: v1alpha1.UpstreamUnavailableReason}
+	failed := finding.Finding{Reason: v1alpha1.UpstreamUnavailableReason}
 	for name, test := range map[string]struct {
 		done outcome
 		want int
 	}{
-		"a valid token":                    {outcome{observation: valid}, fairqueue.Renewal(expires)},
-		"a valid token that nobody renews": {outcome{observation: valid, finding: failed}, fairqueue.Renewal(expires)},
-		"an expired token":                 {outcome{observation: expired, finding: failed}, fairqueue.Ordinary},
-		"a token without expiry":           {outcome{observation: unlimited}, fairqueue.Ordinary},
-		"no token":                         {outcome{observation: none, finding: failed}, fairqueue.Ordinary},
+		"a valid token":                    {outcomeOf(valid, finding.Finding{}), fairqueue.Renewal(expires)},
+		"a valid token that nobody renews": {outcomeOf(valid, failed), fairqueue.Renewal(expires)},
+		"an expired token":                 {outcomeOf(expired, failed), fairqueue.Ordinary},
+		"a token without expiry":           {outcomeOf(unlimited, finding.Finding{}), fairqueue.Ordinary},
+		"no token":                         {outcomeOf(none, failed), fairqueue.Ordinary},
 	} {
 		if got := urgency(test.done); got != test.want {
 			t.Errorf("%s: priority %d, want %d", name, got, test.want)
@@ -164,17 +165,17 @@ func TestUrgencyIsTheExpiryOfAValidToken(t *testing.T) {
 // The API key was replaced during a call that was rejected. The answer says nothing about the new
 // key, so the operator must ask again at once.
 func TestWhatTheKeyBeforeWasRefusedIsAskedForAgainAtOnce(t *testing.T) {
-	done := outcome{observation: healthy(), finding: finding{v1alpha1.EnvironmentNotReadyReason, "x"}, tried: true}
-	done.client = 1
+	done := outcomeOf(healthy(), finding.New(v1alpha1.EnvironmentNotReadyReason, "x"))
+	done.attempted, done.call.connection = true, 1
 	for _, outdated := range []bool{false, true} {
-		done.outdated = outdated
-		done.attempt = nextAttempt(done, statusOf(done))
-		if atOnce := !nextTry(done).After(done.now); atOnce != outdated {
+		done.call.outdated = outdated
+		if atOnce := !attemptDue(done, nextAttempt(done, statusOf(done), 0)).After(done.seen.now); atOnce != outdated {
 			t.Errorf("outdated: %v, at once: %v", outdated, atOnce)
 		}
 	}
-	next := done.observation
-	next.client, next.standing = 2, done.finding
+	next := done.seen
+	next.last = nextAttempt(done, statusOf(done), 0)
+	next.origin.connection, next.standing = 2, done.finding
 	if decided := decide(next); decided.action != fetch {
 		t.Errorf("with the next key, decided %+v", decided)
 	}
@@ -189,7 +190,7 @@ func TestNothingIsDueForWhatIsBeingDeleted(t *testing.T) {
 		if decided := decide(seen); decided.action != wait {
 			t.Errorf("Secret %s: decided %s", state, decided.action)
 		}
-		if due := nextTry(outcome{observation: seen}); !due.IsZero() {
+		if due := attemptDue(outcomeOf(seen, finding.Finding{}), attempt{}); !due.IsZero() {
 			t.Errorf("Secret %s: due at %s", state, due)
 		}
 	}
@@ -201,15 +202,14 @@ func TestEveryOutcomeComesBack(t *testing.T) {
 	for _, reason := range append(slices.Collect(maps.Keys(traits)), "") {
 		for _, state := range []tokensecret.State{tokensecret.Absent, tokensecret.Foreign, tokensecret.Empty, tokensecret.Altered, tokensecret.Intact} {
 			for _, tried := range []bool{true, false} {
-				done := outcome{observation: healthy(), finding: finding{reason: reason, message: "x"}, tried: tried}
-				done.secret.State = state
+				done := outcomeOf(healthy(), finding.New(reason, "x"))
+				done.attempted, done.secret.State = tried, state
 				status := statusOf(done)
-				done.attempt = nextAttempt(done, status)
-				next := nextTry(done)
-				if trait := traits[reason]; trait.asked && tried && !next.After(done.now) {
+				next := attemptDue(done, nextAttempt(done, status, 0))
+				if trait := traits[reason]; trait.asked && tried && !next.After(done.seen.now) {
 					t.Errorf("%s, Secret %s: comes back at once after a try", reason, state)
 				}
-				if ready := readyOf(status); ready.Reason == "" || ready.Message == "" {
+				if ready := conditions.Ready(status.Conditions); ready.Reason == "" || ready.Message == "" {
 					t.Errorf("%s, Secret %s: no Ready condition", reason, state)
 				}
 			}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
@@ -93,7 +94,7 @@ func (w *expiryWatch) Reconcile(ctx context.Context, request ctrl.Request) (ctrl
 	if err := r.Client.Get(ctx, request.NamespacedName, token); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if readyOf(token.Status).Status != metav1.ConditionTrue {
+	if conditions.Ready(token.Status.Conditions).Status != metav1.ConditionTrue {
 		return ctrl.Result{}, nil
 	}
 	seen, err := r.glance(ctx, token)
@@ -104,13 +105,11 @@ func (w *expiryWatch) Reconcile(ctx context.Context, request ctrl.Request) (ctrl
 		// The token is newer than the status says, or it has less than a second left.
 		return ctrl.Result{RequeueAfter: untilExpiry(seen.secret, seen.now)}, nil
 	}
-	if r.Connections.clockUnknown(seen.environment) {
+	if r.Connections.clockUnknown(seen.origin.environment) {
 		// The token may still be valid. The next answer of WorkOS shows the skew.
 		return ctrl.Result{RequeueAfter: time.Second}, nil
 	}
-	done := outcome{observation: seen, finding: seen.standing}
-	status := statusOf(done)
-	err = r.publish(ctx, token, status)
+	err = r.publish(ctx, token, statusOf(outcomeOf(seen, seen.standing)))
 	if movedOn(err) {
 		return ctrl.Result{RequeueAfter: staleRetry}, nil
 	}
@@ -120,16 +119,17 @@ func (w *expiryWatch) Reconcile(ctx context.Context, request ctrl.Request) (ctrl
 // glance observes from the caches and the memory only, and does not change the memory.
 func (r *PipesTokenReconciler) glance(ctx context.Context, token *v1alpha1.PipesToken) (observation, error) {
 	seen := observation{token: token}
-	if err := r.lookAtRights(ctx, &seen); err != nil {
+	if err := r.observeRights(ctx, &seen); err != nil {
 		return observation{}, err
 	}
-	if _, err := r.lookAtSecret(ctx, &seen); err != nil {
+	if _, err := r.observeSecret(ctx, &seen); err != nil {
 		return observation{}, err
 	}
 	if known, ok := r.memory.attempt(token); ok {
-		return seen.remembering(known.asOf(seen.now)), nil
+		known.schedule = known.schedule.asOf(seen.now)
+		return seen.remembering(known), nil
 	}
-	return seen.remembering(attempt{noted: seen.now, found: foundBefore(token), fromStatus: true}), nil
+	return seen.remembering(attempt{state: fromStatus, finding: findingFromStatus(token)}), nil
 }
 
 // untilExpiry returns how long a valid token stays valid; zero if it does not expire.

@@ -7,21 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 )
-
-// finding is the problem because of which an object does not have the token that it should have.
-// The zero finding means that the object has no problem.
-type finding struct {
-	// reason is a reason of the Ready condition.
-	reason string
-	// message tells a person what the problem is and how to fix it.
-	message string
-}
-
-func (f finding) present() bool { return f.reason != "" }
-
-// unwritten reports whether a write of the Secret, or a dry run of it, has found the problem.
-func (f finding) unwritten() bool { return traits[f.reason].unwritten }
 
 // pace says when an object with a finding is reconciled again.
 type pace int
@@ -34,6 +21,21 @@ const (
 	slowPoll
 	// backOff: with growing delays, because the problem should disappear by itself.
 	backOff
+)
+
+// fix is a change that may fix the cause of a finding.
+type fix int
+
+const (
+	// onlyTime: no change that the operator can see.
+	onlyTime fix = iota
+	// newConnection: another API key, or another spec of the PipesEnvironment.
+	newConnection
+	// acceptedWrite: the API server accepts a Secret of the namespace again, or the PipesToken was
+	// edited. Until then WorkOS is asked only after a dry run of the write has succeeded.
+	acceptedWrite
+	// freeName: the Secret no longer belongs to somebody else.
+	freeName
 )
 
 // trait says how a finding is handled.
@@ -49,12 +51,11 @@ type trait struct {
 	// asked: an attempt has found the problem, and the finding is valid until the next attempt.
 	// All other problems are observed again in each reconcile.
 	asked bool
-	// unwritten: a write of the Secret failed, or admission changed it. WorkOS is not asked
-	// again until a dry run of the write succeeds.
-	unwritten bool
 	// mark is the kstatus condition beside Ready=False: Stalled or Reconciling.
 	mark string
 	pace pace
+	// fixedBy is the change after which the next attempt need not wait.
+	fixedBy fix
 }
 
 // traits defines how every finding is handled. It is the table of conditions in
@@ -67,7 +68,8 @@ var traits = map[string]trait{
 
 	v1alpha1.NotGrantedReason:          {withdraws: true, mark: v1alpha1.StalledCondition, pace: onChange},
 	v1alpha1.EnvironmentNotFoundReason: {hidden: true, mark: v1alpha1.ReconcilingCondition, pace: onChange},
-	v1alpha1.EnvironmentNotReadyReason: {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: slowPoll},
+	v1alpha1.EnvironmentNotReadyReason: {hidden: true, asked: true, fixedBy: newConnection,
+		mark: v1alpha1.ReconcilingCondition, pace: slowPoll},
 
 	v1alpha1.IntegrationNotFoundReason:      {hidden: true, asked: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.AccountSelectionRequiredReason: {hidden: true, asked: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
@@ -77,36 +79,42 @@ var traits = map[string]trait{
 	v1alpha1.RateLimitedReason:         {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
 	v1alpha1.UpstreamUnavailableReason: {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
 	v1alpha1.TokenExpiredReason:        {hidden: true, asked: true, mark: v1alpha1.ReconcilingCondition, pace: backOff},
-	v1alpha1.SecretNotWrittenReason: {hidden: true, asked: true, unwritten: true,
+	v1alpha1.SecretNotWrittenReason: {hidden: true, asked: true, fixedBy: acceptedWrite,
 		mark: v1alpha1.ReconcilingCondition, pace: backOff},
 
-	v1alpha1.SecretConflictReason: {mark: v1alpha1.StalledCondition, pace: slowPoll},
-	v1alpha1.SecretRejectedReason: {hidden: true, asked: true, unwritten: true,
+	v1alpha1.SecretConflictReason: {mark: v1alpha1.StalledCondition, pace: slowPoll, fixedBy: freeName},
+	v1alpha1.SecretRejectedReason: {hidden: true, asked: true, fixedBy: acceptedWrite,
 		mark: v1alpha1.StalledCondition, pace: slowPoll},
-	v1alpha1.SecretChangedReason: {hidden: true, asked: true, unwritten: true,
+	v1alpha1.SecretChangedReason: {hidden: true, asked: true, fixedBy: acceptedWrite,
 		mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.InvalidTemplateReason: {mark: v1alpha1.StalledCondition, pace: onChange},
 	v1alpha1.SuspendedReason:       {mark: v1alpha1.StalledCondition, pace: onChange},
 }
 
+// traitOf returns how a finding is handled; the zero trait for no finding.
+func traitOf(found finding.Finding) trait { return traits[found.Reason] }
+
+// isUnwritten reports whether a write of the Secret, or a dry run of it, has found the problem.
+func isUnwritten(found finding.Finding) bool { return traitOf(found).fixedBy == acceptedWrite }
+
 // withdraws reports whether a finding takes the token away now.
-func (seen observation) withdraws(found finding) bool {
-	return traits[found.reason].withdraws && !seen.spares(found)
+func (seen observation) withdraws(found finding.Finding) bool {
+	return traitOf(found).withdraws && !seen.spares(found)
 }
 
 // hides reports whether Ready stays True beside a finding.
-func (seen observation) hides(found finding) bool {
-	return seen.secret.HoldsValidToken(seen.now) && (traits[found.reason].hidden || seen.spares(found))
+func (seen observation) hides(found finding.Finding) bool {
+	return seen.secret.HoldsValidToken(seen.now) && (traitOf(found).hidden || seen.spares(found))
 }
 
 // spares reports whether a finding that withdraws the token leaves the token in the Secret for
 // now.
-func (seen observation) spares(found finding) bool { return !seen.sparedUntil(found).IsZero() }
+func (seen observation) spares(found finding.Finding) bool { return !seen.sparedUntil(found).IsZero() }
 
 // sparedUntil returns when the grace of a finding ends, and the token is taken away. Zero: the
 // token has no grace. The grace begins when WorkOS first says that the connection is lost.
-func (seen observation) sparedUntil(found finding) time.Time {
-	grace, since := traits[found.reason].grace, seen.local()
+func (seen observation) sparedUntil(found finding.Finding) time.Time {
+	grace, since := traitOf(found).grace, seen.local()
 	connected := meta.FindStatusCondition(seen.token.Status.Conditions, v1alpha1.ConnectedCondition)
 	if connected != nil && connected.Status == metav1.ConditionFalse && connected.LastTransitionTime.Time.Before(since) {
 		since = connected.LastTransitionTime.Time

@@ -16,6 +16,7 @@ import (
 	k8sjson "sigs.k8s.io/json"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
@@ -87,7 +88,7 @@ func (p *passes) below(n int) int {
 func (p *passes) make(answer workos.Answer) {
 	seen := p.observe()
 	decided := decide(seen)
-	done := outcome{observation: seen, finding: decided.finding}
+	done := outcomeOf(seen, decided.finding)
 	switch decided.action {
 	case fetch:
 		if decided.cause == "" {
@@ -106,10 +107,10 @@ func (p *passes) make(answer workos.Answer) {
 }
 
 func (p *passes) observe() observation {
-	seen := observation{now: p.now, token: p.token, environmentName: p.reconciler.environmentOf(p.token)}
+	seen := observation{now: p.now, token: p.token, origin: origin{name: p.reconciler.environmentOf(p.token)}}
 	seen.template, seen.templateErr = tokensecret.Compile(p.token.Spec.SecretTemplate)
-	if seen.environment = p.environment(); seen.environment != nil {
-		seen.granted = grants.Allowed(seen.environment, grants.Claim{
+	if seen.origin.environment = p.environment(); seen.origin.environment != nil {
+		seen.origin.granted = grants.Allowed(seen.origin.environment, grants.Claim{
 			Namespace: p.token.Namespace, Slug: p.token.Spec.Slug, UserID: p.token.Spec.UserID, OrganizationID: p.token.Spec.OrganizationID,
 		})
 	}
@@ -185,7 +186,7 @@ func secretOf(token *v1alpha1.PipesToken, content tokensecret.Content) *metav1.P
 // promises.
 func (p *passes) answer(message, scope string, lifetime int64) workos.Answer {
 	answer := workos.Answer{
-		Outcome: workos.Outcomes()[p.below(len(workos.Outcomes()))], Message: printable(message), Sent: p.below(4) > 0,
+		Outcome: workos.Outcomes()[p.below(len(workos.Outcomes()))], Message: conditions.Printable(message), Sent: p.below(4) > 0,
 		RetryAfter: []time.Duration{0, 0, time.Millisecond, time.Hour}[p.below(4)],
 	}
 	if answer.Outcome == workos.OutcomeToken {
@@ -194,7 +195,7 @@ func (p *passes) answer(message, scope string, lifetime int64) workos.Answer {
 		if expires := p.now.Add(time.Duration(lifetime % (1 << 34) * int64(time.Second))); expires.Year() < 9999 && expires.Unix() > 0 && lifetime != 0 {
 			answer.Token.ExpiresAt = expires
 		}
-		if scope = printable(scope); scope != "" {
+		if scope = conditions.Printable(scope); scope != "" {
 			answer.Token.Scopes, answer.Token.MissingScopes = []string{scope}, []string{scope, scope}
 		}
 	}
@@ -205,14 +206,14 @@ func (p *passes) answer(message, scope string, lifetime int64) workos.Answer {
 }
 
 func (p *passes) fetch(done *outcome, answer workos.Answer) {
-	done.tried, done.answer, done.request = true, answer, refreshRequest(done.token)
-	done.repaired = done.secret.State != tokensecret.Intact && done.attempt.intact
-	judged := judge(done.observation, answer)
+	done.attempted, done.call = true, call{answer: answer, request: refreshRequest(done.seen.token)}
+	done.repaired = done.secret.State != tokensecret.Intact && done.seen.last.left.intact
+	judged := judge(done.after(), answer)
 	done.finding = judged.finding
 	switch {
 	case judged.write:
 		p.write(done, judged.content)
-	case traits[judged.finding.reason].withdraws:
+	case traits[judged.finding.Reason].withdraws:
 		p.clear(done)
 	}
 }
@@ -229,10 +230,10 @@ func (p *passes) write(done *outcome, content tokensecret.Content) {
 		refused := errors.New("no: " + string(content.Data[tokensecret.AccessTokenKey]))
 		done.finding = writeFailure("write", refused, done.quotes)
 	case 1:
-		done.unfinished, done.finding = errors.New("too late"), done.standing
+		done.unfinished, done.finding = errors.New("too late"), done.seen.standing
 	default:
 		p.stored = secretOf(p.token, content)
-		done.secret = tokensecret.Observe(p.stored, p.token, done.template)
+		done.secret = tokensecret.Observe(p.stored, p.token, done.seen.template)
 		if done.secret.State != tokensecret.Intact {
 			p.Errorf("just written, the Secret is %s", done.secret.State)
 		}
@@ -250,27 +251,27 @@ func (p *passes) clear(done *outcome) {
 	emptied := p.stored.DeepCopy()
 	emptied.Annotations, emptied.ManagedFields = nil, nil
 	p.stored = emptied
-	done.secret = tokensecret.Observe(emptied, p.token, done.template)
+	done.secret = tokensecret.Observe(emptied, p.token, done.seen.template)
 }
 
 // report does the work of the reconciler's report, and checks everything that is promised about
 // it.
 func (p *passes) report(done outcome) {
 	status := statusOf(done)
-	done.attempt = nextAttempt(done, status)
-	p.reconciler.memory.remember(done.token, done.attempt)
-	after := renewal.Wait(done.now, nextTry(done), done.expiry(), done.doubt())
+	next := nextAttempt(done, status, 0)
+	p.reconciler.memory.remember(done.seen.token, next)
+	after := renewal.Wait(done.seen.now, attemptDue(done, next), done.expiry(), done.doubt())
 	if after <= 0 || after > 30*time.Minute {
 		p.Errorf("comes back after %v", after)
 	}
 	p.expectStatus(status)
 	recorder := &notes{T: p.T}
 	(&PipesTokenReconciler{Recorder: recorder}).announce(p.token, status)
-	shown, err := json.Marshal([]any{status, statusConfiguration(p.token, status), recorder.text, fmt.Sprintf("%v %+v", done.finding, done.attempt)})
-	if err != nil || strings.Contains(string(shown), fuzzToken) || strings.Contains(fmt.Sprintf("%+v %#v", done.answer, done.finding), fuzzToken) {
+	shown, err := json.Marshal([]any{status, statusConfiguration(p.token, status), recorder.text, fmt.Sprintf("%v %+v", done.finding, next)})
+	if err != nil || strings.Contains(string(shown), fuzzToken) || strings.Contains(fmt.Sprintf("%+v %#v", done.call.answer, done.finding), fuzzToken) {
 		p.Errorf("%v, or the token is shown: %s", err, shown)
 	}
-	p.token.Status, done.token.Status = status, status
+	p.token.Status, done.seen.token.Status = status, status
 	if again := statusOf(done); !sameStatus(again, status) {
 		p.Errorf("the same pass again would write the status again: %+v, %+v", status, again)
 	}
@@ -296,7 +297,7 @@ func (p *passes) expectStatus(status v1alpha1.PipesTokenStatus) {
 			p.Errorf("the message of %s has %d bytes", c.Type, len(c.Message))
 		}
 	}
-	ready := readyOf(status)
+	ready := conditions.Ready(status.Conditions)
 	if ready.Type == "" || marks > 1 || marks == 1 && ready.Status == metav1.ConditionTrue {
 		p.Errorf("%d marks beside %+v", marks, ready)
 	}

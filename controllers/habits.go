@@ -37,7 +37,7 @@ type habitKey struct {
 }
 
 func habitOf(seen observation) habitKey {
-	return habitKey{environment: seen.environmentName, slug: seen.token.Spec.Slug}
+	return habitKey{environment: seen.origin.name, slug: seen.token.Spec.Slug}
 }
 
 func (h *habits) of(key habitKey) slugHabit {
@@ -107,7 +107,7 @@ func (h *habits) learn(seen observation, token workos.Token) (own renewal.Habit,
 	key, facts := habitOf(seen), seen.secret.Facts
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	own, others = seen.attempt.habit, h.entries[key]
+	own, others = seen.last.habit, h.entries[key]
 	if facts.ExpiresAt.IsZero() {
 		return own, others
 	}

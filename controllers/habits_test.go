@@ -22,15 +22,15 @@ func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 	seen.secret.Facts.TokenHash = tokensecret.HashToken(string(seen.token.UID), same)
 	answered := func(left time.Duration, value redact.String) {
 		seen.now = seen.secret.Facts.ExpiresAt.Add(-left)
-		seen.attempt.habit, seen.others = h.learn(seen, workos.Token{Value: value})
+		seen.last.habit, seen.slug = h.learn(seen, workos.Token{Value: value})
 	}
-	if answered(40*time.Second, same); seen.attempt.habit.Known {
-		t.Errorf("a refusal alone tells %+v", seen.attempt.habit)
+	if answered(40*time.Second, same); seen.last.habit.Known {
+		t.Errorf("a refusal alone tells %+v", seen.last.habit)
 	}
 	for range 2 {
 		answered(20*time.Second, another)
 	}
-	if lead, known := seen.attempt.habit.Lead(); !known || lead != 20*time.Second {
+	if lead, known := seen.last.habit.Lead(); !known || lead != 20*time.Second {
 		t.Errorf("this connection: %v, %v, want 20s", lead, known)
 	}
 	if lead, known := h.of(habitOf(seen)).Lead(); !known || lead != 20*time.Second {
@@ -38,7 +38,7 @@ func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 	}
 
 	neighbour := healthy()
-	neighbour.environmentName = seen.environmentName
+	neighbour.origin.name = seen.origin.name
 	if lead, known := h.of(habitOf(neighbour)).Lead(); !known || lead != 20*time.Second {
 		t.Errorf("another connection of the slug: %v, %v, want 20s", lead, known)
 	}
@@ -46,7 +46,7 @@ func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 	if known := h.of(habitOf(neighbour)); known != (slugHabit{}) {
 		t.Errorf("another slug: %+v", known)
 	}
-	neighbour.token.Spec.Slug, neighbour.environmentName.Name = seen.token.Spec.Slug, "another"
+	neighbour.token.Spec.Slug, neighbour.origin.name.Name = seen.token.Spec.Slug, "another"
 	if known := h.of(habitOf(neighbour)); known != (slugHabit{}) {
 		t.Errorf("another environment: %+v", known)
 	}
@@ -75,33 +75,33 @@ func TestWhatWasAskedInVainWaitsForWhenOthersAreReplaced(t *testing.T) {
 		waits  bool
 	}{
 		"others have got a token since":                 {func(*observation) {}, true},
-		"no other has":                                  {func(o *observation) { o.others.lastObtained = noon }, false},
-		"others have got one just then":                 {func(o *observation) { o.others.lastObtained = o.nextDue().Add(5 * time.Second) }, false},
-		"nothing is known of the slug":                  {func(o *observation) { o.others.Habit = renewal.Habit{} }, false},
-		"those like it are replaced earlier":            {func(o *observation) { o.others.Granted = 5 * time.Minute }, false},
-		"it has been looked at before that was due":     {func(o *observation) { o.attempt.inherited = false }, false},
-		"what others get is not what this one has seen": {func(o *observation) { o.attempt.habit = renewal.Habit{Known: true, Granted: 6 * time.Minute} }, false},
+		"no other has":                                  {func(o *observation) { o.slug.lastObtained = noon }, false},
+		"others have got one just then":                 {func(o *observation) { o.slug.lastObtained = o.nextDue().Add(5 * time.Second) }, false},
+		"nothing is known of the slug":                  {func(o *observation) { o.slug.Habit = renewal.Habit{} }, false},
+		"those like it are replaced earlier":            {func(o *observation) { o.slug.Granted = 5 * time.Minute }, false},
+		"it has been looked at before that was due":     {func(o *observation) { o.last.state = noAttempt }, false},
+		"what others get is not what this one has seen": {func(o *observation) { o.last.habit = renewal.Habit{Known: true, Granted: 6 * time.Minute} }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := healthy()
 			seen.now = noon.Add(56 * time.Minute)
-			seen.attempt.inherited = true
-			seen.others = slugHabit{
+			seen.last.state = awaitingTurn
+			seen.slug = slugHabit{
 				Habit: renewal.Habit{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}, lastObtained: noon.Add(55 * time.Minute),
 			}
 			test.change(&seen)
-			due, turn := seen.nextDue(), seen.inTurn(seen.attempt)
+			due, turn := seen.nextDue(), seen.inTurn(seen.last)
 			if due.Before(noon.Add(48*time.Minute)) || due.After(noon.Add(52*time.Minute)) {
 				t.Fatalf("the case is not as it says: due at %s", due)
 			}
-			if turn.inherited {
+			if turn.state == awaitingTurn {
 				t.Error("it has another turn")
 			}
-			if left := seen.secret.Facts.ExpiresAt.Sub(turn.renewNotBefore); test.waits && (left < 47*time.Second || left > time.Minute) {
+			if left := seen.secret.Facts.ExpiresAt.Sub(turn.schedule.renewNotBefore); test.waits && (left < 47*time.Second || left > time.Minute) {
 				t.Errorf("it waits until %s before the expiry, want 48s to 1m", left)
 			}
-			if !test.waits && turn.renewNotBefore.After(seen.now) {
-				t.Errorf("it waits until %s", turn.renewNotBefore)
+			if !test.waits && turn.schedule.renewNotBefore.After(seen.now) {
+				t.Errorf("it waits until %s", turn.schedule.renewNotBefore)
 			}
 		})
 	}
@@ -127,7 +127,7 @@ func TestHabitsAreBounded(t *testing.T) {
 	h := &habits{}
 	note := func(environment, slug string) {
 		seen := healthy()
-		seen.environmentName.Name, seen.token.Spec.Slug = environment, slug
+		seen.origin.name.Name, seen.token.Spec.Slug = environment, slug
 		h.inherit(seen)
 	}
 	note("quiet", "github")
@@ -155,6 +155,6 @@ func TestHabitsAreBounded(t *testing.T) {
 
 func habitKeyOf(environment, slug string) habitKey {
 	seen := healthy()
-	seen.environmentName.Name, seen.token.Spec.Slug = environment, slug
+	seen.origin.name.Name, seen.token.Spec.Slug = environment, slug
 	return habitOf(seen)
 }

@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -9,9 +8,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
@@ -21,7 +23,7 @@ import (
 type health struct {
 	// failing: why calls are held back. overload: the requests per minute of the API key are not
 	// enough. clocks: the clocks of WorkOS and of the operator differ.
-	failing, overload, clocks *finding
+	failing, overload, clocks *finding.Finding
 }
 
 // troubles are the types of the conditions for the fields of health, in the same order. Each
@@ -32,16 +34,16 @@ var troubles = []string{
 	v1alpha1.ClockSkewedCondition,
 }
 
-func (h health) conditions(before []metav1.Condition) (conditions []metav1.Condition) {
-	for i, found := range []*finding{h.failing, h.overload, h.clocks} {
+func (h health) conditions(before []metav1.Condition) (all []metav1.Condition) {
+	for i, found := range []*finding.Finding{h.failing, h.overload, h.clocks} {
 		switch told := meta.FindStatusCondition(before, troubles[i]); {
 		case found == nil && told != nil:
-			conditions = append(conditions, *told)
-		case found != nil && found.present():
-			conditions = append(conditions, condition(troubles[i], metav1.ConditionTrue, found.reason, found.message))
+			all = append(all, *told)
+		case found != nil && found.Present():
+			all = append(all, conditions.Of(troubles[i], metav1.ConditionTrue, *found))
 		}
 	}
-	return conditions
+	return all
 }
 
 // health returns the health of an environment. It depends on the requests that the PipesTokens
@@ -65,7 +67,7 @@ const settling = time.Minute
 func (c *Connections) health(name types.NamespacedName, perMinute float64, overloaded bool, now time.Time) health {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	told := health{failing: &finding{}, overload: &finding{}}
+	told := health{failing: &finding.Finding{}, overload: &finding.Finding{}}
 	state, ok := c.known[name]
 	if !ok || state.client == nil {
 		return told
@@ -91,36 +93,36 @@ func (c *Connections) health(name types.NamespacedName, perMinute float64, overl
 	return told
 }
 
-func (c *Connections) tooMany(needed float64, limit int) *finding {
+func (c *Connections) tooMany(needed float64, limit int) *finding.Finding {
 	whose := "this API key may make"
 	if c.Share > 0 && c.Share < 1 {
 		whose = "with this API key this shard may make"
 	}
-	return &finding{v1alpha1.RenewalsExceedBudgetReason, fmt.Sprintf(
+	return ptr.To(finding.Newf(v1alpha1.RenewalsExceedBudgetReason,
 		"Renewals need about %s requests a minute, and %s %d, so that tokens will expire before they are renewed: "+
 			"raise requestsPerMinute as far as WorkOS allows, or spread the PipesTokens over several API keys",
-		roughly(needed), whose, limit)}
+		roughly(needed), whose, limit))
 }
 
 // troubleOf returns the finding for a trouble. Its message stays the same while the trouble
 // lasts, and contains nothing that WorkOS has said to one PipesToken.
-func troubleOf(trouble workos.Trouble) *finding {
+func troubleOf(trouble workos.Trouble) *finding.Finding {
 	switch {
 	case trouble.Outcome == workos.OutcomeRateLimited && trouble.Until.IsZero():
-		return &finding{v1alpha1.RateLimitedReason,
-			"WorkOS limits the rate of this API key, so fewer requests are made for a minute; tokens that are valid stay"}
+		return ptr.To(finding.New(v1alpha1.RateLimitedReason,
+			"WorkOS limits the rate of this API key, so fewer requests are made for a minute; tokens that are valid stay"))
 	case trouble.Outcome == workos.OutcomeRateLimited:
-		return &finding{v1alpha1.RateLimitedReason,
-			"WorkOS limits the rate of this API key, so no request is made" +
-				" until " + instant(trouble.Until) + "; tokens that are valid stay"}
+		return ptr.To(finding.New(v1alpha1.RateLimitedReason,
+			"WorkOS limits the rate of this API key, so no request is made"+
+				" until "+finding.Instant(trouble.Until)+"; tokens that are valid stay"))
 	case !trouble.Until.IsZero():
-		return &finding{v1alpha1.UpstreamUnavailableReason,
-			"WorkOS is unavailable and has asked to wait, so no request is made" +
-				" until " + instant(trouble.Until) + "; tokens that are valid stay"}
+		return ptr.To(finding.New(v1alpha1.UpstreamUnavailableReason,
+			"WorkOS is unavailable and has asked to wait, so no request is made"+
+				" until "+finding.Instant(trouble.Until)+"; tokens that are valid stay"))
 	default:
-		return &finding{v1alpha1.UpstreamUnavailableReason,
-			"WorkOS cannot be reached, or fails for an integration, " +
-				"so that one request at a time finds out when it is back; tokens that are valid stay"}
+		return ptr.To(finding.New(v1alpha1.UpstreamUnavailableReason,
+			"WorkOS cannot be reached, or fails for an integration, "+
+				"so that one request at a time finds out when it is back; tokens that are valid stay"))
 	}
 }
 

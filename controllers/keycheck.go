@@ -32,7 +32,7 @@ func (c *Connections) nextKeyCheck(name types.NamespacedName, used bool) time.Du
 	if !ok {
 		return keyCheckInterval
 	}
-	if used && state.problem.reason != v1alpha1.APIKeyForbiddenReason {
+	if used && state.problem.Reason != v1alpha1.APIKeyForbiddenReason {
 		state.quiet = 0
 	} else {
 		state.quiet++

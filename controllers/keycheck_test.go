@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 )
 
 // slowKeys counts reads. It answers none of them before released is closed.
@@ -40,7 +41,7 @@ func TestAPIKeyIsReadOnceForMany(t *testing.T) {
 		for range 10 {
 			calls.Go(func() {
 				upstream, version, problem, err := connections.client(t.Context(), environment)
-				if upstream == nil || version != 1 || problem.present() || err != nil {
+				if upstream == nil || version != 1 || problem.Present() || err != nil {
 					t.Errorf("got %v, %d, %+v, %v", upstream, version, problem, err)
 				}
 			})
@@ -62,7 +63,7 @@ func TestEnvironmentIsCheckedWhenAPipesTokenFindsItsKey(t *testing.T) {
 	changed := 0
 	connections.changed = func(types.NamespacedName) { changed++ }
 	for range 2 {
-		if _, _, problem, err := connections.client(t.Context(), environment); err != nil || problem.reason != v1alpha1.APIKeyNotFoundReason {
+		if _, _, problem, err := connections.client(t.Context(), environment); err != nil || problem.Reason != v1alpha1.APIKeyNotFoundReason {
 			t.Fatalf("got %+v, %v", problem, err)
 		}
 	}
@@ -70,7 +71,7 @@ func TestEnvironmentIsCheckedWhenAPipesTokenFindsItsKey(t *testing.T) {
 		t.Fatalf("checked %d times while nothing has changed", changed)
 	}
 	key.secret.ResourceVersion, key.secret.Data = "2", map[string][]byte{"key": []byte("sk_test_canary_first")}
-	if _, _, problem, err := connections.client(t.Context(), environment); err != nil || problem.present() {
+	if _, _, problem, err := connections.client(t.Context(), environment); err != nil || problem.Present() {
 		t.Fatalf("got %+v, %v", problem, err)
 	}
 	if changed != 1 {
@@ -93,7 +94,7 @@ func TestAPIKeyIsCheckedRarelyWhereNobodyUsesIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			name := types.NamespacedName{Namespace: "home", Name: "production"}
-			connections := &Connections{known: map[types.NamespacedName]*connectionState{name: {problem: finding{reason: test.reason}}}}
+			connections := &Connections{known: map[types.NamespacedName]*connectionState{name: {problem: finding.Finding{Reason: test.reason}}}}
 			var waits []time.Duration
 			for range test.want {
 				waits = append(waits, connections.nextKeyCheck(name, test.used))

@@ -67,9 +67,9 @@ func versionOf(meta *metav1.PartialObjectMetadata) string {
 func TestADeletedSecretFreesItsNameOnce(t *testing.T) {
 	token := &v1alpha1.PipesToken{ObjectMeta: metav1.ObjectMeta{Name: "alice", Namespace: "agents", UID: "token"}}
 	m := &memory{}
-	m.remember(token, attempt{notBefore: noon})
+	m.remember(token, attempt{schedule: schedule{notBefore: noon}})
 	m.secretDeleted(types.NamespacedName{Namespace: "agents", Name: "alice"}, "secret")
-	m.remember(token, attempt{notBefore: noon}) // by a reconcile that ran during the deletion
+	m.remember(token, attempt{schedule: schedule{notBefore: noon}}) // by a reconcile that ran during the deletion
 	if !m.wasFreed(token) {
 		t.Error("the deletion is lost")
 	}

@@ -11,6 +11,8 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
@@ -161,8 +163,8 @@ const (
 var writeResults = []writeResult{writeDone, writeConflict, writeRejected, writeFailed, writeChanged}
 
 // resultOf returns the result of a write. found is the finding that the write led to, if any.
-func resultOf(found finding) writeResult {
-	switch found.reason {
+func resultOf(found finding.Finding) writeResult {
+	switch found.Reason {
 	case v1alpha1.SecretRejectedReason:
 		return writeRejected
 	case v1alpha1.SecretNotWrittenReason:
@@ -209,7 +211,7 @@ func (m *Metrics) Expired(now time.Time) (names []types.NamespacedName) {
 
 // Observe records the state of one PipesToken: its status, and its next renewal.
 func (m *Metrics) Observe(name types.NamespacedName, status v1alpha1.PipesTokenStatus, next Renewal) {
-	kind := tokenKind{reason: readyOf(status).Reason, environment: next.Environment}
+	kind := tokenKind{reason: conditions.Ready(status.Conditions).Reason, environment: next.Environment}
 	if failed := meta.FindStatusCondition(status.Conditions, v1alpha1.RenewalFailedCondition); failed != nil {
 		kind.failing = failed.Reason
 	}

@@ -12,6 +12,7 @@ import (
 	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 )
 
 func TestGaugesFollowTheTokens(t *testing.T) {
@@ -96,7 +97,7 @@ func TestWritesOfSecretsAreCountedByResult(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, reason := range []string{"", v1alpha1.SecretRejectedReason, v1alpha1.SecretNotWrittenReason, v1alpha1.SecretNotWrittenReason, v1alpha1.SecretChangedReason} {
-		metrics.Wrote(resultOf(finding{reason: reason}))
+		metrics.Wrote(resultOf(finding.Finding{Reason: reason}))
 	}
 	want := `
 # HELP pipes_operator_secret_writes_total Writes of Secrets and rehearsals of them, by result: written, conflict (the Secret had changed), rejected (for good), failed (it should pass), changed (by admission). A rehearsal counts only when it does not succeed.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	v1alpha1ac "github.com/pipes-operator/pipes-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
@@ -77,58 +79,56 @@ func (r *PipesEnvironmentReconciler) Reconcile(ctx context.Context, request ctrl
 // environmentConditions returns Ready, Stalled if a person has to act, GrantsValid, and the
 // conditions for the health.
 func environmentConditions(
-	environment *v1alpha1.PipesEnvironment, problem finding, told health, now time.Time,
+	environment *v1alpha1.PipesEnvironment, problem finding.Finding, told health, now time.Time,
 ) []metav1.Condition {
-	conditions := []metav1.Condition{condition(v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.AvailableReason,
+	all := []metav1.Condition{conditions.New(v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.AvailableReason,
 		"The API key has been read, and WorkOS has not refused it")}
-	if problem.present() {
-		conditions = []metav1.Condition{
-			condition(v1alpha1.ReadyCondition, metav1.ConditionFalse, problem.reason, problem.message),
-			condition(v1alpha1.StalledCondition, metav1.ConditionTrue, problem.reason, problem.message),
+	if problem.Present() {
+		all = []metav1.Condition{
+			conditions.Of(v1alpha1.ReadyCondition, metav1.ConditionFalse, problem),
+			conditions.Of(v1alpha1.StalledCondition, metav1.ConditionTrue, problem),
 		}
 	}
+	all = append(all, grantsValid(environment))
+	all = append(all, told.conditions(environment.Status.Conditions)...)
+	conditions.Complete(all, environment.Status.Conditions, environment.Generation, now)
+	return all
+}
+
+func grantsValid(environment *v1alpha1.PipesEnvironment) metav1.Condition {
 	if err := grants.Validate(environment); err != nil {
-		conditions = append(conditions,
-			condition(v1alpha1.GrantsValidCondition, metav1.ConditionFalse, v1alpha1.InvalidGrantReason,
-				printable(fmt.Sprintf("A grant does not work, fix it: %v", err))))
-	} else {
-		conditions = append(conditions,
-			condition(v1alpha1.GrantsValidCondition, metav1.ConditionTrue, v1alpha1.GrantsReadReason,
-				"Every grant can be read"))
+		return conditions.New(v1alpha1.GrantsValidCondition, metav1.ConditionFalse, v1alpha1.InvalidGrantReason,
+			conditions.Printable(fmt.Sprintf("A grant does not work, fix it: %v", err)))
 	}
-	conditions = append(conditions, told.conditions(environment.Status.Conditions)...)
-	for i := range conditions {
-		conditions[i].ObservedGeneration = environment.Generation
-		conditions[i].LastTransitionTime = transitionTime(environment.Status.Conditions, conditions[i], now)
-	}
-	return conditions
+	return conditions.New(v1alpha1.GrantsValidCondition, metav1.ConditionTrue, v1alpha1.GrantsReadReason,
+		"Every grant can be read")
 }
 
 func (r *PipesEnvironmentReconciler) report(
-	ctx context.Context, environment *v1alpha1.PipesEnvironment, conditions []metav1.Condition,
+	ctx context.Context, environment *v1alpha1.PipesEnvironment, told []metav1.Condition,
 ) error {
 	before := environment.Status
-	if before.ObservedGeneration == environment.Generation && sameConditions(conditions, before.Conditions) {
+	if before.ObservedGeneration == environment.Generation && conditions.Same(told, before.Conditions) {
 		return nil
 	}
 	applied := v1alpha1ac.PipesEnvironment(environment.Name, environment.Namespace).WithUID(environment.UID).
 		WithStatus(v1alpha1ac.PipesEnvironmentStatus().
 			WithObservedGeneration(environment.Generation).
-			WithConditions(conditionConfigurations(conditions)...))
+			WithConditions(conditions.Configurations(told)...))
 	if err := r.Client.Status().Apply(ctx, applied, client.ForceOwnership); err != nil {
 		return fmt.Errorf("writing the status: %w", err)
 	}
-	r.announce(environment, conditions)
+	r.announce(environment, told)
 	return nil
 }
 
 // announce emits an event when the reason of Ready changes, and when a condition of troubles
 // appears, changes its reason or disappears.
-func (r *PipesEnvironmentReconciler) announce(environment *v1alpha1.PipesEnvironment, conditions []metav1.Condition) {
+func (r *PipesEnvironmentReconciler) announce(environment *v1alpha1.PipesEnvironment, told []metav1.Condition) {
 	emit := func(kind, reason, message string) {
 		r.Recorder.Eventf(environment, nil, kind, reason, "CheckEnvironment", "%s", message)
 	}
-	switch ready := conditions[0]; {
+	switch ready := told[0]; {
 	case ready.Reason == environmentReason(environment):
 	case ready.Status == metav1.ConditionTrue:
 		emit(corev1.EventTypeNormal, ready.Reason, ready.Message)
@@ -137,7 +137,7 @@ func (r *PipesEnvironmentReconciler) announce(environment *v1alpha1.PipesEnviron
 	}
 	for _, kind := range troubles {
 		before, now := meta.FindStatusCondition(environment.Status.Conditions, kind),
-			meta.FindStatusCondition(conditions, kind)
+			meta.FindStatusCondition(told, kind)
 		switch {
 		case now != nil && (before == nil || before.Reason != now.Reason):
 			emit(corev1.EventTypeWarning, now.Reason, now.Message)
@@ -150,8 +150,5 @@ func (r *PipesEnvironmentReconciler) announce(environment *v1alpha1.PipesEnviron
 // environmentReason returns the reason of an environment's Ready condition; empty if the
 // environment has none.
 func environmentReason(environment *v1alpha1.PipesEnvironment) string {
-	if ready := meta.FindStatusCondition(environment.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
-		return ready.Reason
-	}
-	return ""
+	return conditions.Ready(environment.Status.Conditions).Reason
 }

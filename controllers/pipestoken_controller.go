@@ -111,6 +111,3 @@ func (r *PipesTokenReconciler) environmentOf(token *v1alpha1.PipesToken) types.N
 		return types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
 	}
 }
-
-// inSeconds returns a time in the precision in which times are stored: whole seconds, in UTC.
-func inSeconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

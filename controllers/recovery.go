@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,57 +18,10 @@ import (
 // The PipesToken then does not have to wait for its timer: the answer that releases the attempt
 // requeues it at once.
 
-// patienceNote returns the part of a message that says until when WorkOS has asked to wait.
-// Empty: WorkOS has not asked for a long wait. The text stays the same during the wait, so that
-// the wait costs one write of the status.
-func patienceNote(until time.Time) string {
-	if until.IsZero() {
-		return ""
-	}
-	return patienceMark + instant(until) + ")"
-}
-
-const patienceMark = " (not before "
-
-// patienceIn returns the patienceNote in a message.
-func patienceIn(message string) string {
-	_, after, found := strings.Cut(message, patienceMark)
-	if !found {
-		return ""
-	}
-	until, _, _ := strings.Cut(after, ")")
-	return patienceMark + until + ")"
-}
-
-// instant formats a time for a message.
-func instant(at time.Time) string { return at.UTC().Format(time.RFC3339) }
-
-// paced reports whether the answer determines the time of the next attempt, in place of a
-// back-off. That is the case if nothing was sent, or if the integration counts as down: then
-// each connection has its own time to probe.
-func (done outcome) paced() bool {
-	unsent := done.answer.Outcome != "" && !done.answer.Sent
-	return done.answer.Down || unsent && traits[done.finding.reason].pace == backOff
-}
-
-// heldSince returns the epoch of the answer that has held the attempt back; zero if none has.
-func (done outcome) heldSince() uint64 {
-	if done.answer.Sent && !done.answer.Down {
-		return 0
-	}
-	return done.answer.Epoch
-}
-
-// isReleased reports whether the last attempt was held back and the next attempt need not wait
-// any longer.
-func (seen observation) isReleased() bool {
-	return seen.attempt.heldSince != 0 && seen.attempt.heldSince != seen.epoch
-}
-
 // releasedMeanwhile reports whether an attempt that was held back may be made now. A release
 // that happened before the attempt was remembered has not requeued the PipesToken.
-func (r *PipesTokenReconciler) releasedMeanwhile(done outcome) bool {
-	return done.attempt.heldSince != 0 && done.attempt.heldSince != r.Connections.epochOf(done.environmentName)
+func (r *PipesTokenReconciler) releasedMeanwhile(environment types.NamespacedName, next attempt) bool {
+	return next.basis.epoch != 0 && next.basis.epoch != r.Connections.epochOf(environment)
 }
 
 // heldBackFor returns the PipesTokens of an environment that were held back. The nearest expiry
@@ -118,7 +70,7 @@ func expiryOrder(token *v1alpha1.PipesToken) int64 {
 // isHeld reports whether the last attempt for a PipesToken was held back.
 func (m *memory) isHeld(token *v1alpha1.PipesToken) bool {
 	known, ok := m.attempt(token)
-	return ok && known.heldSince != 0
+	return ok && known.basis.epoch != 0
 }
 
 // epochOf returns the epoch of the environment's client. It changes when attempts that were held

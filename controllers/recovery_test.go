@@ -47,7 +47,7 @@ func TestThoseHeldBackAreCalledBackInTheOrderOfTheirExpiry(t *testing.T) {
 	for _, token := range tokens {
 		builder = builder.WithObjects(token)
 		if token.Name != "free" {
-			r.memory.remember(token, attempt{heldSince: 7})
+			r.memory.remember(token, attempt{basis: basis{epoch: 7}})
 		}
 	}
 	r.Client = builder.Build()
@@ -90,8 +90,8 @@ func TestAttemptThatWasHeldBackIsReleased(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := healthy()
-			seen.attempt = attempt{notBefore: noon.Add(30 * time.Minute), heldSince: test.since}
-			seen.epoch = test.epoch
+			seen.last = attempt{schedule: schedule{notBefore: noon.Add(30 * time.Minute)}, basis: basis{epoch: test.since}}
+			seen.origin.epoch = test.epoch
 			if got := seen.notBefore().IsZero(); got != test.released {
 				t.Errorf("it waits until %s", seen.notBefore())
 			}
@@ -118,13 +118,14 @@ func TestHeldAttemptWaitsForItsTurnAndNotForABackOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := healthy()
-			seen.now, seen.attempt.failures = noon.Add(2*time.Hour), 9 // the token has expired
-			done := outcome{observation: seen, tried: true, answer: test.answer, finding: failure(seen, test.answer)}
-			next := nextAttempt(done, v1alpha1.PipesTokenStatus{})
-			if next.failures != test.failures || next.heldSince != test.since {
-				t.Errorf("%d failures, held since %d", next.failures, next.heldSince)
+			seen.now, seen.last.streak.failures = noon.Add(2*time.Hour), 9 // the token has expired
+			done := outcomeOf(seen, failure(seen, test.answer))
+			done.attempted, done.call.answer = true, test.answer
+			next := nextAttempt(done, v1alpha1.PipesTokenStatus{}, 0)
+			if next.streak.failures != test.failures || next.basis.epoch != test.since {
+				t.Errorf("%d failures, held since %d", next.streak.failures, next.basis.epoch)
 			}
-			if wait := next.notBefore.Sub(seen.now); test.wait != 0 && wait != test.wait || test.wait == 0 && wait < 4*time.Minute {
+			if wait := next.schedule.notBefore.Sub(seen.now); test.wait != 0 && wait != test.wait || test.wait == 0 && wait < 4*time.Minute {
 				t.Errorf("waits for %v", wait)
 			}
 		})
@@ -138,31 +139,31 @@ func TestTimeThatWorkOSAskedForIsTold(t *testing.T) {
 	limited := workos.Answer{Outcome: workos.OutcomeRateLimited, Message: "no request is sent", RetryAfter: time.Hour, Until: until}
 	seen := healthy()
 	first := failure(seen, limited)
-	if !strings.Contains(first.message, "2026-11-23T15:00:00Z") {
-		t.Fatalf("got %q", first.message)
+	if !strings.Contains(first.Text(), "2026-11-23T15:00:00Z") {
+		t.Fatalf("got %q", first.Text())
 	}
 	seen.standing = first
 	later := limited
 	later.RetryAfter = time.Minute
 	if got := failure(seen, later); got != first {
-		t.Errorf("a minute before its end: %q", got.message)
+		t.Errorf("a minute before its end: %q", got.Text())
 	}
 	later.Until = until.Add(time.Hour)
-	if got := failure(seen, later); !strings.Contains(got.message, "2026-11-23T16:00:00Z") {
-		t.Errorf("got %q of another time", got.message)
+	if got := failure(seen, later); !strings.Contains(got.Text(), "2026-11-23T16:00:00Z") {
+		t.Errorf("got %q of another time", got.Text())
 	}
 	later.Until = time.Time{}
-	if got := failure(seen, later); strings.Contains(got.message, "not before") {
-		t.Errorf("got %q after its end", got.message)
+	if got := failure(seen, later); strings.Contains(got.Text(), "not before") {
+		t.Errorf("got %q after its end", got.Text())
 	}
 	own := limited
 	own.Sent, own.Message, own.RequestID = true, "Slow down", "req_1"
-	if got := failure(healthy(), own); !strings.Contains(got.message, "2026-11-23T15:00:00Z") || !strings.Contains(got.message, "Slow down") {
-		t.Errorf("got %q", got.message)
+	if got := failure(healthy(), own); !strings.Contains(got.Text(), "2026-11-23T15:00:00Z") || !strings.Contains(got.Text(), "Slow down") {
+		t.Errorf("got %q", got.Text())
 	}
 	for _, trouble := range []workos.Trouble{{Outcome: workos.OutcomeRateLimited, Until: until}, {Outcome: workos.OutcomeUnavailable, Until: until}} {
-		if got := troubleOf(trouble); !strings.Contains(got.message, "until 2026-11-23T15:00:00Z") {
-			t.Errorf("got %q", got.message)
+		if got := troubleOf(trouble); !strings.Contains(got.Text(), "until 2026-11-23T15:00:00Z") {
+			t.Errorf("got %q", got.Text())
 		}
 	}
 }
@@ -182,7 +183,7 @@ func TestTurnOfACall(t *testing.T) {
 		"a first token":             {func(o *observation) { o.secret = tokensecret.Secret{State: tokensecret.Absent} }, workos.Turn{}},
 		"a Secret that was emptied": {func(o *observation) { o.secret = tokensecret.Secret{State: tokensecret.Empty} }, workos.Turn{}},
 		"a look whether somebody has acted": {func(o *observation) {
-			o.secret, o.standing.reason = tokensecret.Secret{State: tokensecret.Empty}, v1alpha1.NotInstalledReason
+			o.secret, o.standing.Reason = tokensecret.Secret{State: tokensecret.Empty}, v1alpha1.NotInstalledReason
 		}, workos.Turn{Idle: true}},
 		"a token without an expiry": {func(o *observation) {
 			o.secret.Facts.ExpiresAt, o.now = time.Time{}, noon.Add(2*time.Hour)

@@ -10,34 +10,34 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
 
 // writeFailure returns the finding for an error of the API server about a write of the Secret,
 // in the words of the API server. quotes reports whether a text contains the token.
-func writeFailure(verb string, err error, quotes func(string) bool) finding {
+func writeFailure(verb string, err error, quotes func(string) bool) finding.Finding {
 	if isRefusal(err) {
-		return finding{
-			reason:  v1alpha1.SecretRejectedReason,
-			message: "The API server refuses the Secret: " + words(err, quotes),
-		}
+		return finding.New(v1alpha1.SecretRejectedReason,
+			"The API server refuses the Secret: "+words(err, quotes))
 	}
-	return finding{reason: v1alpha1.SecretNotWrittenReason, message: fmt.Sprintf(
-		"The operator cannot %s the Secret; it tries again by itself: %s", verb, words(err, quotes))}
+	return finding.Newf(v1alpha1.SecretNotWrittenReason,
+		"The operator cannot %s the Secret; it tries again by itself: %s", verb, words(err, quotes))
 }
 
 // changedByAdmission returns the finding for a Secret that the API server has stored differently
 // from the write.
-func changedByAdmission(changes []string) finding {
+func changedByAdmission(changes []string) finding.Finding {
 	const most = 3
 	told := strings.Join(changes[:min(len(changes), most)], ", ")
 	if len(changes) > most {
 		told += fmt.Sprintf(", and %d more", len(changes)-most)
 	}
-	return finding{reason: v1alpha1.SecretChangedReason, message: printable(fmt.Sprintf(
+	return finding.New(v1alpha1.SecretChangedReason, conditions.Printable(fmt.Sprintf(
 		"An admission policy or webhook changes what the operator writes (%s): exempt Secrets with the label %s=%s from it",
-		told, v1alpha1.ManagedByLabel, v1alpha1.ManagedByValue))}
+		told, v1alpha1.ManagedByLabel, v1alpha1.ManagedByValue)))
 }
 
 // deniedByAdmission reports whether a webhook or a policy has refused the request. They can use
@@ -89,12 +89,12 @@ func words(err error, quotes func(string) bool) string {
 		text = "the API server cannot be reached: " + unreachable.Err.Error()
 	}
 	if !quotes(text) {
-		return printable(redact.Text(text))
+		return conditions.Printable(redact.Text(text))
 	}
 	const withheld = " (the rest is withheld because it may quote the token)"
 	for _, denial := range denials {
 		if head, _, found := strings.Cut(text, denial); found && !quotes(head) {
-			return printable(redact.Text(head+denial)) + withheld
+			return conditions.Printable(redact.Text(head+denial)) + withheld
 		}
 	}
 	return strings.TrimSpace(withheld)

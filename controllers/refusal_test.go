@@ -12,9 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
-	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
 func refusal(code int32, reason metav1.StatusReason, message string) error {
@@ -54,7 +54,7 @@ func TestWhatAnErrorOfAWriteMeans(t *testing.T) {
 				return
 			}
 			never := func(string) bool { return false }
-			if got := writeFailure("write", test.err, never); got.reason != test.reason || !got.unwritten() {
+			if got := writeFailure("write", test.err, never); got.Reason != test.reason || !isUnwritten(got) {
 				t.Errorf("got %+v, want %s", got, test.reason)
 			}
 		})
@@ -72,8 +72,8 @@ func TestTheWordsOfAWebhookNeverShowAToken(t *testing.T) {
 	const old, fetched = "old-canary-0123456789abcdef", "new-canary-0123456789abcdef"
 	seen := healthy()
 	seen.secret.Facts.TokenHash = tokensecret.HashToken(string(seen.token.UID), redact.NewString(old))
-	done := &outcome{observation: seen, answer: workos.Answer{Token: workos.Token{Value: redact.NewString(fetched)}}}
-	altered := &outcome{observation: seen}
+	done, altered := outcomeOf(seen, finding.Finding{}), outcomeOf(seen, finding.Finding{})
+	done.call.answer.Token.Value = redact.NewString(fetched)
 	altered.secret = tokensecret.Secret{State: tokensecret.Altered, Meta: seen.secret.Meta}
 	for _, quoted := range []string{old, fetched, `data: {"access_token": "` + old + `"}`, "token=" + fetched} {
 		err := refusal(http.StatusForbidden, metav1.StatusReasonForbidden, `admission webhook "nosy.example.com" denied the request: `+quoted)

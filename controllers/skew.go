@@ -6,9 +6,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
@@ -19,10 +21,10 @@ import (
 // the token in the Secret and in the status, and the decision whether the token is valid.
 // Conditions have the operator's time, like everything else in Kubernetes.
 
-// lookAtClock sets the time and the skew of an observation.
-func (r *PipesTokenReconciler) lookAtClock(seen *observation) {
+// observeClock sets the time and the skew of an observation.
+func (r *PipesTokenReconciler) observeClock(seen *observation) {
 	local := r.Clock.Now()
-	seen.skew = r.Connections.skewOf(seen.environmentName, local)
+	seen.skew = r.Connections.skewOf(r.environmentOf(seen.token), local)
 	// Stored times have no monotonic reading. Round removes the monotonic reading, so that no
 	// time is compared by it.
 	seen.now = local.Round(0).Add(seen.skew)
@@ -93,7 +95,7 @@ func (s *connectionState) learnClock(answer workos.Answer, told bool, now time.T
 
 // clocks returns the finding about the clocks of WorkOS and of the operator. Nil: it is not
 // known yet whether they differ.
-func (c *Connections) clocks(environment types.NamespacedName, told bool, now time.Time) *finding {
+func (c *Connections) clocks(environment types.NamespacedName, told bool, now time.Time) *finding.Finding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	state, ok := c.known[environment]
@@ -113,26 +115,26 @@ const (
 
 // clockSkewed returns the finding about the difference of the clocks. Nil: it is not known yet
 // whether they differ.
-func clockSkewed(skew renewal.Skew, told bool, now time.Time) *finding {
+func clockSkewed(skew renewal.Skew, told bool, now time.Time) *finding.Finding {
 	by := skew.At(now)
 	switch {
 	case skew.Wild():
-		return &finding{v1alpha1.ClocksDifferReason,
-			"The clocks of WorkOS and of the operator are more than a day apart, so the operator goes by its own, " +
-				"and tokens may expire before they are renewed: correct the clock of its node"}
+		return ptr.To(finding.New(v1alpha1.ClocksDifferReason,
+			"The clocks of WorkOS and of the operator are more than a day apart, so the operator goes by its own, "+
+				"and tokens may expire before they are renewed: correct the clock of its node"))
 	case !skew.Known():
 		return nil
 	case by.Abs() <= skewGone || by.Abs() <= skewTold && !told:
-		return &finding{}
+		return &finding.Finding{}
 	}
 	than := "behind"
 	if by > 0 {
 		than = "ahead of"
 	}
-	return &finding{v1alpha1.ClocksDifferReason, fmt.Sprintf(
+	return ptr.To(finding.Newf(v1alpha1.ClocksDifferReason,
 		"The clock of WorkOS is about %s %s the operator's: tokens are renewed by WorkOS's clock, "+
 			"but conditions have the time of the operator's, so correct the clock of its node",
-		roughTime(by.Abs()), than)}
+		roughTime(by.Abs()), than))
 }
 
 // roughTime formats a duration only as precisely as a person needs it, so that small changes do

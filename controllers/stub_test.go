@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
@@ -105,7 +106,7 @@ var tokenFlood = map[string]func(token *v1alpha1.PipesToken, n int){
 	},
 	"conditions of somebody else": func(token *v1alpha1.PipesToken, n int) {
 		for i := range 4 {
-			token.Status.Conditions = append(token.Status.Conditions, condition(fmt.Sprint("Theirs", i), metav1.ConditionTrue, "Said", fill(n, 32_000)))
+			token.Status.Conditions = append(token.Status.Conditions, conditions.New(fmt.Sprint("Theirs", i), metav1.ConditionTrue, "Said", fill(n, 32_000)))
 		}
 	},
 	"the longest names": longestNames,
@@ -301,7 +302,7 @@ func TestAStubTellsWhatHandlersAndIndexesLookAt(t *testing.T) {
 		stub.ResourceVersion != token.ResourceVersion || !reflect.DeepEqual(stub.Spec.EnvironmentRef, token.Spec.EnvironmentRef) {
 		t.Errorf("the stub is %+v", stub)
 	}
-	if ready := readyOf(stub.Status); ready.Reason != v1alpha1.TokenSyncedReason || !stub.Status.ExpirationTime.Equal(token.Status.ExpirationTime) {
+	if ready := conditions.Ready(stub.Status.Conditions); ready.Reason != v1alpha1.TokenSyncedReason || !stub.Status.ExpirationTime.Equal(token.Status.ExpirationTime) {
 		t.Errorf("a watch for expired tokens does not see that it is ready: %+v", stub.Status)
 	}
 	token.Annotations[v1alpha1.RefreshRequestedAtAnnotation] = "again"

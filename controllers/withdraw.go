@@ -4,23 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
-
-// stillThere precedes the reason why a token that must be removed may still be in the Secret.
-const stillThere = ". The token is still in the Secret: "
 
 // withdraw applies inactivePolicy to the Secret. It does not touch a Secret that is not ours, or
 // that holds no token. If the token cannot be removed, the finding says so.
 func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
-	done.finding.message, _, _ = strings.Cut(done.finding.message, stillThere)
-	if done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain {
+	done.finding.Remains = ""
+	if done.seen.token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain {
 		return
 	}
 	err := r.takeAway(ctx, done)
@@ -28,11 +25,11 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
 	case err != nil:
 		why := words(err, done.mayQuote)
 		done.unfinished = errors.New(why) // not err itself, which could quote the token in the log
-		done.keep(why)
-	case !done.secret.IsOurs() && done.secret.MayHoldToken(done.token):
-		done.keep(fmt.Sprintf(
+		done.finding.Remains = why
+	case !done.secret.IsOurs() && done.secret.MayHoldToken(done.seen.token):
+		done.finding.Remains = fmt.Sprintf(
 			"Secret %q does not belong to this PipesToken, so the operator leaves it alone: delete it",
-			done.token.TargetSecretName()))
+			done.seen.token.TargetSecretName())
 	}
 }
 
@@ -41,12 +38,6 @@ func (r *PipesTokenReconciler) withdraw(ctx context.Context, done *outcome) {
 // webhook may quote the token.
 func (done *outcome) mayQuote(text string) bool {
 	return done.quotes(text) || done.secret.Facts.TokenHash == "" && hasDenial(text)
-}
-
-// keep records why a token that must be removed may still be in the Secret.
-func (done *outcome) keep(why string) {
-	done.kept = true
-	done.finding.message += stillThere + why
 }
 
 // takeAway removes the token from the Secret. If somebody edits the Secret at the same time,
@@ -64,7 +55,7 @@ func (r *PipesTokenReconciler) takeAway(ctx context.Context, done *outcome) erro
 	if err != nil || !done.mayClear() {
 		return err
 	}
-	patch, err := done.secret.ClearDataPatch(done.token)
+	patch, err := done.secret.ClearDataPatch(done.seen.token)
 	if err != nil {
 		return err
 	}
@@ -79,14 +70,14 @@ func (done *outcome) mayClear() bool { return done.secret.IsOurs() || done.wasOr
 // PipesToken wrote. A Secret that a deleted PipesToken of the same name has left does not count:
 // it belongs to the user.
 func (done *outcome) wasOrphaned() bool {
-	return done.secret.State == tokensecret.Orphaned && done.token.Status.Binding != nil &&
-		done.secret.MayHoldToken(done.token)
+	return done.secret.State == tokensecret.Orphaned && done.seen.token.Status.Binding != nil &&
+		done.secret.MayHoldToken(done.seen.token)
 }
 
 // lookForHidden reads the Secret live once before the status says that the token is gone. The
 // cache does not show a Secret that has lost our label.
 func (r *PipesTokenReconciler) lookForHidden(ctx context.Context, done *outcome) error {
-	told := readyOf(done.token.Status).Reason == done.finding.reason && done.token.Status.Binding == nil
+	told := conditions.Ready(done.seen.token.Status.Conditions).Reason == done.finding.Reason && done.seen.token.Status.Binding == nil
 	if done.secret.State != tokensecret.Absent || told {
 		return nil
 	}
@@ -97,18 +88,18 @@ func (r *PipesTokenReconciler) lookForHidden(ctx context.Context, done *outcome)
 // was asked and a Secret of ours is not in the state that was observed: the Secret may hold the
 // token of a later answer.
 func (r *PipesTokenReconciler) lookLive(ctx context.Context, done *outcome) error {
-	found, err := r.Secrets.Find(ctx, secretName(done.token))
+	found, err := r.Secrets.Find(ctx, secretName(done.seen.token))
 	if err != nil {
-		return fmt.Errorf("looking for Secret %s: %w", done.token.TargetSecretName(), err)
+		return fmt.Errorf("looking for Secret %s: %w", done.seen.token.TargetSecretName(), err)
 	}
 	before := done.secret
-	done.secret = tokensecret.Observe(found, done.token, done.template)
+	done.secret = tokensecret.Observe(found, done.seen.token, done.seen.template)
 	if found != nil {
-		r.memory.wrote(done.token, found, done.local())
+		r.memory.wrote(done.seen.token, found, done.seen.local())
 	}
 	later := done.secret.IsOurs() && (before.State != tokensecret.Intact || !done.secret.Facts.SameToken(before.Facts))
-	if done.tried && later && done.secret.State != tokensecret.Empty {
-		return fmt.Errorf("clearing Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
+	if done.attempted && later && done.secret.State != tokensecret.Empty {
+		return fmt.Errorf("clearing Secret %s: %w", done.seen.token.TargetSecretName(), errMovedOn)
 	}
 	return nil
 }
@@ -121,10 +112,10 @@ func (r *PipesTokenReconciler) empty(ctx context.Context, done *outcome) error {
 	if !done.secret.IsOurs() {
 		return nil
 	}
-	remove := done.token.Spec.InactivePolicy == v1alpha1.InactivePolicyDelete
+	remove := done.seen.token.Spec.InactivePolicy == v1alpha1.InactivePolicyDelete
 	// A Secret with finalizers remains until they are removed. Therefore it is cleared before it
 	// is deleted.
-	if done.secret.MayHoldToken(done.token) && (!remove || len(done.secret.Meta.Finalizers) > 0) {
+	if done.secret.MayHoldToken(done.seen.token) && (!remove || len(done.secret.Meta.Finalizers) > 0) {
 		err := r.clear(ctx, done)
 		if err != nil && !apierrors.IsInvalid(err) {
 			return err
@@ -144,7 +135,7 @@ var errNotCleared = errors.New("admission puts data back into it: exempt Secrets
 	v1alpha1.ManagedByLabel + "=" + v1alpha1.ManagedByValue)
 
 func (r *PipesTokenReconciler) clear(ctx context.Context, done *outcome) error {
-	patch, err := done.secret.ClearPatch(done.token)
+	patch, err := done.secret.ClearPatch(done.seen.token)
 	if err != nil {
 		return err
 	}
@@ -153,7 +144,7 @@ func (r *PipesTokenReconciler) clear(ctx context.Context, done *outcome) error {
 
 func (r *PipesTokenReconciler) clearWith(ctx context.Context, done *outcome, patch []byte) error {
 	stored, err := r.slowly(ctx, done, func() (Stored, error) {
-		return r.Secrets.Patch(ctx, tokensecret.Cleared(done.token), patch, forReal)
+		return r.Secrets.Patch(ctx, tokensecret.Cleared(done.seen.token), patch, forReal)
 	})
 	if err == nil {
 		r.wrote(done, stored.Meta)
@@ -162,7 +153,7 @@ func (r *PipesTokenReconciler) clearWith(ctx context.Context, done *outcome, pat
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("clearing Secret %s: %w", done.token.TargetSecretName(), err)
+		return fmt.Errorf("clearing Secret %s: %w", done.seen.token.TargetSecretName(), err)
 	}
 	return nil
 }
@@ -177,16 +168,16 @@ func (r *PipesTokenReconciler) remove(ctx context.Context, done *outcome) error 
 	if left.DeletionTimestamp == nil {
 		var err error
 		if left, err = r.Secrets.Delete(ctx, done.secret.Meta); err != nil {
-			return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), err)
+			return fmt.Errorf("deleting Secret %s: %w", done.seen.token.TargetSecretName(), err)
 		}
 	}
 	if left == nil {
-		r.memory.secretDeleted(client.ObjectKeyFromObject(done.token), done.secret.Meta.UID)
+		r.memory.secretDeleted(client.ObjectKeyFromObject(done.seen.token), done.secret.Meta.UID)
 		done.secret = tokensecret.Secret{State: tokensecret.Absent}
 		return nil
 	}
-	if r.wrote(done, left); done.secret.MayHoldToken(done.token) { // a finalizer keeps the Secret
-		return fmt.Errorf("deleting Secret %s: %w", done.token.TargetSecretName(), errHeld)
+	if r.wrote(done, left); done.secret.MayHoldToken(done.seen.token) { // a finalizer keeps the Secret
+		return fmt.Errorf("deleting Secret %s: %w", done.seen.token.TargetSecretName(), errHeld)
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
+	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/redact"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
@@ -38,8 +40,8 @@ func (r *PipesTokenReconciler) write(ctx context.Context, done *outcome, content
 	switch {
 	case stored.Damaged:
 		r.discard(ctx, done, stored)
-	case overwritten && !done.finding.present():
-		r.unwritten.overwrote(done.token.Namespace, done.local())
+	case overwritten && !done.finding.Present():
+		r.unwritten.overwrote(done.seen.token.Namespace, done.seen.local())
 	}
 }
 
@@ -52,7 +54,7 @@ func (r *PipesTokenReconciler) discard(ctx context.Context, done *outcome, store
 		discard = r.remove
 	}
 	if err := discard(ctx, done); err != nil {
-		done.keep(words(err, done.mayQuote))
+		done.finding.Remains = words(err, done.mayQuote)
 	}
 }
 
@@ -60,11 +62,11 @@ func (r *PipesTokenReconciler) discard(ctx context.Context, done *outcome, store
 func (r *PipesTokenReconciler) send(
 	ctx context.Context, done *outcome, content tokensecret.Content, mode mode,
 ) (Stored, error) {
-	wanted := tokensecret.New(done.token, content)
+	wanted := tokensecret.New(done.seen.token, content)
 	if done.secret.State == tokensecret.Absent {
 		return r.slowly(ctx, done, func() (Stored, error) { return r.Secrets.Create(ctx, wanted, mode) })
 	}
-	patch, err := done.secret.WritePatch(done.token, content)
+	patch, err := done.secret.WritePatch(done.seen.token, content)
 	if err != nil {
 		return Stored{}, err
 	}
@@ -75,20 +77,20 @@ func (r *PipesTokenReconciler) send(
 // to somebody else, or it belongs to the operator. In the second case it has lost its label, or
 // another replica has just created it.
 func (r *PipesTokenReconciler) nameTaken(ctx context.Context, done *outcome) {
-	found, err := r.Secrets.Find(ctx, secretName(done.token))
+	found, err := r.Secrets.Find(ctx, secretName(done.seen.token))
 	if err != nil {
 		r.notWritten(done, "find", err)
 		return
 	}
-	if done.secret = tokensecret.Observe(found, done.token, done.template); done.secret.State == tokensecret.Foreign {
-		done.finding = conflict(done.token)
+	if done.secret = tokensecret.Observe(found, done.seen.token, done.seen.template); done.secret.State == tokensecret.Foreign {
+		done.finding = conflict(done.seen.token)
 		return
 	}
 	if found != nil {
-		r.memory.wrote(done.token, found, done.local())
+		r.memory.wrote(done.seen.token, found, done.seen.local())
 	}
-	done.finding, done.unfinished = done.standing,
-		fmt.Errorf("creating Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
+	done.finding, done.unfinished = done.seen.standing,
+		fmt.Errorf("creating Secret %s: %w", done.seen.token.TargetSecretName(), errMovedOn)
 }
 
 // notWritten records an error of the API server. If the Secret has changed since it was
@@ -96,8 +98,8 @@ func (r *PipesTokenReconciler) nameTaken(ctx context.Context, done *outcome) {
 func (r *PipesTokenReconciler) notWritten(done *outcome, verb string, err error) {
 	if movedOn(err) {
 		r.Metrics.Wrote(writeConflict)
-		done.finding, done.unfinished = done.standing,
-			fmt.Errorf("writing Secret %s: %w", done.token.TargetSecretName(), errMovedOn)
+		done.finding, done.unfinished = done.seen.standing,
+			fmt.Errorf("writing Secret %s: %w", done.seen.token.TargetSecretName(), errMovedOn)
 		return
 	}
 	done.finding = writeFailure(verb, err, done.quotes)
@@ -106,8 +108,8 @@ func (r *PipesTokenReconciler) notWritten(done *outcome, verb string, err error)
 
 // compare records whether admission has changed a write.
 func (r *PipesTokenReconciler) compare(done *outcome, stored Stored) {
-	done.taken = len(stored.Changed) == 0
-	if !done.taken {
+	done.accepted = len(stored.Changed) == 0
+	if !done.accepted {
 		done.finding = changedByAdmission(stored.Changed)
 	}
 	r.Metrics.Wrote(resultOf(done.finding))
@@ -115,38 +117,38 @@ func (r *PipesTokenReconciler) compare(done *outcome, stored Stored) {
 
 // wrote records the Secret as it is after a write.
 func (r *PipesTokenReconciler) wrote(done *outcome, meta *metav1.PartialObjectMetadata) {
-	r.memory.wrote(done.token, meta, done.local())
-	done.secret = tokensecret.Observe(meta, done.token, done.template)
+	r.memory.wrote(done.seen.token, meta, done.seen.local())
+	done.secret = tokensecret.Observe(meta, done.seen.token, done.seen.template)
 }
 
 // quotes reports whether a text from the API server, or from a webhook, contains the token. That
 // is the token that was just fetched, or the token in the Secret, which is known by its hash.
 func (done *outcome) quotes(text string) bool {
-	return quotesToken(text, string(done.token.UID), done.answer.Token.Value, done.secret.Facts.TokenHash)
+	return quotesToken(text, string(done.seen.token.UID), done.call.answer.Token.Value, done.secret.Facts.TokenHash)
 }
 
 // relabel updates the labels and annotations of the Secret. If that fails, the token is still
 // renewed. After a failed write, relabel waits for the back-off, and then does at least a dry
 // run of the write.
 func (r *PipesTokenReconciler) relabel(ctx context.Context, done *outcome) {
-	again := done.standing.unwritten()
-	if again && done.now.Before(done.notBefore()) {
+	again := isUnwritten(done.seen.standing)
+	if again && done.seen.now.Before(done.seen.notBefore()) {
 		return
 	}
-	patch, err := done.secret.MetadataPatch(done.token)
+	patch, err := done.secret.MetadataPatch(done.seen.token)
 	if err != nil || patch == nil && !again {
 		done.unfinished = err
 		return
 	}
 	if again {
-		done.tried, done.finding = true, finding{}
+		done.attempted, done.finding = true, finding.Finding{}
 	}
 	if patch == nil {
 		r.rehearse(ctx, done)
 		return
 	}
 	stored, err := r.slowly(ctx, done, func() (Stored, error) {
-		return r.Secrets.Patch(ctx, done.secret.Relabelled(done.token), patch, forReal)
+		return r.Secrets.Patch(ctx, done.secret.Relabelled(done.seen.token), patch, forReal)
 	})
 	if err != nil {
 		r.notWritten(done, "relabel", err)
@@ -154,7 +156,7 @@ func (r *PipesTokenReconciler) relabel(ctx context.Context, done *outcome) {
 		r.wrote(done, stored.Meta)
 		r.compare(done, stored)
 	}
-	done.tried = done.tried || done.finding.unwritten()
+	done.attempted = done.attempted || isUnwritten(done.finding)
 }
 
 // trustOverwrite is how long after a successful overwrite in a namespace the next overwrite
@@ -165,15 +167,15 @@ const trustOverwrite = 10 * time.Second
 // valid, mayOverwrite first does a dry run of the write, because admission may now remove data
 // that the pods read.
 func (r *PipesTokenReconciler) mayOverwrite(ctx context.Context, done *outcome, before observation) bool {
-	rehearsed := before.standing.unwritten()
-	trusted := r.unwritten.overwroteSince(done.token.Namespace, done.local().Add(-trustOverwrite))
-	return rehearsed || trusted || !done.secret.HoldsValidToken(done.now) || r.rehearse(ctx, done)
+	rehearsed := isUnwritten(before.standing)
+	trusted := r.unwritten.overwroteSince(done.seen.token.Namespace, done.seen.local().Add(-trustOverwrite))
+	return rehearsed || trusted || !done.secret.HoldsValidToken(done.seen.now) || r.rehearse(ctx, done)
 }
 
 // rehearse does a dry run of the write, with a placeholder in place of the token. It reports
 // whether the API server would store the Secret as the operator writes it.
 func (r *PipesTokenReconciler) rehearse(ctx context.Context, done *outcome) bool {
-	content, err := placeholderContent(done.observation)
+	content, err := placeholderContent(done.after())
 	if err != nil {
 		return true // the template may work with the real token; judge reports it if not
 	}
@@ -196,7 +198,7 @@ func (r *PipesTokenReconciler) rehearse(ctx context.Context, done *outcome) bool
 		r.Metrics.Wrote(writeChanged)
 		return false
 	}
-	done.taken = true
+	done.accepted = true
 	return true
 }
 
@@ -213,7 +215,7 @@ func placeholderContent(seen observation) (tokensecret.Content, error) {
 	}
 	facts := tokensecret.Facts{
 		ExpiresAt:    values.ExpiresAt,
-		ObtainedAt:   inSeconds(seen.now),
+		ObtainedAt:   conditions.Stored(seen.now),
 		TemplateHash: seen.template.Hash(),
 		Scopes:       values.Scopes,
 		TokenHash:    tokensecret.HashToken(string(seen.token.UID), values.AccessToken),

@@ -10,79 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/internal/renewal"
 )
-
-// attempt is the memory of the last attempt for one object. An attempt is a call to WorkOS, or a
-// check whether the name of the Secret is still taken. The status contains the same information,
-// but it is older if it could not be written. The facts about the token are stored only in the
-// Secret.
-type attempt struct {
-	// noted is when this data was recorded, by the clock of that time.
-	noted time.Time
-	// at is the time of the last attempt. Zero: this process has made no attempt.
-	at time.Time
-	// notBefore is the earliest time of the next attempt.
-	notBefore time.Time
-	// renewNotBefore is the earliest time of the next attempt whose only cause is the renewal.
-	// The repair of an altered Secret does not wait for it.
-	renewNotBefore time.Time
-	// inherited: the renewal was already due when this process started, and its turn has not
-	// come yet.
-	inherited bool
-	// found is the finding of the last attempt. It is valid until the next attempt. fromStatus:
-	// found was read from the status, and this process has not asked WorkOS yet.
-	found      finding
-	fromStatus bool
-	// connected is the Connected condition after the last answer of WorkOS. Nil: the condition
-	// in the status is valid.
-	connected *metav1.Condition
-	// intact: the last attempt left a token in the Secret. If the token is missing later,
-	// somebody else has removed it.
-	intact bool
-	// failures counts failed attempts in a row. repairs counts attempts in a row that repaired a
-	// change of the Secret by somebody else.
-	failures, repairs int
-	// leftHash is the hash of the token that was in the Secret after a failed write, as far as
-	// known. Empty: no write failed, or the Secret held no token.
-	leftHash string
-	// wasted counts the calls in a row whose token could not be written.
-	wasted int
-	// request is the refresh request that was answered last. requestWaits: a refresh request
-	// that was not answered, because nothing was sent or written, has to wait for notBefore like
-	// every other attempt.
-	request      string
-	requestWaits bool
-	// habit is the lead that this connection has shown: how long before expiry WorkOS returns
-	// the next token.
-	habit renewal.Habit
-	// client is the version of the environment's client that the last attempt used.
-	client uint64
-	// taken: the last check found that the Secret belongs to somebody else.
-	taken bool
-	// heldAt is the generation of the environment when the last attempt had to wait for its
-	// turn. Zero: the last attempt did not have to wait.
-	heldAt int64
-	// heldSince is the epoch of the answer that held the last attempt back (see workos.Answer).
-	// Zero: no answer did.
-	heldSince uint64
-}
-
-// asOf returns the attempt as it is valid at now. If the clock has been set back since it was
-// recorded, its times move back too, so that a wait does not become longer.
-func (a attempt) asOf(now time.Time) attempt {
-	back := a.noted.Sub(now)
-	if back <= 0 {
-		return a
-	}
-	a.noted = now
-	for _, instant := range []*time.Time{&a.at, &a.notBefore, &a.renewNotBefore} {
-		if !instant.IsZero() {
-			*instant = instant.Add(-back)
-		}
-	}
-	return a
-}
 
 // memory keeps one entry for each PipesToken that this process has reconciled.
 type memory struct {
