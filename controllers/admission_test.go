@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
 )
 
 // These specs use a real API server that refuses, loses or changes the writes of the operator.
@@ -265,7 +265,7 @@ var _ = Describe("Admission", func() {
 
 	It("by a webhook that takes long is told while it does, and the token written once it answers", func() {
 		w.operator.stop()
-		w.start(func(r *controllers.PipesTokenReconciler) { r.SlowWrite = 100 * time.Millisecond })
+		w.start(func(r *pipestoken.Reconciler) { r.SlowWrite = 100 * time.Millisecond })
 		release := make(chan struct{})
 		hook := newSlowWebhook(release)
 		slow := webhookDown("secrets", admissionv1.Create).(*admissionv1.ValidatingWebhookConfiguration)

@@ -26,7 +26,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
 )
 
 // argoHealthOf is Argo CD's health for each result of kstatus.
@@ -153,7 +153,7 @@ var _ = Describe("Argo CD and kstatus agree", func() {
 
 	It("on a PipesEnvironment whose API key the operator may not read", func() {
 		w := newWorld()
-		w.start(func(r *controllers.PipesTokenReconciler) { r.Connections.Reader = forbidding{r.Connections.Reader} })
+		w.start(func(r *pipestoken.Reconciler) { r.Connections.Reader = forbidding{r.Connections.Reader} })
 		w.waitForEnvironment(v1alpha1.APIKeyForbiddenReason)
 	})
 })

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
@@ -131,7 +131,7 @@ var _ = Describe("An outage of WorkOS", func() {
 var _ = Describe("A call that takes long", func() {
 	It("keeps nobody else from being worked on, and its answer is written once it comes", func() {
 		w := newWorld()
-		w.start(func(r *controllers.PipesTokenReconciler) {
+		w.start(func(r *pipestoken.Reconciler) {
 			r.Connections.Upstream = workos.New(workos.Options{Clock: w.clock, Patience: 10 * time.Millisecond})
 		})
 		w.waitForEnvironment(v1alpha1.AvailableReason)

@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
@@ -49,7 +49,7 @@ var _ = Describe("The long run", func() {
 		w := newWorld()
 		// The number of calls is checked below. With a long timeout, no call is made again
 		// because the machine is busy.
-		w.start(func(r *controllers.PipesTokenReconciler) {
+		w.start(func(r *pipestoken.Reconciler) {
 			r.Connections.Upstream = workos.New(workos.Options{Clock: w.clock, Timeout: time.Minute})
 		})
 		w.waitForEnvironment(v1alpha1.AvailableReason)

@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
 )
 
 var _ = Describe("A label that another controller acts on", func() {
@@ -50,7 +50,7 @@ var _ = Describe("A label that another controller acts on", func() {
 
 	It("is written once the operator is started with its domain", func() {
 		w := newWorld()
-		w.start(func(r *controllers.PipesTokenReconciler) { r.AllowedSecretMetadata = []string{"argoproj.io"} })
+		w.start(func(r *pipestoken.Reconciler) { r.AllowedSecretMetadata = []string{"argoproj.io"} })
 		w.waitForEnvironment(v1alpha1.AvailableReason)
 		token := w.token("alice")
 		labelled(token)

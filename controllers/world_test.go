@@ -33,9 +33,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
+	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
+	"github.com/pipes-operator/pipes-operator/internal/compact"
+	"github.com/pipes-operator/pipes-operator/internal/connection"
+	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
+	"github.com/pipes-operator/pipes-operator/internal/ledger"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
+	"github.com/pipes-operator/pipes-operator/internal/metrics"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
@@ -324,13 +331,13 @@ type operator struct {
 }
 
 // start starts the operator as cmd/pipes-operator does, except for the clock.
-func (w *world) start(change ...func(*controllers.PipesTokenReconciler)) {
+func (w *world) start(change ...func(*pipestoken.Reconciler)) {
 	GinkgoHelper()
 	w.operator = w.startShard(sharding.Shard{}, change...)
 }
 
 // startShard starts an operator that is responsible for a part of all PipesTokens.
-func (w *world) startShard(shard sharding.Shard, change ...func(*controllers.PipesTokenReconciler)) *operator {
+func (w *world) startShard(shard sharding.Shard, change ...func(*pipestoken.Reconciler)) *operator {
 	GinkgoHelper()
 	requests := &requests{}
 	config := rest.CopyConfig(apiServer)
@@ -340,27 +347,28 @@ func (w *world) startShard(shard sharding.Shard, change ...func(*controllers.Pip
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache: cache.Options{
-			ByObject:                    controllers.CacheByObject(shard),
+			ByObject:                    compact.ByObject(shard),
 			DefaultNamespaces:           map[string]cache.Config{w.home: {}, w.tenant: {}},
 			ReaderFailOnMissingInformer: true,
 		},
-		Client: client.Options{FieldOwner: controllers.FieldOwner, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
+		Client: client.Options{FieldOwner: tokensecret.FieldManager, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	secrets, err := controllers.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
+	secrets, err := pipestoken.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
 	Expect(err).NotTo(HaveOccurred())
 	registry := prometheus.NewRegistry()
-	metrics, err := controllers.NewMetrics(registry, w.clock, true)
+	tokensDue := &ledger.Ledger{}
+	counters, err := metrics.New(registry, tokensDue, w.clock, true)
 	Expect(err).NotTo(HaveOccurred())
-	connections := &controllers.Connections{
+	connections := &connection.Registry{
 		Reader:       manager.GetAPIReader(),
 		Upstream:     workos.New(workos.Options{UserAgent: "pipes-operator/test", Clock: w.clock, Timeout: 5 * time.Second}),
 		AllowedHosts: []string{strings.TrimPrefix(w.baseURL, "http://")}, AllowInsecure: true,
 	}
-	tokens := &controllers.PipesTokenReconciler{
+	tokens := &pipestoken.Reconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
-		Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
-		Watchdog:           liveness.NewWatchdog(w.clock, workers, controllers.MaxErrorBackoff),
+		Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Ledger: tokensDue, Metrics: counters,
+		Watchdog:           liveness.NewWatchdog(w.clock, workers, fairqueue.MaxErrorBackoff),
 		DefaultEnvironment: types.NamespacedName{Namespace: w.home, Name: environmentID},
 		WatchNamespaces:    sets.New(w.home, w.tenant),
 		Shard:              shard,
@@ -370,8 +378,8 @@ func (w *world) startShard(shard sharding.Shard, change ...func(*controllers.Pip
 	}
 	Expect(tokens.SetupWithManager(w.ctx, manager, w.timeline.options())).To(Succeed())
 	Expect(tokens.SetupExpiryWithManager(manager)).To(Succeed())
-	environments := &controllers.PipesEnvironmentReconciler{
-		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
+	environments := &pipesenvironment.Reconciler{
+		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Ledger: tokensDue, Metrics: counters,
 		Shard: shard,
 	}
 	options := controller.Options{SkipNameValidation: ptr.To(true)}
@@ -498,6 +506,6 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-func withoutDefault(r *controllers.PipesTokenReconciler) {
+func withoutDefault(r *pipestoken.Reconciler) {
 	r.DefaultEnvironment = types.NamespacedName{}
 }

@@ -24,10 +24,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
+	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
+	"github.com/pipes-operator/pipes-operator/internal/compact"
+	"github.com/pipes-operator/pipes-operator/internal/connection"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
+	"github.com/pipes-operator/pipes-operator/internal/ledger"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
+	ownmetrics "github.com/pipes-operator/pipes-operator/internal/metrics"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
@@ -107,13 +113,13 @@ func managerOptions(o options, shard sharding.Shard) ctrl.Options {
 		Scheme:  scheme,
 		Metrics: metricsOptions(o),
 		Cache: cache.Options{
-			ByObject:                    controllers.CacheByObject(shard),
+			ByObject:                    compact.ByObject(shard),
 			DefaultNamespaces:           cacheNamespaces(o),
 			ReaderFailOnMissingInformer: true,
 			DefaultWatchErrorHandler:    watchFailed,
 		},
 		Client: client.Options{
-			FieldOwner: controllers.FieldOwner,
+			FieldOwner: tokensecret.FieldManager,
 			Cache:      &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)},
 		},
 		HealthProbeBindAddress:        o.healthProbeBindAddress,
@@ -160,15 +166,16 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 		return err
 	}
 	clock := clock.RealClock{}
-	secrets, err := controllers.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
+	secrets, err := pipestoken.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
 	if err != nil {
 		return err
 	}
-	ownMetrics, err := controllers.NewMetrics(metrics.Registry, clock, o.perObjectMetrics)
+	dues := &ledger.Ledger{}
+	counters, err := ownmetrics.New(metrics.Registry, dues, clock, o.perObjectMetrics)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	connections := &controllers.Connections{
+	connections := &connection.Registry{
 		Reader: manager.GetAPIReader(),
 		Upstream: workos.New(workos.Options{
 			UserAgent: "pipes-operator/" + version,
@@ -179,9 +186,9 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 		AllowInsecure: o.allowInsecure,
 		Share:         o.upstreamShare,
 	}
-	tokens := &controllers.PipesTokenReconciler{
+	tokens := &pipestoken.Reconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
-		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
+		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: clock, Ledger: dues, Metrics: counters,
 		Watchdog:           newWatchdog(clock, fairqueue.Busy(o.maxConcurrentReconciles)),
 		Shard:              shard,
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
@@ -195,9 +202,9 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 	if err := tokens.SetupExpiryWithManager(manager); err != nil {
 		return fmt.Errorf("setting up the controller that reports expired tokens: %w", err)
 	}
-	environments := &controllers.PipesEnvironmentReconciler{
+	environments := &pipesenvironment.Reconciler{
 		Client: manager.GetClient(), Connections: connections,
-		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: clock, Metrics: ownMetrics,
+		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: clock, Ledger: dues, Metrics: counters,
 		Watchdog: newWatchdog(clock, 1),
 		Shard:    shard,
 	}
@@ -212,7 +219,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 }
 
 func newWatchdog(monotonic clock.PassiveClock, workers int) *liveness.Watchdog {
-	return liveness.NewWatchdog(monotonic, workers, controllers.MaxErrorBackoff)
+	return liveness.NewWatchdog(monotonic, workers, fairqueue.MaxErrorBackoff)
 }
 
 func addProbes(manager ctrl.Manager, liveness map[string]healthz.Checker) error {

@@ -46,6 +46,9 @@ var factAnnotations = []string{
 // token is valid without them.
 var adviceAnnotations = []string{UpstreamLeadAnnotation}
 
+// Annotations returns the annotations that the operator sets on a Secret.
+func Annotations() []string { return slices.Concat(factAnnotations, adviceAnnotations) }
+
 // Facts describe the token in the data of a Secret. They come from the metadata of the Secret.
 // Times are in UTC.
 type Facts struct {

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/memo"
 )
 
 // FieldManager is the field manager of the operator. The API server records it in managedFields
@@ -51,7 +52,6 @@ func Observe(meta *metav1.PartialObjectMetadata, token *v1alpha1.PipesToken, tem
 	if meta == nil {
 		return Secret{State: Absent}
 	}
-	meta = unpacked(meta)
 	seen := Secret{Meta: meta}
 	switch controller := metav1.GetControllerOfNoCopy(meta); {
 	case controller == nil && labelledFor(meta, token):
@@ -209,18 +209,13 @@ func (f *fieldSet) add(other fieldSet) {
 
 // ownership returns the fields that we own and the fields that anybody else owns. An entry that
 // cannot be read owns nothing. A Secret with broken entries therefore counts as altered, and is
-// written again. Callers must not change the result, because Secrets share it.
+// written again.
 func ownership(entries []metav1.ManagedFieldsEntry) (ours, others fieldSet) {
-	if len(entries) == 1 {
-		if known, ok := trimmed.fieldsOf(entries[0]); ok {
-			return known, fieldSet{}
-		}
+	if len(entries) == 1 && entries[0].Manager == FieldManager {
+		return fieldsOf(entries[0]), fieldSet{}
 	}
 	for _, entry := range entries {
-		var fields fieldSet
-		if entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
-			continue
-		}
+		fields := fieldsOf(entry)
 		if entry.Manager == FieldManager {
 			ours.add(fields)
 		} else {
@@ -228,4 +223,32 @@ func ownership(entries []metav1.ManagedFieldsEntry) (ours, others fieldSet) {
 		}
 	}
 	return ours, others
+}
+
+// parsed holds field sets by their text. To parse a text takes longer than everything else that
+// Observe does with a Secret, and most Secrets have the same text.
+var parsed = memo.New[string, fieldSet](1024, 1<<20)
+
+// fieldsOf returns the fields of an entry. Callers must not change them.
+func fieldsOf(entry metav1.ManagedFieldsEntry) fieldSet {
+	if entry.FieldsV1 == nil {
+		return fieldSet{}
+	}
+	text := entry.FieldsV1.GetRawBytes()
+	if entry.Manager != FieldManager || len(text) > longestParsed {
+		return parseFields(text)
+	}
+	return parsed.Of(string(text), 4*len(text), func() fieldSet { return parseFields(text) })
+}
+
+// longestParsed is the longest text that parsed holds, in bytes. Anybody who may write Secrets
+// decides the length.
+const longestParsed = 8 << 10
+
+func parseFields(text []byte) fieldSet {
+	var fields fieldSet
+	if json.Unmarshal(text, &fields) != nil {
+		return fieldSet{}
+	}
+	return fields
 }

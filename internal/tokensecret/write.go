@@ -132,7 +132,7 @@ func (s Secret) metadataPatch(token *v1alpha1.PipesToken, facts map[string]strin
 // factKeys returns the annotations that belong to a token.
 func factKeys() keySet {
 	keys := keySet{}
-	for _, key := range slices.Concat(factAnnotations, adviceAnnotations) {
+	for _, key := range Annotations() {
 		keys.add(keySet{key: {}})
 	}
 	return keys

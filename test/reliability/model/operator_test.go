@@ -27,8 +27,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
+	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
+	"github.com/pipes-operator/pipes-operator/internal/connection"
+	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
+	"github.com/pipes-operator/pipes-operator/internal/ledger"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
+	"github.com/pipes-operator/pipes-operator/internal/metrics"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/test/walltime"
 )
@@ -112,26 +117,27 @@ var controllerNames = []string{"pipesenvironment", "pipestoken"}
 
 // setUp wires the operator as cmd/pipes-operator does.
 func (o *operator) setUp(manager manager.Manager) {
-	secrets, err := controllers.NewSecretClient(&rest.Config{Host: "https://stand-in", QPS: -1}, &http.Client{Transport: o.secretTransport()})
+	secrets, err := pipestoken.NewSecretClient(&rest.Config{Host: "https://stand-in", QPS: -1}, &http.Client{Transport: o.secretTransport()})
 	o.world.must(err)
 	o.metrics = prometheus.NewRegistry()
-	metrics, err := controllers.NewMetrics(o.metrics, wall{o}, true)
+	tokensDue := &ledger.Ledger{}
+	counters, err := metrics.New(o.metrics, tokensDue, wall{o}, true)
 	o.world.must(err)
-	connections := &controllers.Connections{
+	connections := &connection.Registry{
 		Reader:       liveReader{operator: o},
 		Upstream:     workos.New(workos.Options{Transport: o.upstreamTransport(), Clock: wall{o}, Timeout: time.Hour}),
 		AllowedHosts: []string{upstreamHost},
 	}
 	api := &apiClient{operator: o}
-	o.watchdog = liveness.NewWatchdog(monotonic{o}, maxFrozen+1, controllers.MaxErrorBackoff)
-	reconciler := &controllers.PipesTokenReconciler{
-		Client: api, Secrets: secrets, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics, Watchdog: o.watchdog,
+	o.watchdog = liveness.NewWatchdog(monotonic{o}, maxFrozen+1, fairqueue.MaxErrorBackoff)
+	reconciler := &pipestoken.Reconciler{
+		Client: api, Secrets: secrets, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Ledger: tokensDue, Metrics: counters, Watchdog: o.watchdog,
 		// A slow write is reported after real time, and the model has no real time.
 		SlowWrite:          -1,
 		DefaultEnvironment: defaultEnvironment,
 	}
 	o.world.must(reconciler.SetupWithManager(context.Background(), manager, o.options()))
-	environments := &controllers.PipesEnvironmentReconciler{Client: api, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Metrics: metrics}
+	environments := &pipesenvironment.Reconciler{Client: api, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Ledger: tokensDue, Metrics: counters}
 	o.world.must(environments.SetupWithManager(manager, o.options()))
 }
 

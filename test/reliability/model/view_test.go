@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/compact"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
@@ -81,7 +81,7 @@ func cached(object client.Object) client.Object {
 // transforms are the functions that trim objects in the caches of the real operator.
 var transforms = func() map[kind]toolscache.TransformFunc {
 	all := map[kind]toolscache.TransformFunc{}
-	for object, options := range controllers.CacheByObject(sharding.Shard{}) {
+	for object, options := range compact.ByObject(sharding.Shard{}) {
 		all[kindOf(object)] = options.Transform
 	}
 	return all

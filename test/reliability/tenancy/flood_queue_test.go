@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
@@ -244,7 +244,7 @@ func floodOfRefreshes(c *crowded) {
 // several field managers, among them the operator's own.
 func floodOfForgeries(c *crowded) {
 	tokens := c.oneOf30()
-	managers := []string{"kubectl", controllers.FieldOwner, "helm"}
+	managers := []string{"kubectl", tokensecret.FieldManager, "helm"}
 	c.loops(8, func(loop, turn int) error {
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: tokens(turn*8 + loop).GetName()}}
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{"pipes.workos.com/expires-at":"2036-01-01T00:%02d:00Z","pipes.workos.com/token-hash":"%d"}}}`, turn%60, turn)

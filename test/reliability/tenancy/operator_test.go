@@ -21,8 +21,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/pipes-operator/pipes-operator/controllers"
+	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
+	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
+	"github.com/pipes-operator/pipes-operator/internal/compact"
+	"github.com/pipes-operator/pipes-operator/internal/connection"
+	"github.com/pipes-operator/pipes-operator/internal/ledger"
+	"github.com/pipes-operator/pipes-operator/internal/metrics"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
+	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
@@ -69,29 +75,30 @@ func (p *process) startAt(where place) {
 	manager, err := ctrl.NewManager(actingAs(shipped.User, "system:serviceaccounts", "system:serviceaccounts:"+shipped.Namespace), ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:   cache.Options{ByObject: controllers.CacheByObject(sharding.Shard{}), ReaderFailOnMissingInformer: true},
-		Client:  client.Options{FieldOwner: controllers.FieldOwner, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
+		Cache:   cache.Options{ByObject: compact.ByObject(sharding.Shard{}), ReaderFailOnMissingInformer: true},
+		Client:  client.Options{FieldOwner: tokensecret.FieldManager, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	secrets, err := controllers.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
+	secrets, err := pipestoken.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
 	Expect(err).NotTo(HaveOccurred())
 	registry := prometheus.NewRegistry()
-	metrics, err := controllers.NewMetrics(registry, where.clock, true)
+	tokensDue := &ledger.Ledger{}
+	counters, err := metrics.New(registry, tokensDue, where.clock, true)
 	Expect(err).NotTo(HaveOccurred())
-	connections := &controllers.Connections{
+	connections := &connection.Registry{
 		Reader:       manager.GetAPIReader(),
 		Upstream:     workos.New(workos.Options{UserAgent: "pipes-operator/test", Clock: where.clock, Transport: where.transport}),
 		AllowedHosts: where.hosts,
 	}
-	tokens := &controllers.PipesTokenReconciler{
+	tokens := &pipestoken.Reconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
-		Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: where.clock, Metrics: metrics,
+		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: where.clock, Ledger: tokensDue, Metrics: counters,
 		DefaultEnvironment: types.NamespacedName{Namespace: shipped.Namespace, Name: "default"},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(tokens.SetupWithManager(ctx, manager, where.tokens)).To(Succeed())
-	environments := &controllers.PipesEnvironmentReconciler{
-		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder(controllers.FieldOwner), Clock: where.clock, Metrics: metrics,
+	environments := &pipesenvironment.Reconciler{
+		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: where.clock, Ledger: tokensDue, Metrics: counters,
 	}
 	Expect(environments.SetupWithManager(manager, where.environments)).To(Succeed())
 
