@@ -24,9 +24,9 @@ const (
 var packedKeys = slices.Concat([]string{v1alpha1.ManagedByLabel, v1alpha1.TokenLabel},
 	factAnnotations, adviceAnnotations)
 
-// Pack packs the labels and annotations of meta. Observe can read the result. Pack leaves meta
+// pack packs the labels and annotations of meta. Observe can read the result. It leaves meta
 // unchanged if it cannot be packed.
-func Pack(meta *metav1.PartialObjectMetadata) {
+func pack(meta *metav1.PartialObjectMetadata) {
 	var packed strings.Builder
 	if meta.GenerateName != "" || !packMap(&packed, meta.Labels) {
 		return

@@ -30,7 +30,7 @@ func TestPackLosesNothing(t *testing.T) {
 				Name: "github", UID: "u", ResourceVersion: "7", Labels: test.labels, Annotations: test.annotations,
 			}}
 			packed := whole.DeepCopy()
-			Pack(packed)
+			pack(packed)
 			if isPacked := packed.GenerateName != "" && packed.Labels == nil && packed.Annotations == nil; isPacked != test.packs {
 				t.Errorf("packed: %t", isPacked)
 			}
@@ -38,7 +38,7 @@ func TestPackLosesNothing(t *testing.T) {
 				t.Errorf("unpacked %+v", got)
 			}
 			again := packed.DeepCopy()
-			Pack(again)
+			pack(again)
 			if !reflect.DeepEqual(again, packed) {
 				t.Errorf("packed once more %+v", again)
 			}
@@ -50,7 +50,7 @@ func TestPackLosesNothing(t *testing.T) {
 func TestPackKeepsAGeneratedName(t *testing.T) {
 	whole := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{GenerateName: "github-", Labels: map[string]string{"a": "b"}}}
 	packed := whole.DeepCopy()
-	Pack(packed)
+	pack(packed)
 	if !reflect.DeepEqual(packed, whole) || unpacked(packed) != packed {
 		t.Errorf("packed %+v", packed)
 	}
@@ -64,7 +64,7 @@ func FuzzPack(f *testing.F) {
 		meta := &metav1.PartialObjectMetadata{}
 		meta.Labels, meta.Annotations = map[string]string{label: labelled}, map[string]string{annotation: annotated}
 		packed := meta.DeepCopy()
-		Pack(packed)
+		pack(packed)
 		if got := unpacked(packed); !reflect.DeepEqual(got, meta) {
 			t.Errorf("%+v became %+v", meta.ObjectMeta, got.ObjectMeta)
 		}

@@ -22,7 +22,7 @@ const stubAnnotation = "\x00stub"
 // IsStub.
 func Trim(meta *metav1.PartialObjectMetadata) {
 	meta.ManagedFields = TrimManagedFields(meta.ManagedFields)
-	Pack(meta)
+	pack(meta)
 	if cachedBytes(meta) > mostCached {
 		*meta = stubOf(meta)
 	}
