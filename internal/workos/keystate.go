@@ -111,7 +111,7 @@ func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer,
 
 // circuitMessage is the only text about an open circuit. Other users must not learn whose calls
 // failed or how.
-const circuitMessage = "requests for this integration fail, so single ones find out when it is back"
+const circuitMessage = "requests for this integration fail, so single requests probe it"
 
 func held(message string, wait time.Duration) Answer {
 	return Answer{Outcome: OutcomeHeld, Message: message, RetryAfter: min(wait, maxRetryAfter)}
