@@ -1,72 +1,84 @@
 package v1alpha1
 
-// Condition types of a PipesToken. A PipesEnvironment uses Ready and Stalled of them, and those that say so.
+// Condition types of a PipesToken. A PipesEnvironment has Ready, Stalled, and the types whose
+// comment names the PipesEnvironment.
 const (
-	// ReadyCondition is always present. True: the Secret holds a usable token for this object.
+	// ReadyCondition is always present. True: the Secret holds a valid token for the PipesToken, or
+	// the API key of the PipesEnvironment can be used.
 	ReadyCondition = "Ready"
 
-	// ConnectedCondition is what WorkOS last said of the user's connection. Absent until WorkOS has said something.
+	// ConnectedCondition is the last state of the user's connection that WorkOS reported. Absent
+	// until WorkOS has reported one.
 	ConnectedCondition = "Connected"
 
-	// ScopesGrantedCondition is False while the connection lacks scopes that the integration is configured to ask for.
-	// The token works all the same, so Ready stays True. Absent until a token has been obtained.
+	// ScopesGrantedCondition is False while the connection lacks scopes that the integration asks
+	// for. The token works, so Ready stays True. Absent while the Secret holds no token.
 	ScopesGrantedCondition = "ScopesGranted"
 
-	// RenewalFailedCondition is present, and then True, only while renewal fails and the token in the Secret is still
-	// valid. Ready stays True meanwhile; RenewalFailed carries the reason that Ready will have if the token expires.
+	// RenewalFailedCondition is present, and True, only while renewal fails and the token in the
+	// Secret is still valid. Ready stays True. RenewalFailed has the reason that Ready will have if
+	// the token expires.
 	RenewalFailedCondition = "RenewalFailed"
 
-	// StalledCondition is kstatus' mark of an object that cannot go on until somebody changes something.
-	// Present only while True.
+	// StalledCondition is the kstatus condition of an object that makes no progress until a person
+	// changes something. Present only while True.
 	StalledCondition = "Stalled"
 
-	// ReconcilingCondition is kstatus' mark of an object that the controller is still working on by itself.
+	// ReconcilingCondition is the kstatus condition of an object that the operator still works on.
 	// Present only while True, and never beside Stalled.
 	ReconcilingCondition = "Reconciling"
 
-	// GrantsValidCondition on a PipesEnvironment is False while one of its grants is incomplete or
-	// cannot be read, and so fits nobody.
+	// GrantsValidCondition of a PipesEnvironment is False while one of its grants is incomplete or
+	// cannot be read. Such a grant fits no PipesToken.
 	GrantsValidCondition = "GrantsValid"
 
-	// UpstreamFailingCondition on a PipesEnvironment is present, and then True, only while WorkOS is down or has asked for
-	// patience, so that its PipesTokens ask less often or not at all. Those whose token is still valid do not tell.
+	// UpstreamFailingCondition of a PipesEnvironment is present, and True, only while WorkOS fails
+	// or limits the rate, and the operator holds calls back. A PipesToken with a valid token does
+	// not report a call that was held back.
 	UpstreamFailingCondition = "UpstreamFailing"
 
-	// BudgetTooSmallCondition on a PipesEnvironment is present, and then True, only while its API key may make fewer
-	// requests a minute than it takes to renew its tokens in time.
+	// BudgetTooSmallCondition of a PipesEnvironment is present, and True, only while the renewal of
+	// its tokens needs more requests per minute than its API key may make.
 	BudgetTooSmallCondition = "BudgetTooSmall"
 
-	// ClockSkewedCondition on a PipesEnvironment is present, and then True, only while the clocks of
-	// WorkOS and of the operator are more than 30 seconds apart. Tokens are renewed by WorkOS's.
+	// ClockSkewedCondition of a PipesEnvironment is present, and True, only while the clocks of
+	// WorkOS and of the operator differ by more than 30 seconds. The operator renews tokens by the
+	// clock of WorkOS.
 	ClockSkewedCondition = "ClockSkewed"
 )
 
-// Reasons of a PipesToken's Ready condition. The reasons of failures are also the reasons of RenewalFailed, Stalled and
-// Reconciling in the same situation.
+// Reasons of Ready of a PipesToken. RenewalFailed, Stalled and Reconciling have the same reason in
+// the same situation.
 const (
-	// PendingReason: the controller has not looked at the object yet, or has not been able to ask WorkOS yet.
+	// PendingReason: the operator has not reconciled the object yet, or waits until it may call
+	// WorkOS.
 	PendingReason = "Pending"
 
-	// TokenSyncedReason: the Secret holds the token that WorkOS returned last.
+	// TokenSyncedReason: the Secret holds a valid token. It is the only reason of Ready=True.
 	TokenSyncedReason = "TokenSynced"
 
-	// NotInstalledReason: WorkOS says that the user has not connected this integration (not_installed).
+	// NotInstalledReason: WorkOS reports that the user has not connected the integration
+	// (not_installed).
 	NotInstalledReason = "NotInstalled"
 
-	// NeedsReauthorizationReason: WorkOS says that the user has to connect again (needs_reauthorization).
+	// NeedsReauthorizationReason: WorkOS reports that the user must connect again
+	// (needs_reauthorization).
 	NeedsReauthorizationReason = "NeedsReauthorization"
 
-	// InactiveReason: WorkOS says that the connection is not active, for a reason this version does not know.
-	// It may pass: a valid token stays for an hour, and RenewalFailed tells meanwhile.
+	// InactiveReason: WorkOS reports that the connection is not active, with a reason that this
+	// version does not know. Such a reason may pass: a valid token stays for an hour, and
+	// RenewalFailed reports the reason during that hour.
 	InactiveReason = "Inactive"
 
 	// NotGrantedReason: no grant of the PipesEnvironment allows this PipesToken.
 	NotGrantedReason = "NotGranted"
 
-	// EnvironmentNotFoundReason: the PipesEnvironment does not exist, or none is named and the operator has no default.
+	// EnvironmentNotFoundReason: the PipesEnvironment does not exist, or the PipesToken names none
+	// and the operator has no default.
 	EnvironmentNotFoundReason = "EnvironmentNotFound"
 
-	// EnvironmentNotReadyReason: the PipesEnvironment has no usable API key or base URL, or WorkOS refused the key (401).
+	// EnvironmentNotReadyReason: the API key or the base URL of the PipesEnvironment cannot be
+	// used, or WorkOS refuses the key (401).
 	EnvironmentNotReadyReason = "EnvironmentNotReady"
 
 	// IntegrationNotFoundReason: WorkOS knows no such slug, user or organization (404).
@@ -75,113 +87,123 @@ const (
 	// AccountSelectionRequiredReason: several connections of the user match (409).
 	AccountSelectionRequiredReason = "AccountSelectionRequired"
 
-	// AuthMethodMismatchReason: the connected account does not use OAuth, so it has no access token (422).
+	// AuthMethodMismatchReason: the connected account does not use OAuth, so it has no access token
+	// (422).
 	AuthMethodMismatchReason = "AuthMethodMismatch"
 
-	// RequestRejectedReason: WorkOS refused the request for a reason of its own (any other 4xx).
+	// RequestRejectedReason: WorkOS refuses the request for another reason (other 3xx and 4xx).
 	RequestRejectedReason = "RequestRejected"
 
-	// RateLimitedReason: WorkOS said that the API key makes too many requests (429).
+	// RateLimitedReason: WorkOS limits the rate of the API key (429).
 	RateLimitedReason = "RateLimited"
 
-	// UpstreamUnavailableReason: WorkOS could not be reached, failed (5xx), or gave an answer that cannot be read.
+	// UpstreamUnavailableReason: WorkOS cannot be reached, fails (5xx), or sends an answer that the
+	// operator cannot read.
 	UpstreamUnavailableReason = "UpstreamUnavailable"
 
-	// TokenExpiredReason: the token has expired and WorkOS hands out none that is newer.
+	// TokenExpiredReason: the token has expired, and WorkOS has returned no newer one.
 	TokenExpiredReason = "TokenExpired"
 
-	// SecretConflictReason: a Secret of that name exists and belongs to somebody else. It is never touched.
+	// SecretConflictReason: a Secret of that name exists and has another owner. The operator never
+	// changes it.
 	SecretConflictReason = "SecretConflict"
 
-	// SecretRejectedReason: the API server refuses the Secret (a quota, an admission policy, an immutable Secret ...).
+	// SecretRejectedReason: the API server refuses the Secret, for example because of a quota, an
+	// admission policy or an immutable Secret.
 	SecretRejectedReason = "SecretRejected"
 
-	// SecretNotWrittenReason: the API server does not take the Secret for a reason that should pass (5xx, 429, a timeout,
-	// an admission webhook that is down). The message has the API server's words.
+	// SecretNotWrittenReason: the API server does not accept the Secret at the moment, for example
+	// because of a 5xx, a 429, a timeout, or an admission webhook that is down. The message quotes
+	// the API server.
 	SecretNotWrittenReason = "SecretNotWritten"
 
-	// SecretChangedReason: an admission policy or webhook removes or changes what the operator writes, so that the Secret
-	// cannot be kept. The message names what.
+	// SecretChangedReason: an admission policy or webhook removes or changes data that the operator
+	// writes. The message names the data.
 	SecretChangedReason = "SecretChanged"
 
-	// InvalidTemplateReason: secretTemplate cannot be rendered.
+	// InvalidTemplateReason: secretTemplate cannot be used. The Secret stays as it is.
 	InvalidTemplateReason = "InvalidTemplate"
 
-	// SuspendedReason: spec.suspend is true and the Secret holds no valid token.
+	// SuspendedReason: spec.suspend is true, and the Secret holds no valid token.
 	SuspendedReason = "Suspended"
 )
 
-// Reasons of a PipesToken's Connected condition; the reasons of False are NotInstalledReason,
+// Reasons of Connected=True of a PipesToken. The reasons of Connected=False are NotInstalledReason,
 // NeedsReauthorizationReason and InactiveReason.
 const (
 	// ConnectedReason: WorkOS returned a token.
 	ConnectedReason = "Connected"
 )
 
-// Reasons of a PipesToken's ScopesGranted condition.
+// Reasons of ScopesGranted of a PipesToken.
 const (
-	// AllScopesGrantedReason: the connection has every scope that the integration asks for.
+	// AllScopesGrantedReason: the user has granted every scope that the integration asks for.
 	AllScopesGrantedReason = "AllScopesGranted"
 
-	// MissingScopesReason: the user did not grant every scope; the message lists the missing ones.
+	// MissingScopesReason: the user has not granted every scope. The message lists the missing
+	// ones.
 	MissingScopesReason = "MissingScopes"
 )
 
-// Reasons of a PipesEnvironment's Ready condition.
+// Reasons of Ready of a PipesEnvironment.
 const (
-	// AvailableReason: the API key was read, and WorkOS has not refused it.
+	// AvailableReason: the operator has read the API key, and WorkOS has not refused it.
 	AvailableReason = "Available"
 
-	// APIKeyNotFoundReason: the Secret with the API key does not exist, or lacks the key entry.
+	// APIKeyNotFoundReason: the Secret with the API key does not exist, or lacks the key that
+	// apiKeySecretRef names.
 	APIKeyNotFoundReason = "APIKeyNotFound"
 
 	// APIKeyForbiddenReason: the operator may not read the Secret with the API key.
 	APIKeyForbiddenReason = "APIKeyForbidden"
 
-	// APIKeyInvalidReason: the entry is empty, or holds what cannot be an API key (spaces, control characters).
+	// APIKeyInvalidReason: the API key is empty, or has white space, control or non-ASCII
+	// characters inside.
 	APIKeyInvalidReason = "APIKeyInvalid"
 
-	// APIKeyRejectedReason: WorkOS refused the API key (401).
+	// APIKeyRejectedReason: WorkOS refuses the API key (401).
 	APIKeyRejectedReason = "APIKeyRejected"
 
-	// UpstreamNotAllowedReason: the base URL is not one that the operator may send API keys to.
+	// UpstreamNotAllowedReason: the operator may not send API keys to the base URL.
 	UpstreamNotAllowedReason = "UpstreamNotAllowed"
 )
 
-// Reasons of a PipesEnvironment's GrantsValid condition.
+// Reasons of GrantsValid of a PipesEnvironment.
 const (
 	// GrantsReadReason: every grant can be read.
 	GrantsReadReason = "GrantsRead"
 
-	// InvalidGrantReason: a grant lacks a list, or its label selector cannot be read; the message
-	// says which.
+	// InvalidGrantReason: a grant lacks a list, or its label selector cannot be read. The message
+	// names the field.
 	InvalidGrantReason = "InvalidGrant"
 )
 
-// Reasons of a PipesEnvironment's UpstreamFailing condition are UpstreamUnavailableReason and RateLimitedReason; those
-// of its BudgetTooSmall condition:
+// Reasons of BudgetTooSmall of a PipesEnvironment. The reasons of UpstreamFailing are
+// UpstreamUnavailableReason and RateLimitedReason.
 const (
-	// RenewalsExceedBudgetReason: the message has both rates.
+	// RenewalsExceedBudgetReason: the message has the rate that is needed and the rate that is
+	// allowed.
 	RenewalsExceedBudgetReason = "RenewalsExceedBudget"
 )
 
-// Reasons of a PipesEnvironment's ClockSkewed condition.
+// Reasons of ClockSkewed of a PipesEnvironment.
 const (
-	// ClocksDifferReason: the message says by how much, and which clock is ahead.
+	// ClocksDifferReason: the message says which clock is ahead, and by how much.
 	ClocksDifferReason = "ClocksDiffer"
 )
 
 // Metadata keys that the operator reads and writes.
 const (
-	// RefreshRequestedAtAnnotation on a PipesToken asks for one fetch now whenever its value changes. The value is
-	// free; a timestamp is usual. status.lastHandledRefreshRequest echoes it.
+	// RefreshRequestedAtAnnotation of a PipesToken makes the operator call WorkOS once, now,
+	// whenever its value changes. The value is any text, usually a timestamp.
+	// status.lastHandledRefreshRequest repeats it once WorkOS has answered.
 	RefreshRequestedAtAnnotation = "pipes.workos.com/refresh-requested-at"
 
-	// TokenLabel on a Secret names the PipesToken that it belongs to (a hash of the name when that is too long for a
-	// label value).
+	// TokenLabel of a Secret names the PipesToken that owns it. If that name is too long for a
+	// label value, the value is a hash of it.
 	TokenLabel = "pipes.workos.com/token"
 
-	// ManagedByLabel on a Secret is the label that selects the operator's own Secrets.
+	// ManagedByLabel of a Secret selects the Secrets of the operator.
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 
 	// ManagedByValue is the value of ManagedByLabel.

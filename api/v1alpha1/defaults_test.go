@@ -15,7 +15,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// created is what the API server makes of a spec.
+// created returns the object that the API server stores for a spec.
 func created(ctx context.Context, kind, spec string) *unstructured.Unstructured {
 	GinkgoHelper()
 	there := object(kind, parse(spec))
@@ -24,8 +24,8 @@ func created(ctx context.Context, kind, spec string) *unstructured.Unstructured 
 	return there
 }
 
-// pending is the status of an object that the operator has not seen yet. Without it, tools that follow kstatus would take the
-// object for ready.
+// pending is the status of an object that the operator has not reconciled yet. Without it, tools
+// that read kstatus would report the object as ready.
 var pending = map[string]any{"conditions": []any{map[string]any{
 	"type": "Ready", "status": "Unknown", "reason": "Pending", "message": "Waiting for the operator", "lastTransitionTime": "1970-01-01T00:00:00Z",
 }}}
@@ -84,7 +84,7 @@ var _ = Describe("Defaults", func() {
 	)
 })
 
-// normalized turns numbers into those that a client reads.
+// normalized converts numbers to the types that a client reads.
 func normalized(spec map[string]any) map[string]any {
 	for key, value := range spec {
 		if number, ok := value.(float64); ok {

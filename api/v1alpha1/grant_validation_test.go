@@ -21,23 +21,23 @@ import (
 // grantLists are the lists that each grant must have.
 var grantLists = []string{"slugs", "organizationIDs", "userIDs"}
 
-// listRequired is what a user reads when a list is missing.
+// listRequired returns the message of the API server for a missing list.
 var listRequired = map[string]string{
 	"slugs":           `slugs is required: list slugs, or write ["*"] for any`,
 	"organizationIDs": `organizationIDs is required: list IDs, "none" for PipesTokens without an organization, or write ["*"] for any`,
 	"userIDs":         `userIDs is required: list IDs, or write ["*"] for any`,
 }
 
-// narrowGrant is complete, and names one of each.
+// narrowGrant has every list, with one item each.
 const narrowGrant = `{"namespaces": {"names": ["a"]}, "slugs": ["github"], "organizationIDs": ["org_1"], "userIDs": ["user_1"]}`
 
-// environmentJSON is a PipesEnvironment with one grant, as a client might send it.
+// environmentJSON returns a PipesEnvironment with one grant, as a client might send it.
 func environmentJSON(name, grant string) []byte {
 	return fmt.Appendf(nil, `{"apiVersion": %q, "kind": "PipesEnvironment", "metadata": {"name": %q, "namespace": "default"},
 		"spec": {"apiKeySecretRef": {"name": "workos-api-key", "key": "api-key"}, "grants": [%s]}}`, v1alpha1.GroupVersion, name, grant)
 }
 
-// lacking is narrowGrant with field in another form: absent, or the JSON given.
+// lacking returns narrowGrant without field, or with the given JSON as its value.
 func lacking(field, form string) string {
 	GinkgoHelper()
 	grant := map[string]json.RawMessage{}
@@ -52,8 +52,8 @@ func lacking(field, form string) string {
 
 const absent = "absent"
 
-// A way is one of the ways to bring a spec to the API server. Each takes a PipesEnvironment with
-// narrowGrant that exists, and tries to leave the API server with one whose grant is as given.
+// A way is one of the ways to send a spec to the API server. It takes the name of a
+// PipesEnvironment with narrowGrant, and tries to store the given grant in it.
 type way func(ctx context.Context, there *unstructured.Unstructured, grant string) error
 
 func post(validation string) way {
@@ -81,13 +81,13 @@ func patch(kind types.PatchType, format string) way {
 	}
 }
 
-// apply sends the JSON as it is. A typed apply configuration could not say null.
+// apply sends the JSON as it is, because a typed apply configuration cannot contain null.
 func apply(ctx context.Context, there *unstructured.Unstructured, grant string) error {
 	patch := client.RawPatch(types.ApplyPatchType, environmentJSON(there.GetName(), grant))
 	return user.Patch(ctx, there.DeepCopy(), patch, client.FieldOwner("test"), client.ForceOwnership)
 }
 
-// ways are by name, so that a failure says which one let a grant through.
+// ways have names, so that a failure says which of them accepted a grant.
 var ways = map[string]way{
 	"a strict POST":         post(metav1.FieldValidationStrict),
 	"a POST that warns":     post(metav1.FieldValidationWarn),
@@ -101,8 +101,8 @@ var ways = map[string]way{
 
 const serverSideApply = "a server-side apply"
 
-// refusing matches the refusal of a way. Server-side apply keeps null where the other ways drop it,
-// so that the API server says that null has the wrong type.
+// refusing matches the error of a way. Server-side apply keeps null and the other ways drop it.
+// For server-side apply, the API server therefore reports that null has the wrong type.
 func refusing(way, says string) OmegaMatcher {
 	if way == serverSideApply {
 		return Or(ContainSubstring(says), MatchRegexp(`in body must be of type \w+: "null"`))
@@ -119,7 +119,7 @@ var _ = Describe("A grant without one of its lists", func() {
 		DeferCleanup(func(ctx context.Context) { Expect(user.Delete(ctx, there)).To(Succeed()) })
 	})
 
-	// expectUnchanged: nothing was stored, and nothing that exists has become wider.
+	// expectUnchanged expects that nothing was stored, and that no stored grant has become wider.
 	expectUnchanged := func(ctx context.Context) {
 		GinkgoHelper()
 		list := &v1alpha1.PipesEnvironmentList{}

@@ -1,5 +1,5 @@
-// Package v1alpha1 holds the pipes.workos.com/v1alpha1 API: PipesToken, which keeps a Secret filled with a
-// valid access token, and PipesEnvironment, which holds the WorkOS API key and says who may use it.
+// Package v1alpha1 is the API pipes.workos.com/v1alpha1. A PipesToken keeps a valid access token in
+// a Secret. A PipesEnvironment names the API key of a WorkOS environment, and says who may use it.
 //
 // +kubebuilder:object:generate=true
 // +kubebuilder:ac:generate=true

@@ -18,7 +18,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// inNewNamespace is a namespace that nothing else uses.
+// inNewNamespace creates a namespace and returns its name.
 func inNewNamespace(ctx context.Context) string {
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "api-"}}
@@ -26,7 +26,7 @@ func inNewNamespace(ctx context.Context) string {
 	return namespace.Name
 }
 
-// createIn creates an object of that name and spec.
+// createIn creates an object with the given name and spec.
 func createIn(ctx context.Context, namespace, kind, name, spec string) *unstructured.Unstructured {
 	GinkgoHelper()
 	there := object(kind, parse(spec))
@@ -37,7 +37,7 @@ func createIn(ctx context.Context, namespace, kind, name, spec string) *unstruct
 	return there
 }
 
-// table is what "kubectl get" asks for.
+// table returns the table that "kubectl get" prints.
 func table(ctx context.Context, namespace, resource string) *metav1.Table {
 	GinkgoHelper()
 	clientset, err := kubernetes.NewForConfig(apiServer)
@@ -50,7 +50,7 @@ func table(ctx context.Context, namespace, resource string) *metav1.Table {
 	return printed
 }
 
-// columns are the names of a table's columns; those of -o wide are in brackets.
+// columns returns the names of the columns of a table. Columns of -o wide are in brackets.
 func columns(printed *metav1.Table) []string {
 	var names []string
 	for _, column := range printed.ColumnDefinitions {
@@ -63,7 +63,7 @@ func columns(printed *metav1.Table) []string {
 	return names
 }
 
-// cells are the cells of one row by the names of their columns.
+// cells returns the cells of one row by the names of their columns.
 func cells(printed *metav1.Table, row int) map[string]string {
 	byName := map[string]string{}
 	for i, column := range printed.ColumnDefinitions {
@@ -176,7 +176,7 @@ var _ = Describe("Discovery", func() {
 	})
 })
 
-// definition is the CRD as the API server has it.
+// definition returns the CRD from the API server.
 func definition(ctx context.Context, name string) *apiextensionsv1.CustomResourceDefinition {
 	GinkgoHelper()
 	raw := &unstructured.Unstructured{}
@@ -189,7 +189,7 @@ func definition(ctx context.Context, name string) *apiextensionsv1.CustomResourc
 	return found
 }
 
-// expectDescriptions goes through a schema as "kubectl explain --recursive" does.
+// expectDescriptions expects a description of every field that "kubectl explain --recursive" lists.
 func expectDescriptions(schema apiextensionsv1.JSONSchemaProps, path string) {
 	GinkgoHelper()
 	Expect(schema.Description).NotTo(BeEmpty(), path)

@@ -16,18 +16,17 @@ const (
 	NoOrganization = "none"
 )
 
-// PipesEnvironmentSpec is one WorkOS environment: an API key, and who may use
-// it.
+// PipesEnvironmentSpec is an API key of WorkOS, and who may use it.
 type PipesEnvironmentSpec struct {
-	// apiKeySecretRef names the Secret with the WorkOS API key. The Secret is
-	// always in the PipesEnvironment's own namespace.
+	// apiKeySecretRef names the Secret with the WorkOS API key. The Secret must be
+	// in the namespace of the PipesEnvironment.
 	// +required
 	APIKeySecretRef SecretKeyReference `json:"apiKeySecretRef,omitzero"`
 
-	// baseURL of the WorkOS API. It is http or https, has no user, query or
-	// fragment, and its host must be one that the operator was started with as
-	// --allowed-upstream-hosts; http needs --allow-insecure-upstream as well.
-	// Default: https://api.workos.com.
+	// baseURL of the WorkOS API: an http or https URL of at most 512 characters,
+	// without user, query and fragment. The operator's --allowed-upstream-hosts
+	// must contain the host. http also needs --allow-insecure-upstream. Default:
+	// https://api.workos.com.
 	// +optional
 	// +kubebuilder:default="https://api.workos.com"
 	// +kubebuilder:validation:MinLength=1
@@ -35,19 +34,19 @@ type PipesEnvironmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[!-~]+$') && isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' && !self.contains('@') && !self.contains('?') && !self.contains('#')",message="baseURL must be a URL such as https://api.workos.com: http or https, with a host, without user, query, fragment and spaces"
 	BaseURL string `json:"baseURL,omitempty"`
 
-	// requestsPerMinute is how often the operator may call WorkOS with this API
-	// key, 1 to 60000. WorkOS allows a key 6000, shared with everything else that
-	// uses the key. Environments that share a key get the smallest of their
-	// values. Default: 3000.
+	// requestsPerMinute is how many calls a minute the operator may make with this
+	// API key, 1 to 60000. WorkOS allows 6000 for a key, together with all other
+	// clients of the key. PipesEnvironments that share a key use the smallest of
+	// their values. Default: 3000.
 	// +optional
 	// +kubebuilder:default=3000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=60000
 	RequestsPerMinute int32 `json:"requestsPerMinute,omitempty"`
 
-	// grants say who else may use the environment, at most 64. PipesTokens in the
-	// environment's own namespace always may; everybody else needs at least one
-	// grant that fits.
+	// grants allow PipesTokens of other namespaces to use the PipesEnvironment, at
+	// most 64. A PipesToken of another namespace needs one grant that fits.
+	// PipesTokens of the same namespace need none. Default: none.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -55,7 +54,7 @@ type PipesEnvironmentSpec struct {
 	Grants []Grant `json:"grants,omitempty"`
 }
 
-// SecretKeyReference names one entry of a Secret in the same namespace.
+// SecretKeyReference names one key of a Secret in the same namespace.
 type SecretKeyReference struct {
 	// name of the Secret.
 	// +required
@@ -64,7 +63,7 @@ type SecretKeyReference struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",message="name must be a DNS name: lowercase letters, digits, '-' and '.', and a letter or digit at both ends of each part"
 	Name string `json:"name,omitempty"`
 
-	// key of the entry in the Secret.
+	// key in the data of the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -75,19 +74,19 @@ type SecretKeyReference struct {
 // The lists of a Grant are required by rules and not by the schema, because the message of a rule
 // says what to write. The message of the schema is "Required value" alone.
 
-// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. Each
-// part must fit: the namespace, the slug, the organization and the user. Each
-// list must be given; a list that is absent, null or empty is refused and fits
-// nobody.
+// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. A
+// grant fits if its namespaces, slugs, organizationIDs and userIDs all fit.
+// Every list is required: a grant with an absent, null or empty list is
+// refused, and fits no PipesToken.
 // +kubebuilder:validation:XValidation:rule="has(self.slugs) && self.slugs.size() > 0",reason=FieldValueRequired,fieldPath=".slugs",message="slugs is required: list slugs, or write [\"*\"] for any"
 // +kubebuilder:validation:XValidation:rule="has(self.organizationIDs) && self.organizationIDs.size() > 0",reason=FieldValueRequired,fieldPath=".organizationIDs",message="organizationIDs is required: list IDs, \"none\" for PipesTokens without an organization, or write [\"*\"] for any"
 // +kubebuilder:validation:XValidation:rule="has(self.userIDs) && self.userIDs.size() > 0",reason=FieldValueRequired,fieldPath=".userIDs",message="userIDs is required: list IDs, or write [\"*\"] for any"
 type Grant struct {
-	// namespaces whose PipesTokens may use the environment.
+	// namespaces whose PipesTokens may use the PipesEnvironment.
 	// +required
 	Namespaces GrantNamespaces `json:"namespaces,omitzero"`
 
-	// slugs that may be asked for; ["*"] stands for any. Required.
+	// slugs that a PipesToken may name, 1 to 128. ["*"] means any slug. Required.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -98,8 +97,9 @@ type Grant struct {
 	// +kubebuilder:validation:XValidation:rule="!('*' in self) || self.size() == 1",message="'*' stands for any slug and must be alone in slugs"
 	Slugs []string `json:"slugs,omitempty"`
 
-	// organizationIDs that may be asked for; "none" stands for PipesTokens that
-	// name no organization, and ["*"] for any organization and none. Required.
+	// organizationIDs that a PipesToken may name, 1 to 1024. "none" means
+	// PipesTokens without an organizationID. ["*"] means any organization and
+	// none. Required.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -110,7 +110,8 @@ type Grant struct {
 	// +kubebuilder:validation:XValidation:rule="!('*' in self) || self.size() == 1",message="'*' stands for any organization and none, and must be alone in organizationIDs"
 	OrganizationIDs []string `json:"organizationIDs,omitempty"`
 
-	// userIDs that may be asked for; ["*"] stands for any. Required.
+	// userIDs that a PipesToken may name, 1 to 1024. ["*"] means any user.
+	// Required.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -122,41 +123,41 @@ type Grant struct {
 	UserIDs []string `json:"userIDs,omitempty"`
 }
 
-// GrantNamespaces selects namespaces by name, by label, or both; a namespace
-// that either selects fits.
+// GrantNamespaces selects namespaces by name, by label, or both. A namespace
+// fits if names or selector selects it.
 // +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.selector)",message="namespaces needs names or selector; names: [\"*\"] stands for all"
 // +kubebuilder:validation:MinProperties=1
 type GrantNamespaces struct {
-	// names of namespaces; "*" stands for all.
+	// names of namespaces, 1 to 256. "*" means all namespaces.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$')",message="names must be those of namespaces, or '*' for all: patterns such as 'team-*' are not supported, use selector"
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$')",message="names must be names of namespaces, or '*' for all: patterns such as 'team-*' are not supported, use selector"
 	Names []string `json:"names,omitempty"`
 
-	// selector selects namespaces by their labels. It must not be empty: for all
-	// namespaces there is names: ["*"].
+	// selector selects namespaces by their labels. It must not be empty. For all
+	// namespaces, set names to ["*"].
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="has(self.matchLabels) && self.matchLabels.size() > 0 || has(self.matchExpressions) && self.matchExpressions.size() > 0",message="selector must not be empty; names: [\"*\"] stands for all namespaces"
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 }
 
-// PipesEnvironmentStatus is what the operator knows of the environment. It
-// never holds the API key.
+// PipesEnvironmentStatus describes the PipesEnvironment. It never contains the
+// API key.
 // +kubebuilder:validation:MinProperties=1
 type PipesEnvironmentStatus struct {
-	// conditions of the environment: Ready and GrantsValid always, and Stalled,
-	// UpstreamFailing, BudgetTooSmall and ClockSkewed where they apply.
+	// conditions of the PipesEnvironment: Ready and GrantsValid always; Stalled,
+	// UpstreamFailing, BudgetTooSmall and ClockSkewed while they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the metadata.generation that this status speaks of.
+	// observedGeneration is the metadata.generation that this status describes.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -169,7 +170,7 @@ type PipesEnvironmentStatus struct {
 // +kubebuilder:resource:path=pipesenvironments,scope=Namespaced,shortName=penv,categories=pipes
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.baseURL`,description="The base URL of the WorkOS API"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the API key can be used"
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why"
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="The reason of the condition Ready"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type PipesEnvironment struct {
 	metav1.TypeMeta `json:",inline"`
@@ -177,11 +178,11 @@ type PipesEnvironment struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
 
-	// spec is the API key and who may use it.
+	// spec is an API key of WorkOS, and who may use it.
 	// +required
 	Spec PipesEnvironmentSpec `json:"spec,omitzero"`
 
-	// status is what the operator knows of the environment.
+	// status describes the PipesEnvironment. It never contains the API key.
 	// +optional
 	// +kubebuilder:default={conditions: {{type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}}
 	Status PipesEnvironmentStatus `json:"status,omitempty,omitzero"`

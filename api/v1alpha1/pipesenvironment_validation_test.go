@@ -15,7 +15,7 @@ import (
 const (
 	entryKeyRule  = `key must be letters, digits, '-', '_' and '.', and not be '.' or begin with '..'`
 	baseURLRule   = `baseURL must be a URL such as https://api.workos.com: http or https, with a host, without user, query, fragment and spaces`
-	nameRule      = `names must be those of namespaces, or '*' for all: patterns such as 'team-*' are not supported, use selector`
+	nameRule      = `names must be names of namespaces, or '*' for all: patterns such as 'team-*' are not supported, use selector`
 	slugsRule     = `slugs must be letters, digits, '-' and '_', and begin with a letter or digit, or be '*' for any`
 	namespaceRule = `namespaces needs names or selector; names: ["*"] stands for all`
 	selectorRule  = `selector must not be empty; names: ["*"] stands for all namespaces`
@@ -25,8 +25,8 @@ func idsRule(field string) string {
 	return field + " must be letters, digits, '-' and '_', or be '*' for any"
 }
 
-// withFullGrants gives each grant in changes, a YAML spec, the lists that it lacks: a case is about
-// one part of a grant.
+// withFullGrants adds the missing lists to each grant in changes, a YAML spec. A case names only the
+// part of a grant that it tests.
 func withFullGrants(changes string) string {
 	GinkgoHelper()
 	spec := parse(changes)
@@ -75,10 +75,11 @@ var _ = Describe("A PipesEnvironment", func() {
 		`{grants: [{namespaces: {names: [a]}, organizationIDs: [org_1, none, org_2]}]}`,
 		`{grants: [{namespaces: {names: [a]}, slugs: [`+strings.Repeat("a", 128)+`], organizationIDs: [`+strings.Repeat("b", 128)+`], userIDs: [`+strings.Repeat("c", 128)+`]}]}`,
 		`{grants: [`+repeated(64, `{namespaces: {names: [a]}}`)+`]}`,
-		// The budget for evaluating rules suffices for the largest lists.
+		// The largest lists stay within the cost limit of the rules.
 		`{grants: [{namespaces: {names: [`+counted("n-", 256)+`]}, slugs: [`+counted("s_", 128)+`],
 			organizationIDs: [`+counted("org_01EHZNVPK3SFK441A1RGBF", 1024)+`], userIDs: [`+counted("user_01EHZNVPK3SFK441A1RGBF", 1024)+`]}]}`,
-		// The rules in the CRD cannot look into expressions: no cost of an unbounded list fits their budget. GrantsValid tells.
+		// The rules in the CRD cannot check expressions, because an unbounded list exceeds their cost
+		// limit. GrantsValid reports a wrong expression.
 		`{grants: [{namespaces: {selector: {matchExpressions: [{key: a, operator: Like}]}}}]}`,
 		`{grants: [{namespaces: {selector: {matchExpressions: [{key: a, operator: In}]}}}]}`,
 		`{grants: [{namespaces: {selector: {matchLabels: {a b: c}}}}]}`,
@@ -276,7 +277,7 @@ func repeated(n int, text string) string {
 	return strings.Repeat(text+", ", n-1) + text
 }
 
-// counted are n items of a list, all different.
+// counted returns n different items of a list.
 func counted(prefix string, n int) string {
 	list := make([]string, n)
 	for i := range list {

@@ -4,8 +4,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// What the comments of types and fields say is at most 76 characters wide:
-// kubectl explain keeps their lines, and breaks those that are longer.
+// Comments of types and fields are at most 76 characters wide, because kubectl
+// explain keeps their lines and breaks longer ones.
 
 // SecretType is the type of the Secret that a PipesToken writes.
 // +kubebuilder:validation:Enum=Opaque;kubernetes.io/basic-auth;kubernetes.io/dockerconfigjson
@@ -20,29 +20,30 @@ const (
 	SecretTypeDockerConfigJSON SecretType = "kubernetes.io/dockerconfigjson"
 )
 
-// InactivePolicy says what becomes of the Secret once WorkOS says that the
-// connection is not active, or once the grant is gone.
+// InactivePolicy says what the operator does with the Secret when WorkOS
+// reports that the connection is not active, or when no grant fits any longer.
 // +kubebuilder:validation:Enum=Clear;Delete;Retain
 type InactivePolicy string
 
 const (
-	// InactivePolicyClear removes the token from the Secret and keeps the Secret. The files vanish from running pods.
+	// InactivePolicyClear removes the token and keeps the Secret. The files
+	// disappear from running pods.
 	InactivePolicyClear InactivePolicy = "Clear"
-	// InactivePolicyDelete deletes the Secret. Running pods keep the files that they have.
+	// InactivePolicyDelete deletes the Secret. Running pods keep their files.
 	InactivePolicyDelete InactivePolicy = "Delete"
 	// InactivePolicyRetain leaves the Secret as it is.
 	InactivePolicyRetain InactivePolicy = "Retain"
 )
 
-// PipesTokenSpec says whose token to keep in which Secret.
+// PipesTokenSpec says which token the operator keeps, and in which Secret.
 // +kubebuilder:validation:XValidation:rule="has(self.organizationID) == has(oldSelf.organizationID)",message="organizationID cannot be added or removed: create another PipesToken",fieldPath=".organizationID"
 // +kubebuilder:validation:XValidation:rule="has(self.environmentRef) == has(oldSelf.environmentRef)",message="environmentRef cannot be added or removed: create another PipesToken",fieldPath=".environmentRef"
 // +kubebuilder:validation:XValidation:rule="has(self.secretName) == has(oldSelf.secretName)",message="secretName cannot be added or removed: create another PipesToken",fieldPath=".secretName"
 // +kubebuilder:validation:XValidation:rule="(has(self.secretTemplate) ? self.secretTemplate.type : 'Opaque') == (has(oldSelf.secretTemplate) ? oldSelf.secretTemplate.type : 'Opaque')",message="secretTemplate.type is immutable: create another PipesToken",fieldPath=".secretTemplate.type"
 type PipesTokenSpec struct {
-	// slug names the integration at WorkOS, as in its dashboard: github, slack,
-	// google-drive ... It consists of letters, digits, '-' and '_', begins with a
-	// letter or digit, and is at most 128 characters long. Immutable.
+	// slug names the integration as the WorkOS dashboard does, for example github,
+	// slack or google-drive. It is 1 to 128 letters, digits, '-' and '_', and
+	// begins with a letter or digit. Immutable.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
@@ -50,9 +51,9 @@ type PipesTokenSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="slug is immutable: create another PipesToken"
 	Slug string `json:"slug,omitempty"`
 
-	// userID is the WorkOS ID of the user whose connection to use, for example
-	// user_01EHZNVPK3SFK441A1RGBFSHRT. It consists of letters, digits, '-' and '_'
-	// and is at most 128 characters long. Immutable.
+	// userID is the WorkOS ID of the user who owns the connection, for example
+	// user_01EHZNVPK3SFK441A1RGBFSHRT. It is 1 to 128 letters, digits, '-' and
+	// '_'. Immutable.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
@@ -60,12 +61,11 @@ type PipesTokenSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="userID is immutable: create another PipesToken"
 	UserID string `json:"userID,omitempty"`
 
-	// organizationID is the WorkOS ID of the organization that the connection
-	// belongs to, for example org_01EHZNVPK3SFK441A1RGBFSHRT. Leave it out for a
-	// connection that belongs to no organization. It consists of letters, digits,
-	// '-' and '_' and is at most 128 characters long, and is not "none", which
-	// stands for no organization in grants. Immutable; it cannot be added later
-	// either.
+	// organizationID is the WorkOS ID of the organization of the connection, for
+	// example org_01EHZNVPK3SFK441A1RGBFSHRT. It is 1 to 128 letters, digits, '-'
+	// and '_'. It must not be "none", because grants use that word for no
+	// organization. Default: the connection belongs to no organization. Immutable:
+	// it cannot be added or removed later.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
@@ -74,15 +74,17 @@ type PipesTokenSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="organizationID is immutable: create another PipesToken"
 	OrganizationID string `json:"organizationID,omitempty"`
 
-	// environmentRef names the PipesEnvironment whose API key to use. Default: the
-	// one that the operator was started with as --default-environment. Immutable.
+	// environmentRef names the PipesEnvironment with the API key. Default: the
+	// operator's --default-environment. Immutable: it cannot be added or removed
+	// later.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="environmentRef is immutable: create another PipesToken"
 	EnvironmentRef *EnvironmentReference `json:"environmentRef,omitempty"`
 
-	// secretName is the name of the Secret to write, in the namespace of the
-	// PipesToken. Default: the PipesToken's own name. A Secret of that name that
-	// the PipesToken does not control is never touched. Immutable.
+	// secretName is the name of the Secret, in the namespace of the PipesToken.
+	// The operator never changes a Secret that the PipesToken does not own.
+	// Default: the name of the PipesToken. Immutable: it cannot be added or
+	// removed later.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -90,24 +92,26 @@ type PipesTokenSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="secretName is immutable: create another PipesToken"
 	SecretName string `json:"secretName,omitempty"`
 
-	// secretTemplate shapes the Secret. Default: an Opaque Secret with the keys
-	// access_token, expires_at (RFC 3339 in UTC; absent when the token has no
-	// known expiry) and scopes (separated by spaces). At most 64 KiB in all.
+	// secretTemplate sets the type, labels, annotations and data of the Secret. It
+	// is at most 64 KiB. Default: a Secret of type Opaque with the keys
+	// access_token, expires_at (RFC 3339 in UTC; absent if the token has no known
+	// expiry) and scopes (separated by spaces).
 	// +optional
 	SecretTemplate *SecretTemplate `json:"secretTemplate,omitempty"`
 
-	// renewBefore is how long before its expiry a token is renewed, as a duration
-	// such as 10m; 10s to 24h, and never more than half of the token's lifetime.
-	// Default: a fifth of the lifetime, at least 2m and at most 30m.
+	// renewBefore is how long before its expiry the operator renews a token: a
+	// duration of 10s to 24h, for example 10m. The operator uses at most half of
+	// the lifetime of the token. Default: a fifth of the lifetime, at least 2m and
+	// at most 30m.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="renewBefore must be a duration between 10s and 24h, such as 90s, 10m or 1h30m"
 	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
 
-	// refreshInterval is how often a token without a known expiry is fetched
-	// again, to notice revocation, rotation and changed scopes, as a duration such
-	// as 30m; 1m to 24h. Tokens with an expiry do not use it. Default: 1h.
+	// refreshInterval is how often the operator fetches a token without a known
+	// expiry, to notice revocation, rotation and changed scopes: a duration of 1m
+	// to 24h, for example 30m. Tokens with an expiry do not use it. Default: 1h.
 	// +optional
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:Type=string
@@ -115,18 +119,18 @@ type PipesTokenSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('1m') && duration(self) <= duration('24h')",message="refreshInterval must be a duration between 1m and 24h, such as 5m, 1h or 1h30m"
 	RefreshInterval *metav1.Duration `json:"refreshInterval,omitempty"`
 
-	// inactivePolicy says what becomes of the Secret once WorkOS says that the
-	// connection is not active, or once the grant is gone. Clear removes the token
-	// and keeps the Secret, so that the files vanish from running pods; Delete
-	// deletes the Secret, and running pods keep the files that they have; Retain
-	// leaves the Secret as it is. Default: Clear.
+	// inactivePolicy says what the operator does with the Secret when WorkOS
+	// reports that the connection is not active, or when no grant fits any longer.
+	// Clear removes the token and keeps the Secret: the files disappear from
+	// running pods. Delete deletes the Secret: running pods keep their files.
+	// Retain leaves the Secret as it is. Default: Clear.
 	// +optional
 	// +kubebuilder:default=Clear
 	InactivePolicy InactivePolicy `json:"inactivePolicy,omitempty"`
 
-	// suspend stops all calls to WorkOS for this object while true; the Secret
-	// stays as it is. A grant that is withdrawn still takes the token away.
-	// Default: false.
+	// suspend stops all calls to WorkOS for this PipesToken. The Secret stays as
+	// it is. If no grant fits any longer, the operator still applies
+	// inactivePolicy. Default: false.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
@@ -148,8 +152,9 @@ type EnvironmentReference struct {
 	Namespace string `json:"namespace,omitempty"`
 }
 
-// SecretTemplate shapes the Secret that a PipesToken writes. It is at most 64
-// KiB: all keys and values of data, labels and annotations together.
+// SecretTemplate sets the type, labels, annotations and data of the Secret.
+// All keys and values of data, labels and annotations together are at most 64
+// KiB.
 // +kubebuilder:validation:XValidation:rule="(has(self.data) ? self.data.map(k, k.size() + bytes(self.data[k]).size()).sum() : 0) + (has(self.labels) ? self.labels.map(k, k.size() + bytes(self.labels[k]).size()).sum() : 0) + (has(self.annotations) ? self.annotations.map(k, k.size() + bytes(self.annotations[k]).size()).sum() : 0) <= 65536",message="secretTemplate must be at most 65536 bytes: the keys and values of data, labels and annotations together"
 // +kubebuilder:validation:XValidation:rule="self.type != 'kubernetes.io/basic-auth' || (has(self.data) && ('username' in self.data || 'password' in self.data))",message="a Secret of type kubernetes.io/basic-auth needs data with the key username or password",fieldPath=".data"
 // +kubebuilder:validation:XValidation:rule="self.type != 'kubernetes.io/dockerconfigjson' || (has(self.data) && '.dockerconfigjson' in self.data)",message="a Secret of type kubernetes.io/dockerconfigjson needs data with the key .dockerconfigjson",fieldPath=".data"
@@ -160,32 +165,32 @@ type SecretTemplate struct {
 	// +kubebuilder:default=Opaque
 	Type SecretType `json:"type,omitempty"`
 
-	// labels to put on the Secret, at most 16. Keys in the domains kubernetes.io,
-	// k8s.io, x-k8s.io and pipes.workos.com are refused. Keys that other
-	// controllers act on, such as those of argoproj.io, are InvalidTemplate unless
-	// the operator was started with --allowed-secret-metadata.
+	// labels of the Secret, at most 16. Keys in the domains kubernetes.io, k8s.io,
+	// x-k8s.io and pipes.workos.com are reserved. A key of another controller, for
+	// example of argoproj.io, makes the PipesToken InvalidTemplate, unless the
+	// operator's --allowed-secret-metadata has its domain. Default: none.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of labels must be up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, after a DNS name and '/' if need be"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|x-k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of labels in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved: use another"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of labels must be up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, and optionally a DNS name and '/' before them"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|x-k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of labels in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved: use another domain"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="values of labels must be letters, digits, '-', '_' and '.', with a letter or digit at both ends"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations to put on the Secret, at most 16. Keys are refused as those of
-	// labels are. Values are literal: a token never goes into an annotation.
+	// annotations of the Secret, at most 16, with the same rules for keys as
+	// labels. Values are literal: they cannot contain the token. Default: none.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of annotations must be up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, after a DNS name and '/' if need be"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|x-k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of annotations in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved: use another"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys of annotations must be up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, and optionally a DNS name and '/' before them"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|x-k8s[.]io|pipes[.]workos[.]com)/'))",message="keys of annotations in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved: use another domain"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
-	// data replaces the default keys of the Secret: each key is a key of the
-	// Secret, each value a Go text/template over .AccessToken, .ExpiresAt,
-	// .Scopes, .Slug, .UserID and .OrganizationID with the functions b64enc,
-	// toJson, quote, join and urlquery. range, define, template and block are
-	// refused. At most 16 keys, and 8192 characters each.
+	// data replaces the default keys of the Secret: at most 16 keys, each with a
+	// Go text/template of at most 8192 characters. Templates use .AccessToken,
+	// .ExpiresAt, .Scopes, .Slug, .UserID and .OrganizationID, and the functions
+	// b64enc, toJson, quote, join and urlquery. range, define, template and block
+	// are not allowed.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
@@ -193,51 +198,51 @@ type SecretTemplate struct {
 	Data map[string]DataTemplate `json:"data,omitempty"`
 }
 
-// LabelValue is the value of a label: at most 63 characters.
+// LabelValue is the value of a label, at most 63 characters.
 // +kubebuilder:validation:MaxLength=63
 type LabelValue string
 
-// AnnotationValue is the value of an annotation: at most 4096 characters.
+// AnnotationValue is the value of an annotation, at most 4096 characters.
 // +kubebuilder:validation:MaxLength=4096
 type AnnotationValue string
 
-// DataTemplate is a Go text/template of at most 8192 characters.
+// DataTemplate is a Go text/template of 1 to 8192 characters.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=8192
 type DataTemplate string
 
-// PipesTokenStatus is what the operator knows of the token. It never holds the
+// PipesTokenStatus describes the token in the Secret. It never contains the
 // token.
 // +kubebuilder:validation:MinProperties=1
 type PipesTokenStatus struct {
-	// conditions of the token: Ready always, and Connected, ScopesGranted,
-	// RenewalFailed, Stalled and Reconciling where they apply.
+	// conditions of the PipesToken: Ready always; Connected, ScopesGranted,
+	// RenewalFailed, Stalled and Reconciling while they apply.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the metadata.generation that this status speaks of.
+	// observedGeneration is the metadata.generation that this status describes.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// expirationTime is when the token in the Secret expires. Absent when the
-	// Secret holds no token, or one without a known expiry.
+	// expirationTime is when the token in the Secret expires. Absent if the Secret
+	// holds no token, or a token without a known expiry.
 	// +optional
 	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
 
-	// renewalTime is when the operator first asks for the next token; further
-	// tries do not move it. Absent when expirationTime is.
+	// renewalTime is when the operator first asks for the next token. Retries do
+	// not change it. Absent if expirationTime is absent.
 	// +optional
 	RenewalTime *metav1.Time `json:"renewalTime,omitempty"`
 
-	// lastRefreshTime is when the token now in the Secret was first obtained.
+	// lastRefreshTime is when WorkOS first returned the token in the Secret.
 	// +optional
 	LastRefreshTime *metav1.Time `json:"lastRefreshTime,omitempty"`
 
-	// scopes of the token, as WorkOS reports them.
+	// scopes of the token in the Secret, as WorkOS reports them, at most 256.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=256
@@ -245,23 +250,23 @@ type PipesTokenStatus struct {
 	Scopes []string `json:"scopes,omitempty"`
 
 	// missingScopes are the scopes that the integration asks for and the user has
-	// not granted.
+	// not granted, at most 256.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=512
 	MissingScopes []string `json:"missingScopes,omitempty"`
 
-	// lastHandledRefreshRequest echoes the annotation
-	// pipes.workos.com/refresh-requested-at once WorkOS has answered the fetch
-	// that it asked for, and a token that came with the answer is in the Secret.
+	// lastHandledRefreshRequest is the last value of the annotation
+	// pipes.workos.com/refresh-requested-at that WorkOS has answered. If the
+	// answer contained a token, that token is in the Secret.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	LastHandledRefreshRequest string `json:"lastHandledRefreshRequest,omitempty"`
 
-	// binding names the Secret, which makes a PipesToken a Provisioned Service of
-	// servicebinding.io.
+	// binding names the Secret, once it exists. It makes a PipesToken a
+	// Provisioned Service of servicebinding.io.
 	// +optional
 	Binding *SecretReference `json:"binding,omitempty"`
 }
@@ -275,8 +280,8 @@ type SecretReference struct {
 	Name string `json:"name,omitempty"`
 }
 
-// PipesToken keeps one Secret filled with a valid access token of one user's
-// connection at WorkOS Pipes.
+// PipesToken keeps a valid access token of one user's connection at WorkOS
+// Pipes in one Secret.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -287,13 +292,13 @@ type SecretReference struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.organizationID`
 // +kubebuilder:printcolumn:name="Slug",type=string,JSONPath=`.spec.slug`,description="The integration at WorkOS"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the Secret holds a usable token"
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why"
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="The reason of the condition Ready"
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expirationTime`,description="When the token in the Secret expires"
 // +kubebuilder:printcolumn:name="User",type=string,priority=1,JSONPath=`.spec.userID`,description="The user at WorkOS"
 // +kubebuilder:printcolumn:name="Organization",type=string,priority=1,JSONPath=`.spec.organizationID`,description="The organization at WorkOS"
 // +kubebuilder:printcolumn:name="Secret",type=string,priority=1,JSONPath=`.status.binding.name`,description="The Secret with the token"
-// +kubebuilder:printcolumn:name="Renewal",type=string,priority=1,JSONPath=`.status.renewalTime`,description="When the next token is asked for"
-// +kubebuilder:printcolumn:name="Failing",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="RenewalFailed")].reason`,description="Why renewal fails while the token is still valid"
+// +kubebuilder:printcolumn:name="Renewal",type=string,priority=1,JSONPath=`.status.renewalTime`,description="When the operator first asks for the next token"
+// +kubebuilder:printcolumn:name="Failing",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="RenewalFailed")].reason`,description="The reason of the condition RenewalFailed"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type PipesToken struct {
 	metav1.TypeMeta `json:",inline"`
@@ -301,11 +306,11 @@ type PipesToken struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
 
-	// spec says whose token to keep in which Secret.
+	// spec says which token the operator keeps, and in which Secret.
 	// +required
 	Spec PipesTokenSpec `json:"spec,omitzero"`
 
-	// status is what the operator knows of the token.
+	// status describes the token in the Secret. It never contains the token.
 	// +optional
 	// +kubebuilder:default={conditions: {{type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}}
 	Status PipesTokenStatus `json:"status,omitempty,omitzero"`
@@ -323,7 +328,7 @@ type PipesTokenList struct {
 	Items []PipesToken `json:"items"`
 }
 
-// TargetSecretName is the name of the Secret that the object writes.
+// TargetSecretName returns the name of the Secret that holds the token.
 func (t *PipesToken) TargetSecretName() string {
 	if t.Spec.SecretName != "" {
 		return t.Spec.SecretName

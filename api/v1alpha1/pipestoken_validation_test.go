@@ -27,14 +27,14 @@ const (
 )
 
 func keyRule(field string) string {
-	return "keys of " + field + " must be up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, after a DNS name and '/' if need be"
+	return "keys of " + field + " must be up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, and optionally a DNS name and '/' before them"
 }
 
 func domainRule(field string) string {
-	return "keys of " + field + " in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved: use another"
+	return "keys of " + field + " in the domains kubernetes.io, k8s.io, x-k8s.io and pipes.workos.com are reserved: use another domain"
 }
 
-// entries makes an Entry of each spec that is told apart by the spec itself.
+// entries returns an Entry for each spec, with the spec as its name.
 func entries(specs ...string) []TableEntry {
 	list := make([]TableEntry, 0, len(specs))
 	for _, spec := range specs {
@@ -287,7 +287,7 @@ var _ = Describe("A PipesToken", func() {
 		Entry("counts bytes and not characters", map[string]any{"annotations": map[string]any{"a": strings.Repeat("ü", 4096)}, "data": sized(6, 8192)}),
 	)
 
-	// full has all that is immutable.
+	// full has every immutable field.
 	const full = `{slug: github, userID: user_1, organizationID: org_1, environmentRef: {name: default, namespace: pipes-system},
 		secretName: a, secretTemplate: {type: Opaque}}`
 	immutable := func(field string) string { return field + " is immutable: create another PipesToken" }
@@ -342,7 +342,7 @@ var _ = Describe("A PipesToken", func() {
 	)
 })
 
-// numbered are n entries of a map.
+// numbered returns n entries of a map.
 func numbered(n int) string {
 	list := make([]string, n)
 	for i := range list {
@@ -351,7 +351,7 @@ func numbered(n int) string {
 	return strings.Join(list, ", ")
 }
 
-// sized are n entries of a map, each with a value of length bytes.
+// sized returns n entries of a map, each with a value of length bytes.
 func sized(n, length int) map[string]any {
 	entries := map[string]any{}
 	for i := range n {
@@ -360,8 +360,8 @@ func sized(n, length int) map[string]any {
 	return entries
 }
 
-// padded is a copy of template whose keys and values have size bytes in all: the entry "pad" of
-// data takes what is left.
+// padded returns a copy of template with size bytes of keys and values. The entry "pad" of data
+// fills the difference.
 func padded(template map[string]any, size int) map[string]any {
 	GinkgoHelper()
 	result, data := map[string]any{}, map[string]any{}
@@ -383,7 +383,7 @@ func unknownField(kind, field string) string {
 	return fmt.Sprintf("%s in version \"v1alpha1\" cannot be handled as a %s: strict decoding error: unknown field %q", kind, kind, field)
 }
 
-// tryToUpdate asks what the API server would say to a change of an object that is there.
+// tryToUpdate returns the error of the API server for a dry run of a change.
 func tryToUpdate(ctx context.Context, kind, before, changes string) error {
 	GinkgoHelper()
 	there := object(kind, parse(before))

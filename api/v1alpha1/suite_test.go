@@ -1,5 +1,5 @@
-// Package v1alpha1_test holds what users see of the API, against a real API server: which specs are refused and with what
-// words, what is filled in, and how objects are printed and selected.
+// Package v1alpha1_test tests the API as users see it, against a real API server: the validation with
+// its messages, the defaults, the printed columns and the field selectors.
 package v1alpha1_test
 
 import (
@@ -25,8 +25,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-// What the whole suite shares: a real API server with the CRDs, and a user of it, whom it tells of unknown fields as it does
-// kubectl.
+// The suite shares a real API server with the CRDs, and a client. As for kubectl, an unknown field
+// is an error for this client.
 var (
 	apiServer *rest.Config
 	user      client.Client
@@ -60,7 +60,7 @@ var _ = BeforeSuite(func() {
 	user = client.WithFieldValidation(user, "Strict")
 })
 
-// The least that a spec has to say.
+// Specs with only the required fields.
 const (
 	leastToken       = `{slug: github, userID: user_1}`
 	leastEnvironment = `{apiKeySecretRef: {name: workos-api-key, key: api-key}}`
@@ -96,7 +96,7 @@ func withChanges(spec, changes map[string]any) map[string]any {
 	return merged
 }
 
-// object is one of a kind with a name that nothing else has.
+// object returns an object of the kind, with a generated name.
 func object(kind string, spec map[string]any) *unstructured.Unstructured {
 	created := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
 	created.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
@@ -105,17 +105,17 @@ func object(kind string, spec map[string]any) *unstructured.Unstructured {
 	return created
 }
 
-// tryToCreate asks what the API server would say to a spec, and leaves nothing behind.
+// tryToCreate returns the error of the API server for a dry run of a creation.
 func tryToCreate(ctx context.Context, kind, least, changes string) error {
 	GinkgoHelper()
 	return user.Create(ctx, object(kind, withChanges(parse(least), parse(changes))), client.DryRunAll)
 }
 
-// unchecked is what the API server adds when it did not come to look at everything.
+// unchecked is the message that the API server adds if it has not evaluated all rules.
 const unchecked = "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; " +
 	"correct the existing errors to complete validation"
 
-// words are what kubectl prints of a refusal, line by line, without unchecked.
+// words returns the lines that kubectl prints for an error, without unchecked.
 func words(err error) []string {
 	GinkgoHelper()
 	var refusal apierrors.APIStatus
@@ -133,5 +133,5 @@ func words(err error) []string {
 	return lines
 }
 
-// lines are the words that a table expects: one each line.
+// lines splits the expected words of a table into lines.
 func lines(text ...string) []string { return text }

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kustomization is what these tests read of one.
+// kustomization has the fields of a kustomization that these tests read.
 type kustomization struct {
 	Patches []struct {
 		Target struct{ Kind, Name string } `json:"target"`
@@ -35,7 +35,7 @@ func readConfig(t *testing.T, into any, path ...string) {
 	}
 }
 
-// patchesOf are the operations of all patches with this target.
+// patchesOf returns the operations of all patches with this target.
 func patchesOf(t *testing.T, kind string, path ...string) (operations []operation) {
 	t.Helper()
 	var read kustomization
@@ -53,7 +53,8 @@ func patchesOf(t *testing.T, kind string, path ...string) (operations []operatio
 	return operations
 }
 
-// The Role names the Leases, so that the operator's account cannot take others away in its namespace.
+// The Role names the Leases, so that the operator's account cannot change other Leases in its
+// namespace.
 func TestTheRoleNamesTheLeaseOfTheLeaderElection(t *testing.T) {
 	var role rbacv1.Role
 	readConfig(t, &role, "rbac", "leader_election_role.yaml")

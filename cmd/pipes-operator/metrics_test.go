@@ -16,7 +16,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 )
 
-// reviewer is an API server that authenticates nobody. It answers once it is released.
+// reviewer is an API server that accepts no bearer token. It answers once it is released.
 type reviewer struct {
 	*httptest.Server
 	arrived  chan string // the user agent of each request
@@ -40,7 +40,7 @@ func newReviewer(t *testing.T) *reviewer {
 	return r
 }
 
-// metrics are those of an operator whose API server this is.
+// metrics returns the metrics handler of an operator that uses this API server.
 func (r *reviewer) metrics(t *testing.T, kubeconfig *rest.Config) http.Handler {
 	t.Helper()
 	kubeconfig.Host, kubeconfig.UserAgent = r.URL, "pipes-operator/test"
@@ -56,10 +56,10 @@ func (r *reviewer) metrics(t *testing.T, kubeconfig *rest.Config) http.Handler {
 	return served
 }
 
-// refused is how controller-runtime answers a bearer token that nobody has.
+// refused is the status with which controller-runtime answers an unknown bearer token.
 const refused = http.StatusInternalServerError
 
-// ask scrapes with a bearer token that nobody has, and returns the status of the answer and its headers.
+// ask scrapes with an unknown bearer token, and returns the status and the headers of the answer.
 func ask(t *testing.T, metrics http.Handler, client, token string) (int, http.Header) {
 	t.Helper()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
@@ -121,7 +121,7 @@ func TestRequestsForMetricsAreBoundedInAll(t *testing.T) {
 	}
 }
 
-// What strangers ask at the metrics port uses up nothing of what the controllers may ask.
+// Requests of strangers at the metrics port do not use the rate limit of the controllers.
 func TestReviewsHaveARateLimitOfTheirOwn(t *testing.T) {
 	controllers := &rest.Config{RateLimiter: flowcontrol.NewTokenBucketRateLimiter(50, 100), QPS: 50, Burst: 100}
 	reviews := reviewsConfig(controllers)
@@ -159,7 +159,8 @@ func TestMetricsAreServedWithoutHTTP2(t *testing.T) {
 	}
 }
 
-// The leader election never waits behind the controllers, and 0 is no limit rather than client-go's own.
+// The leader election never waits behind the controllers, and 0 means no limit, not the default of
+// client-go.
 func TestRequestsToTheKubernetesAPIAreLimitedByTheFlagAlone(t *testing.T) {
 	for name, test := range map[string]struct {
 		arguments []string

@@ -65,7 +65,8 @@ func TestMistakesInFlagsAreNamed(t *testing.T) {
 	}
 }
 
-// Shards that had a Lease together would stand by for one another, and their PipesTokens would wait.
+// If two shards had the same Lease, only one of them would work, and the PipesTokens of the other
+// would wait.
 func TestEachSelectorHasALeaseOfItsOwn(t *testing.T) {
 	of := func(arguments ...string) string {
 		t.Helper()

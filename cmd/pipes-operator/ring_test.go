@@ -15,7 +15,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
-// What docs/implement-sharding.md of kubernetes-controller-sharding asks of the Lease of a shard.
+// docs/implement-sharding.md of kubernetes-controller-sharding has the rules for the Lease of a
+// shard.
 func TestTheLeaseOfAShardTellsTheSharderWhatItIs(t *testing.T) {
 	var created coordinationv1.Lease
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

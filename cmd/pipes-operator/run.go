@@ -175,17 +175,7 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	connections := &connection.Registry{
-		Reader: manager.GetAPIReader(),
-		Upstream: workos.New(workos.Options{
-			UserAgent: "pipes-operator/" + version,
-			Clock:     clock,
-			Patience:  time.Second,
-		}),
-		AllowedHosts:  o.hosts(),
-		AllowInsecure: o.allowInsecure,
-		Share:         o.upstreamShare,
-	}
+	connections := newConnections(manager, o, clock)
 	tokens := &pipestoken.Reconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: clock, Ledger: dues, Metrics: counters,
@@ -216,6 +206,21 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 		"pipesenvironments": environments.Watchdog.Check,
 		"clock":             liveness.ClockMoves(clock, clock),
 	})
+}
+
+// newConnections returns the connections to WorkOS, which both controllers share.
+func newConnections(manager ctrl.Manager, o options, clock clock.PassiveClock) *connection.Registry {
+	return &connection.Registry{
+		Reader: manager.GetAPIReader(),
+		Upstream: workos.New(workos.Options{
+			UserAgent: "pipes-operator/" + version,
+			Clock:     clock,
+			Patience:  time.Second,
+		}),
+		AllowedHosts:  o.hosts(),
+		AllowInsecure: o.allowInsecure,
+		Share:         o.upstreamShare,
+	}
 }
 
 func newWatchdog(monotonic clock.PassiveClock, workers int) *liveness.Watchdog {

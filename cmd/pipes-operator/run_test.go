@@ -13,7 +13,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
 
-// A process that is told to end cancels its watches: the log must not show that as an error.
+// A process that gets SIGTERM cancels its watches: the log must not show that as an error.
 func TestAWatchThatEndsWithTheProcessIsNoError(t *testing.T) {
 	reflector := toolscache.NewReflector(nil, nil, nil, 0)
 	ended, cancel := context.WithCancel(t.Context())

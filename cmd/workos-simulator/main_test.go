@@ -31,7 +31,7 @@ func writeFile(t *testing.T, content string) string {
 	return file
 }
 
-// log collects what the program logs, and tells when it logs certain things first.
+// log collects the log of the program, and signals when a text first occurs in it.
 type log struct {
 	mu     sync.Mutex
 	text   strings.Builder
@@ -56,7 +56,7 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-// on is closed once a line with the text is logged.
+// on returns a channel that is closed once a line with the text is logged.
 func (l *log) on(text string) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,7 +68,7 @@ func (l *log) on(text string) <-chan struct{} {
 	return happened
 }
 
-// program is the simulator as it runs.
+// program is a running simulator.
 type program struct {
 	*testing.T
 	log         *log
@@ -78,7 +78,7 @@ type program struct {
 	ended       <-chan int
 }
 
-// start runs the program with a seed until it listens.
+// start starts the program with a seed, and returns once it listens.
 func start(t *testing.T, seed string) *program {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -102,7 +102,7 @@ func start(t *testing.T, seed string) *program {
 	return p
 }
 
-// end stops the program as a signal does, and checks that it ends well.
+// end stops the program as a signal does, and expects that it exits without an error.
 func (p *program) end() {
 	p.Helper()
 	p.stop()
@@ -111,7 +111,7 @@ func (p *program) end() {
 	}
 }
 
-// post sends JSON, and gives the body of the answer.
+// post sends JSON, and returns the body of the answer.
 func (p *program) post(path, body string) (string, error) {
 	r, err := http.NewRequestWithContext(p.Context(), http.MethodPost, "http://"+p.address+path, strings.NewReader(body))
 	if err != nil {

@@ -24,9 +24,9 @@ const (
 // each of them. No key that the API server allows begins with that character.
 var packedKeys = append([]string{v1alpha1.ManagedByLabel, v1alpha1.TokenLabel}, tokensecret.Annotations()...)
 
-// Pack packs the labels and annotations of meta. Unpack is the inverse. Pack leaves meta
+// pack packs the labels and annotations of meta. unpack is the inverse. It leaves meta
 // unchanged if it cannot be packed.
-func Pack(meta *metav1.PartialObjectMetadata) {
+func pack(meta *metav1.PartialObjectMetadata) {
 	var packed strings.Builder
 	if meta.GenerateName != "" || !packMap(&packed, meta.Labels) {
 		return
@@ -57,8 +57,8 @@ func packMap(packed *strings.Builder, texts map[string]string) bool {
 	return true
 }
 
-// Unpack returns meta itself if it is not packed, and otherwise an unpacked copy.
-func Unpack(meta *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
+// unpack returns meta itself if it is not packed, and otherwise an unpacked copy.
+func unpack(meta *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
 	labels, annotations, isPacked := strings.Cut(meta.GenerateName, packSeparator)
 	if !isPacked {
 		return meta

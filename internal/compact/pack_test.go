@@ -35,15 +35,15 @@ func TestPackLosesNothing(t *testing.T) {
 				Name: "github", UID: "u", ResourceVersion: "7", Labels: test.labels, Annotations: test.annotations,
 			}}
 			packed := whole.DeepCopy()
-			Pack(packed)
+			pack(packed)
 			if isPacked := packed.GenerateName != "" && packed.Labels == nil && packed.Annotations == nil; isPacked != test.packs {
 				t.Errorf("packed: %t", isPacked)
 			}
-			if got := Unpack(packed); !reflect.DeepEqual(got, whole) {
+			if got := unpack(packed); !reflect.DeepEqual(got, whole) {
 				t.Errorf("unpacked %+v", got)
 			}
 			again := packed.DeepCopy()
-			Pack(again)
+			pack(again)
 			if !reflect.DeepEqual(again, packed) {
 				t.Errorf("packed once more %+v", again)
 			}
@@ -55,8 +55,8 @@ func TestPackLosesNothing(t *testing.T) {
 func TestPackKeepsAGeneratedName(t *testing.T) {
 	whole := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{GenerateName: "github-", Labels: map[string]string{"a": "b"}}}
 	packed := whole.DeepCopy()
-	Pack(packed)
-	if !reflect.DeepEqual(packed, whole) || Unpack(packed) != packed {
+	pack(packed)
+	if !reflect.DeepEqual(packed, whole) || unpack(packed) != packed {
 		t.Errorf("packed %+v", packed)
 	}
 }
@@ -69,8 +69,8 @@ func FuzzPack(f *testing.F) {
 		meta := &metav1.PartialObjectMetadata{}
 		meta.Labels, meta.Annotations = map[string]string{label: labelled}, map[string]string{annotation: annotated}
 		packed := meta.DeepCopy()
-		Pack(packed)
-		if got := Unpack(packed); !reflect.DeepEqual(got, meta) {
+		pack(packed)
+		if got := unpack(packed); !reflect.DeepEqual(got, meta) {
 			t.Errorf("%+v became %+v", meta.ObjectMeta, got.ObjectMeta)
 		}
 	})

@@ -74,7 +74,7 @@ func (r *Reader) Get(
 
 func unpackInto(object client.Object) {
 	if meta, ok := object.(*metav1.PartialObjectMetadata); ok {
-		*meta = *Unpack(meta)
+		*meta = *unpack(meta)
 	}
 }
 

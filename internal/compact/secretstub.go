@@ -14,12 +14,13 @@ import (
 // may have more than the bound. It then costs one more request in each reconcile.
 const mostCached = 2 << 10
 
-// trimSecretMetadata makes the metadata of a Secret small before a cache stores it. It trims managedFields
-// and packs labels and annotations. If the result is still too large, it becomes a stub.
+// trimSecretMetadata makes the metadata of a Secret small before a cache stores it. It trims
+// managedFields and packs labels and annotations. If the result is still too large, it becomes a
+// stub.
 func trimSecretMetadata(meta *metav1.PartialObjectMetadata) {
 	var isShared bool
 	meta.ManagedFields, isShared = trimEntries(meta.ManagedFields)
-	Pack(meta)
+	pack(meta)
 	if cachedBytes(meta, isShared) > mostCached {
 		*meta = stubOfSecret(meta)
 	}
@@ -27,7 +28,7 @@ func trimSecretMetadata(meta *metav1.PartialObjectMetadata) {
 
 // stubOfSecret keeps the identity and the version of the Secret, and the PipesToken that controls it.
 func stubOfSecret(meta *metav1.PartialObjectMetadata) metav1.PartialObjectMetadata {
-	whole := Unpack(meta)
+	whole := unpack(meta)
 	stub := metav1.PartialObjectMetadata{TypeMeta: meta.TypeMeta, ObjectMeta: metav1.ObjectMeta{
 		Name: meta.Name, Namespace: meta.Namespace, UID: meta.UID, ResourceVersion: meta.ResourceVersion,
 		CreationTimestamp: meta.CreationTimestamp, DeletionTimestamp: meta.DeletionTimestamp,

@@ -111,7 +111,7 @@ func TestTheCachesKeepWhatIsUsed(t *testing.T) {
 	if refresh.Request(kept) != "now" || len(kept.Annotations) != 1 || !reflect.DeepEqual(kept.Spec, token.Spec) || !reflect.DeepEqual(kept.Status, token.Status) {
 		t.Errorf("kept %+v", kept)
 	}
-	seen := tokensecret.Observe(Unpack(trimmedSecret.(*metav1.PartialObjectMetadata)), kept, template)
+	seen := tokensecret.Observe(unpack(trimmedSecret.(*metav1.PartialObjectMetadata)), kept, template)
 	if whole.State != tokensecret.Intact || seen.State != whole.State || !reflect.DeepEqual(seen.Facts, whole.Facts) {
 		t.Errorf("seen %s with %+v, and whole %s with %+v", seen.State, seen.Facts, whole.State, whole.Facts)
 	}
@@ -142,7 +142,7 @@ func TestTheCachesKeepWhatOthersHaveWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kept := tokensecret.Observe(Unpack(trimmed.(*metav1.PartialObjectMetadata)), token, nil).Meta; !reflect.DeepEqual(kept, secret) {
+	if kept := tokensecret.Observe(unpack(trimmed.(*metav1.PartialObjectMetadata)), token, nil).Meta; !reflect.DeepEqual(kept, secret) {
 		t.Errorf("kept %+v", kept)
 	}
 }

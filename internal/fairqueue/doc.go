@@ -9,10 +9,9 @@
 //
 //  1. Half of the picks go to the namespace with the most urgent object, if any object is urgent:
 //     withdrawals first, then renewals, the nearest deadline first.
-//  2. The other half go to the namespace that has not been picked for the longest time. A pick of
-//     the first kind counts too. A namespace that takes every urgent pick leaves the other half to
-//     the other namespaces. Each of them gets at least half of the picks that it gets while that
-//     namespace is quiet.
+//  2. The other half go to the namespace that was picked longest ago. Urgent picks count too, so a
+//     namespace that takes all urgent picks gets none of this half. Every other namespace keeps at
+//     least half of the picks that it gets while that namespace is quiet.
 //  3. Within a namespace, three picks of four take the most urgent object, and the fourth takes the
 //     object that has waited longest. Every object is picked in the end.
 //

@@ -1,5 +1,5 @@
-// Package liveness decides whether a process should be restarted: when its controllers make no
-// progress, or when its clock stands still.
+// Package liveness decides whether Kubernetes should restart the process: if its controllers make
+// no progress, or if its clock stands still.
 package liveness
 
 import (

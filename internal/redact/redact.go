@@ -16,8 +16,8 @@ const placeholder = "[redacted]"
 // address. fmt reads them inside other structs. k8s.io/utils/dump reads them everywhere: it
 // follows pointers and calls no methods.
 //
-// The zero String holds the empty text. Strings are compared with Equal: == does not compile,
-// and reflect.DeepEqual treats all Strings as different, except zero Strings.
+// The zero String holds the empty text. Compare the revealed texts: == does not compile for
+// Strings, and reflect.DeepEqual treats all Strings as different, except zero Strings.
 type String struct {
 	reveal func() string
 }
@@ -33,16 +33,6 @@ func (s String) Reveal() string {
 		return ""
 	}
 	return s.reveal()
-}
-
-// IsEmpty reports whether the text is empty.
-func (s String) IsEmpty() bool {
-	return s.Reveal() == ""
-}
-
-// Equal reports whether both hold the same text.
-func (s String) Equal(other String) bool {
-	return s.Reveal() == other.Reveal()
 }
 
 // Format implements fmt.Formatter, for every verb and flag.

@@ -10,11 +10,11 @@ type Habit struct {
 	// that Granted is close to the real lead: a request slightly earlier got the same token.
 	Granted time.Duration
 	Known   bool
-	// Unconfirmed counts the renewals that support Granted while Known is false.
-	Unconfirmed int
-	// Refused is the shortest remaining life at which WorkOS returned the same token again.
+	// unconfirmed counts the renewals that support Granted while Known is false.
+	unconfirmed int
+	// refused is the shortest remaining life at which WorkOS returned the same token again.
 	// Zero means that no refusal is known.
-	Refused time.Duration
+	refused time.Duration
 	// Trust grows by 1 with each renewal that agrees with the Habit, and falls by contradiction
 	// with each answer that does not. The fall is larger because one bad hour, or one
 	// connection that differs from the others, must not delay a request until the token
@@ -46,7 +46,7 @@ func (h Habit) Lead() (lead time.Duration, known bool) {
 // replaces it, because WorkOS may change its lead.
 func (h Habit) After(left time.Duration, renewed bool) Habit {
 	left = max(left, 0)
-	contradicted := renewed && h.Refused > 0 && left >= h.Refused || !renewed && left > 0 && h.Known && left <= h.Granted
+	contradicted := renewed && h.refused > 0 && left >= h.refused || !renewed && left > 0 && h.Known && left <= h.Granted
 	if contradicted {
 		h.Trust = max(h.Trust-contradiction, leastTrust)
 	}
@@ -55,28 +55,28 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 		if !contradicted {
 			h.Trust = min(h.Trust+1, MaxTrust)
 		}
-		h.Granted, h.Known, h.Unconfirmed = max(h.Granted, left), true, 0
-		if h.Refused <= h.Granted {
-			h.Refused = 0
+		h.Granted, h.Known, h.unconfirmed = max(h.Granted, left), true, 0
+		if h.refused <= h.Granted {
+			h.refused = 0
 		}
 	case left == 0:
 		// This answer teaches nothing. WorkOS may have had the next token for any length of
 		// time. An expired token that is returned again points to a clock difference or to a
 		// fault.
-	case h.Refused > 0 && left >= h.Refused:
+	case h.refused > 0 && left >= h.refused:
 		// A refusal is nothing new: a later request was refused too. A renewal contradicts
-		// Refused, and has only reduced Trust above.
+		// refused, and has only reduced Trust above.
 	case renewed:
 		// The lead is at least left, but no refusal shortly before shows its exact value.
-		h.Granted, h.Unconfirmed = max(h.Granted, left), min(h.Unconfirmed+1, MaxTrust)
+		h.Granted, h.unconfirmed = max(h.Granted, left), min(h.unconfirmed+1, MaxTrust)
 	default:
-		h.Refused = left
+		h.refused = left
 		switch {
 		case h.Granted >= left:
-			h.Granted, h.Known, h.Unconfirmed = 0, false, 0
+			h.Granted, h.Known, h.unconfirmed = 0, false, 0
 		// The refusal came shortly enough before Granted to confirm it.
-		case h.Unconfirmed > 0 && left <= 2*h.Granted:
-			h.Known, h.Trust, h.Unconfirmed = true, min(h.Trust+h.Unconfirmed, MaxTrust), 0
+		case h.unconfirmed > 0 && left <= 2*h.Granted:
+			h.Known, h.Trust, h.unconfirmed = true, min(h.Trust+h.unconfirmed, MaxTrust), 0
 		}
 	}
 	return h
@@ -90,7 +90,7 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
 	left = max(left, 0)
 	lead, known := others.Lead()
-	asOthers := known && renewed && left <= lead && lead < h.Refused
+	asOthers := known && renewed && left <= lead && lead < h.refused
 	if asOthers && !h.Known {
 		h.Granted, h.Known, h.Trust = left, true, min(h.Trust+trusted, MaxTrust)
 	} else {
@@ -101,7 +101,7 @@ func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
 	}
 	// A single early renewal may come from a user who connected again.
 	if !h.Known {
-		h.Granted, h.Unconfirmed = 0, 0
+		h.Granted, h.unconfirmed = 0, 0
 	}
 	return h
 }
@@ -110,7 +110,7 @@ func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
 // left is close to the real lead. Shortly means not longer than Probe waits. After a longer gap
 // the next token may have existed for some time.
 func (h Habit) closeTo(left time.Duration) bool {
-	return left < h.Refused && h.Refused <= 2*(left+minProbe)
+	return left < h.refused && h.refused <= 2*(left+minProbe)
 }
 
 // exploreShare is the share of renewals that ask earlier than the learned lead, one in 40. They

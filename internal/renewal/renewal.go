@@ -53,10 +53,10 @@ const (
 	minPoll   = 30 * time.Second
 	maxPoll   = 10 * time.Minute
 
-	// Ceiling is the longest time between two reconciles of an object. Timers use the monotonic
-	// clock, which stops while a machine is suspended. Ceiling bounds how late this can make a
+	// ceiling is the longest time between two reconciles of an object. Timers use the monotonic
+	// clock, which stops while a machine is suspended. ceiling bounds how late this can make a
 	// renewal.
-	Ceiling = 30 * time.Minute
+	ceiling = 30 * time.Minute
 )
 
 // Token holds the properties of a token that decide when to renew it.
@@ -222,9 +222,9 @@ func NextRefresh(t Token, last time.Time, interval time.Duration) time.Time {
 
 // Wait returns the time from now until the earliest of the given instants. It ignores zero
 // instants. The result is at least a millisecond, so that an object that is due now is
-// requeued, and at most Ceiling.
+// requeued, and at most ceiling.
 func Wait(now time.Time, instants ...time.Time) time.Duration {
-	wait := Ceiling
+	wait := ceiling
 	for _, instant := range instants {
 		if !instant.IsZero() {
 			wait = min(wait, instant.Sub(now))

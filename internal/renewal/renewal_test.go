@@ -400,12 +400,12 @@ func TestWaitIsForTheEarliestInstantAndBounded(t *testing.T) {
 		instants []time.Time
 		want     time.Duration
 	}{
-		"nothing to wait for":       {nil, renewal.Ceiling},
-		"only what never comes":     {[]time.Time{never, never}, renewal.Ceiling},
+		"nothing to wait for":       {nil, 30 * time.Minute},
+		"only what never comes":     {[]time.Time{never, never}, 30 * time.Minute},
 		"the earliest":              {[]time.Time{in(10 * time.Minute), in(time.Minute), in(5 * time.Minute)}, time.Minute},
 		"the earliest that comes":   {[]time.Time{never, in(time.Minute), never}, time.Minute},
-		"at most the ceiling":       {[]time.Time{in(31 * time.Minute)}, renewal.Ceiling},
-		"at most, for what is far":  {[]time.Time{in(math.MaxInt64)}, renewal.Ceiling},
+		"at most the ceiling":       {[]time.Time{in(31 * time.Minute)}, 30 * time.Minute},
+		"at most, for what is far":  {[]time.Time{in(math.MaxInt64)}, 30 * time.Minute},
 		"what is due now":           {[]time.Time{start, in(time.Minute)}, time.Millisecond},
 		"what is overdue":           {[]time.Time{in(-time.Hour)}, time.Millisecond},
 		"what is overdue for long":  {[]time.Time{in(math.MinInt64)}, time.Millisecond},

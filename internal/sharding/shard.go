@@ -82,8 +82,8 @@ func (s Shard) Drained() predicate.Predicate {
 	}
 }
 
-// RingLabels returns the labels that the ring needs; nil if the shard has no ring. The operator uses
-// no other labels of an object.
+// RingLabels returns the labels that the ring needs; nil if the shard has no ring. The operator
+// uses no other labels of an object.
 func (s Shard) RingLabels(given map[string]string) map[string]string {
 	if s.ring == "" {
 		return nil

@@ -2,18 +2,13 @@ package tokensecret
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
 	"text/template"
-	"text/template/parse"
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -31,11 +26,6 @@ const (
 // function. The CRD allows sixteen values, which stay within the 1 MiB that the API server
 // allows for a Secret.
 const maxValue = 60 << 10
-
-// maxWork bounds the total bytes that the functions return for one value of the Secret. Anybody
-// who may create a PipesToken can write a template, and each reconcile executes it with the
-// samples.
-const maxWork = 4 * maxValue
 
 var (
 	errTooLong = fmt.Errorf("the result is longer than %d bytes", maxValue)
@@ -59,42 +49,6 @@ type Template struct {
 	// entries is nil if the Secret has the default keys.
 	entries map[string]*template.Template
 	hash    string
-}
-
-// meter counts the bytes that the functions return in one execution of a template.
-type meter struct{ spent int }
-
-// functions returns all functions that a template can call. Each is pure and bounds its result,
-// because repeated calls of b64enc make a value grow without limit.
-func (m *meter) functions() template.FuncMap {
-	return template.FuncMap{
-		"b64enc":   func(s string) (string, error) { return m.bounded(base64.StdEncoding.EncodeToString([]byte(s))) },
-		"quote":    func(s string) (string, error) { return m.toJSON(s) },
-		"toJson":   m.toJSON,
-		"join":     func(separator string, list []string) (string, error) { return m.bounded(strings.Join(list, separator)) },
-		"urlquery": func(s string) (string, error) { return m.bounded(url.QueryEscape(s)) },
-	}
-}
-
-// functions are for parsing. Each execution has functions with a meter of its own.
-var functions = new(meter).functions()
-
-func (m *meter) toJSON(value any) (string, error) {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return "", errors.New("the value cannot be written as JSON")
-	}
-	return m.bounded(string(text))
-}
-
-func (m *meter) bounded(s string) (string, error) {
-	if len(s) > maxValue {
-		return "", errTooLong
-	}
-	if m.spent += len(s); m.spent > maxWork {
-		return "", errTooMuch
-	}
-	return s, nil
 }
 
 // Compile parses the templates of spec, which may be nil, and renders them with the samples.
@@ -240,83 +194,6 @@ func (b *boundedBuffer) Write(p []byte) (int, error) {
 	}
 	b.bytes = append(b.bytes, p...)
 	return len(p), nil
-}
-
-// check rejects everything that could run for long, recurse or reach more than the values. It
-// allows only text, if, with, fields, variables, constants and calls of our own functions.
-func check(entry *template.Template) error {
-	if len(entry.Templates()) > 1 {
-		return errors.New("define and block are not allowed")
-	}
-	if entry.Tree == nil || entry.Root == nil {
-		return nil
-	}
-	return checkNode(entry.Root)
-}
-
-func checkNode(node parse.Node) error {
-	switch n := node.(type) {
-	case *parse.ListNode:
-		if n == nil {
-			return nil
-		}
-		return checkAll(n.Nodes)
-	case *parse.ActionNode:
-		return checkNode(n.Pipe)
-	case *parse.IfNode:
-		return checkBranch(&n.BranchNode)
-	case *parse.WithNode:
-		return checkBranch(&n.BranchNode)
-	case *parse.PipeNode:
-		return checkAll(n.Cmds)
-	case *parse.CommandNode:
-		return checkAll(n.Args)
-	case *parse.ChainNode:
-		if err := checkNode(n.Node); err != nil {
-			return err
-		}
-		return checkField(n.Field)
-	case *parse.IdentifierNode:
-		if _, ok := functions[n.Ident]; !ok {
-			return fmt.Errorf("function %q is not allowed; there are %s",
-				n.Ident, strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
-		}
-		return nil
-	case *parse.FieldNode:
-		return checkField(n.Ident)
-	case *parse.VariableNode:
-		if len(n.Ident) == 1 {
-			return nil
-		}
-		return checkField(n.Ident[1:]) // as in $.Slug
-	case *parse.TextNode, *parse.CommentNode, *parse.DotNode,
-		*parse.StringNode, *parse.NumberNode, *parse.BoolNode, *parse.NilNode:
-		return nil
-	default:
-		return fmt.Errorf("%q is not allowed", node.String())
-	}
-}
-
-// checkField returns an error if path is not a field of view. Nothing else in a template has
-// fields. The error of text/template would show users the name of a Go type.
-func checkField(path []string) error {
-	if name := "." + strings.Join(path, "."); !slices.Contains(fields, name) {
-		return fmt.Errorf("there is no %s; there are %s", name, strings.Join(fields, ", "))
-	}
-	return nil
-}
-
-func checkBranch(n *parse.BranchNode) error {
-	return checkAll([]parse.Node{n.Pipe, n.List, n.ElseList})
-}
-
-func checkAll[N parse.Node](nodes []N) error {
-	for _, node := range nodes {
-		if err := checkNode(node); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // hashOf returns a short digest of the parts. The length of each part is included, so that

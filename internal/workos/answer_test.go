@@ -156,7 +156,7 @@ func TestOutcomeAndMessageOfEachAnswer(t *testing.T) {
 			if answer.Outcome != test.outcome || answer.Message != test.message || !answer.Sent {
 				t.Errorf("got %s %q, sent %v; want %s %q", answer.Outcome, answer.Message, answer.Sent, test.outcome, test.message)
 			}
-			if got := !answer.Token.Value.IsEmpty(); got != (test.outcome == workos.OutcomeToken) {
+			if got := answer.Token.Value.Reveal() != ""; got != (test.outcome == workos.OutcomeToken) {
 				t.Errorf("a token: %v", got)
 			}
 		})

@@ -68,8 +68,9 @@ func clockSkew(header http.Header, sent, received time.Time) (skew, doubt time.D
 	return date.Sub(received), time.Second + max(received.Sub(sent), 0)
 }
 
-// requestID returns the X-Request-ID without the characters that no request ID needs. It is
-// empty if the rest contains the key, which the removed characters may have split.
+// requestID returns the X-Request-ID without the characters that no request ID needs. The key is
+// redacted, because some upstreams and proxies echo the request. The result is empty if it still
+// contains the key, which the removed characters may have split.
 func requestID(header http.Header, key redact.String) string {
 	needed := func(r rune) rune {
 		switch {
@@ -78,7 +79,7 @@ func requestID(header http.Header, key redact.String) string {
 		}
 		return -1
 	}
-	id := strings.Map(needed, withoutKey(header.Get("X-Request-ID"), key))
+	id := strings.Map(needed, redact.Exact(header.Get("X-Request-ID"), key))
 	if letters := strings.Map(needed, key.Reveal()); letters != "" && strings.Contains(id, letters) {
 		return ""
 	}

@@ -2,7 +2,6 @@ package workos
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,13 +47,6 @@ type keyState struct {
 	epochs *atomic.Uint64
 }
 
-// owner is a PipesEnvironment that uses the key.
-type owner struct {
-	base              string
-	requestsPerMinute int
-	needed            float64 // requests per minute that renewals need
-}
-
 // underway is a call that has left and has not ended.
 type underway struct {
 	turn Turn
@@ -70,50 +62,6 @@ func newKeyState(requestsPerMinute int, epochs *atomic.Uint64) *keyState {
 		circuits: map[integration]*circuit{}, floors: newFloors(), underway: map[call]*underway{},
 		waiting: map[call]int{}, parked: map[call]parked{}, epoch: epochs.Add(1), epochs: epochs,
 	}
-}
-
-// join registers an owner that uses the key at base. From now on the key makes at most
-// requestsPerMinute.
-func (k *keyState) join(name, base string, requestsPerMinute int, now time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.owners[name] = owner{base, requestsPerMinute, k.owners[name].needed}
-	k.applyLimit(now)
-}
-
-// leave removes an owner and its limit. The last limit stays in force for clients that are
-// still in use.
-func (k *keyState) leave(name string, now time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.owners, name)
-	k.applyLimit(now)
-}
-
-func (k *keyState) applyLimit(now time.Time) {
-	if len(k.owners) == 0 {
-		return
-	}
-	limits := make([]int, 0, len(k.owners))
-	for _, known := range k.owners {
-		limits = append(limits, known.requestsPerMinute)
-	}
-	k.budget.setLimit(slices.Min(limits), now)
-}
-
-// need records how many requests a minute an owner needs. It returns how many all owners need
-// together, and how many they may make.
-func (k *keyState) need(name string, perMinute float64) (together float64, limit int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if known, ok := k.owners[name]; ok {
-		known.needed = perMinute
-		k.owners[name] = known
-	}
-	for _, known := range k.owners {
-		together += known.needed
-	}
-	return together, k.budget.limit
 }
 
 // idle reports whether the key has no owner and no state that must be remembered.
@@ -163,7 +111,7 @@ func (k *keyState) admit(asking call, turn Turn, now time.Time) (refusal Answer,
 
 // circuitMessage is the only text about an open circuit. Other users must not learn whose calls
 // failed or how.
-const circuitMessage = "requests for this integration fail, so single ones find out when it is back"
+const circuitMessage = "requests for this integration fail, so single requests probe it"
 
 func held(message string, wait time.Duration) Answer {
 	return Answer{Outcome: OutcomeHeld, Message: message, RetryAfter: min(wait, maxRetryAfter)}
@@ -276,18 +224,6 @@ func (k *keyState) settleCircuit(asked call, answer *Answer, now time.Time) (clo
 	answer.Down = true
 	answer.RetryAfter = max(answer.RetryAfter, circuit.hold(asked, u.turn, now))
 	return false
-}
-
-// ownersAt returns the owners that use the key at a base URL. With anywhere it returns all
-// owners, because a gate of the whole key may have opened.
-func (k *keyState) ownersAt(base string, anywhere bool) (names []string) {
-	for name, owner := range k.owners {
-		if anywhere || owner.base == base {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 // currentEpoch returns the epoch of an answer that is given now.

@@ -20,14 +20,6 @@ func quoted(text string, key redact.String, limit int) string {
 	return redact.Cut(redact.Text(text, key), limit)
 }
 
-// withoutKey redacts the key, because some upstreams and proxies echo the request.
-func withoutKey(text string, key redact.String) string {
-	if key.IsEmpty() {
-		return text
-	}
-	return strings.ReplaceAll(text, key.Reveal(), key.String())
-}
-
 // visibleASCII reports whether text consists of one or more characters from ! to ~. RFC 6749
 // (appendix A.12, VSCHAR) allows these and the space in an access token. API keys have to meet
 // the same rule, because they are sent in the same header.

@@ -104,9 +104,9 @@ var elsewhere = map[string][]mutant{
 			"circuit.concernsSeveral() &&", "", "TestOneConnectionThatFailsIsNoTroubleOfOthers"},
 	},
 	"./internal/fairqueue": {
-		{"a namespace may hold all workers", "internal/fairqueue/schedule.go",
+		{"a namespace may hold all workers", "internal/fairqueue/pick.go",
 			"n.running < max(s.workers-s.running, 1)", "n.running < s.workers", "TestCallsThatHangLeaveWorkersToEachFurtherNamespace|TestBusyIsHowManyWorkersOneNamespaceGets"},
-		{"the most urgent namespace is always next", "internal/fairqueue/schedule.go",
+		{"the most urgent namespace is always next", "internal/fairqueue/pick.go",
 			"if s.picks%2 == 0 {", "if true {", "TestTheScheduleDoesAsThePlainQueueDoes"},
 	},
 	"./controllers": {

@@ -7,19 +7,21 @@ package v1alpha1
 //
 // The lists of a Grant are required by rules and not by the schema, because the message of a rule
 // says what to write. The message of the schema is "Required value" alone.
-// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. Each
-// part must fit: the namespace, the slug, the organization and the user. Each
-// list must be given; a list that is absent, null or empty is refused and fits
-// nobody.
+// Grant allows PipesTokens of some namespaces to use a PipesEnvironment. A
+// grant fits if its namespaces, slugs, organizationIDs and userIDs all fit.
+// Every list is required: a grant with an absent, null or empty list is
+// refused, and fits no PipesToken.
 type GrantApplyConfiguration struct {
-	// namespaces whose PipesTokens may use the environment.
+	// namespaces whose PipesTokens may use the PipesEnvironment.
 	Namespaces *GrantNamespacesApplyConfiguration `json:"namespaces,omitempty"`
-	// slugs that may be asked for; ["*"] stands for any. Required.
+	// slugs that a PipesToken may name, 1 to 128. ["*"] means any slug. Required.
 	Slugs []string `json:"slugs,omitempty"`
-	// organizationIDs that may be asked for; "none" stands for PipesTokens that
-	// name no organization, and ["*"] for any organization and none. Required.
+	// organizationIDs that a PipesToken may name, 1 to 1024. "none" means
+	// PipesTokens without an organizationID. ["*"] means any organization and
+	// none. Required.
 	OrganizationIDs []string `json:"organizationIDs,omitempty"`
-	// userIDs that may be asked for; ["*"] stands for any. Required.
+	// userIDs that a PipesToken may name, 1 to 1024. ["*"] means any user.
+	// Required.
 	UserIDs []string `json:"userIDs,omitempty"`
 }
 

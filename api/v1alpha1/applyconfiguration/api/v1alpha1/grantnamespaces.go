@@ -9,13 +9,13 @@ import (
 // GrantNamespacesApplyConfiguration represents a declarative configuration of the GrantNamespaces type for use
 // with apply.
 //
-// GrantNamespaces selects namespaces by name, by label, or both; a namespace
-// that either selects fits.
+// GrantNamespaces selects namespaces by name, by label, or both. A namespace
+// fits if names or selector selects it.
 type GrantNamespacesApplyConfiguration struct {
-	// names of namespaces; "*" stands for all.
+	// names of namespaces, 1 to 256. "*" means all namespaces.
 	Names []string `json:"names,omitempty"`
-	// selector selects namespaces by their labels. It must not be empty: for all
-	// namespaces there is names: ["*"].
+	// selector selects namespaces by their labels. It must not be empty. For all
+	// namespaces, set names to ["*"].
 	Selector *v1.LabelSelectorApplyConfiguration `json:"selector,omitempty"`
 }
 

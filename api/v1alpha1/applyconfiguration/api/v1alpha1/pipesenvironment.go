@@ -19,9 +19,9 @@ type PipesEnvironmentApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object's metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is the API key and who may use it.
+	// spec is an API key of WorkOS, and who may use it.
 	Spec *PipesEnvironmentSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the operator knows of the environment.
+	// status describes the PipesEnvironment. It never contains the API key.
 	Status *PipesEnvironmentStatusApplyConfiguration `json:"status,omitempty"`
 }
 

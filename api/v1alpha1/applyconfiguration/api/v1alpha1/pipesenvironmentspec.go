@@ -5,25 +5,24 @@ package v1alpha1
 // PipesEnvironmentSpecApplyConfiguration represents a declarative configuration of the PipesEnvironmentSpec type for use
 // with apply.
 //
-// PipesEnvironmentSpec is one WorkOS environment: an API key, and who may use
-// it.
+// PipesEnvironmentSpec is an API key of WorkOS, and who may use it.
 type PipesEnvironmentSpecApplyConfiguration struct {
-	// apiKeySecretRef names the Secret with the WorkOS API key. The Secret is
-	// always in the PipesEnvironment's own namespace.
+	// apiKeySecretRef names the Secret with the WorkOS API key. The Secret must be
+	// in the namespace of the PipesEnvironment.
 	APIKeySecretRef *SecretKeyReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
-	// baseURL of the WorkOS API. It is http or https, has no user, query or
-	// fragment, and its host must be one that the operator was started with as
-	// --allowed-upstream-hosts; http needs --allow-insecure-upstream as well.
-	// Default: https://api.workos.com.
+	// baseURL of the WorkOS API: an http or https URL of at most 512 characters,
+	// without user, query and fragment. The operator's --allowed-upstream-hosts
+	// must contain the host. http also needs --allow-insecure-upstream. Default:
+	// https://api.workos.com.
 	BaseURL *string `json:"baseURL,omitempty"`
-	// requestsPerMinute is how often the operator may call WorkOS with this API
-	// key, 1 to 60000. WorkOS allows a key 6000, shared with everything else that
-	// uses the key. Environments that share a key get the smallest of their
-	// values. Default: 3000.
+	// requestsPerMinute is how many calls a minute the operator may make with this
+	// API key, 1 to 60000. WorkOS allows 6000 for a key, together with all other
+	// clients of the key. PipesEnvironments that share a key use the smallest of
+	// their values. Default: 3000.
 	RequestsPerMinute *int32 `json:"requestsPerMinute,omitempty"`
-	// grants say who else may use the environment, at most 64. PipesTokens in the
-	// environment's own namespace always may; everybody else needs at least one
-	// grant that fits.
+	// grants allow PipesTokens of other namespaces to use the PipesEnvironment, at
+	// most 64. A PipesToken of another namespace needs one grant that fits.
+	// PipesTokens of the same namespace need none. Default: none.
 	Grants []GrantApplyConfiguration `json:"grants,omitempty"`
 }
 

@@ -9,13 +9,13 @@ import (
 // PipesEnvironmentStatusApplyConfiguration represents a declarative configuration of the PipesEnvironmentStatus type for use
 // with apply.
 //
-// PipesEnvironmentStatus is what the operator knows of the environment. It
-// never holds the API key.
+// PipesEnvironmentStatus describes the PipesEnvironment. It never contains the
+// API key.
 type PipesEnvironmentStatusApplyConfiguration struct {
-	// conditions of the environment: Ready and GrantsValid always, and Stalled,
-	// UpstreamFailing, BudgetTooSmall and ClockSkewed where they apply.
+	// conditions of the PipesEnvironment: Ready and GrantsValid always; Stalled,
+	// UpstreamFailing, BudgetTooSmall and ClockSkewed while they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// observedGeneration is the metadata.generation that this status speaks of.
+	// observedGeneration is the metadata.generation that this status describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 }
 

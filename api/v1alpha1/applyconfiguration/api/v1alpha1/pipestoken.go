@@ -14,15 +14,15 @@ import (
 // PipesTokenApplyConfiguration represents a declarative configuration of the PipesToken type for use
 // with apply.
 //
-// PipesToken keeps one Secret filled with a valid access token of one user's
-// connection at WorkOS Pipes.
+// PipesToken keeps a valid access token of one user's connection at WorkOS
+// Pipes in one Secret.
 type PipesTokenApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object's metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec says whose token to keep in which Secret.
+	// spec says which token the operator keeps, and in which Secret.
 	Spec *PipesTokenSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the operator knows of the token.
+	// status describes the token in the Secret. It never contains the token.
 	Status *PipesTokenStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -10,51 +10,54 @@ import (
 // PipesTokenSpecApplyConfiguration represents a declarative configuration of the PipesTokenSpec type for use
 // with apply.
 //
-// PipesTokenSpec says whose token to keep in which Secret.
+// PipesTokenSpec says which token the operator keeps, and in which Secret.
 type PipesTokenSpecApplyConfiguration struct {
-	// slug names the integration at WorkOS, as in its dashboard: github, slack,
-	// google-drive ... It consists of letters, digits, '-' and '_', begins with a
-	// letter or digit, and is at most 128 characters long. Immutable.
+	// slug names the integration as the WorkOS dashboard does, for example github,
+	// slack or google-drive. It is 1 to 128 letters, digits, '-' and '_', and
+	// begins with a letter or digit. Immutable.
 	Slug *string `json:"slug,omitempty"`
-	// userID is the WorkOS ID of the user whose connection to use, for example
-	// user_01EHZNVPK3SFK441A1RGBFSHRT. It consists of letters, digits, '-' and '_'
-	// and is at most 128 characters long. Immutable.
+	// userID is the WorkOS ID of the user who owns the connection, for example
+	// user_01EHZNVPK3SFK441A1RGBFSHRT. It is 1 to 128 letters, digits, '-' and
+	// '_'. Immutable.
 	UserID *string `json:"userID,omitempty"`
-	// organizationID is the WorkOS ID of the organization that the connection
-	// belongs to, for example org_01EHZNVPK3SFK441A1RGBFSHRT. Leave it out for a
-	// connection that belongs to no organization. It consists of letters, digits,
-	// '-' and '_' and is at most 128 characters long, and is not "none", which
-	// stands for no organization in grants. Immutable; it cannot be added later
-	// either.
+	// organizationID is the WorkOS ID of the organization of the connection, for
+	// example org_01EHZNVPK3SFK441A1RGBFSHRT. It is 1 to 128 letters, digits, '-'
+	// and '_'. It must not be "none", because grants use that word for no
+	// organization. Default: the connection belongs to no organization. Immutable:
+	// it cannot be added or removed later.
 	OrganizationID *string `json:"organizationID,omitempty"`
-	// environmentRef names the PipesEnvironment whose API key to use. Default: the
-	// one that the operator was started with as --default-environment. Immutable.
+	// environmentRef names the PipesEnvironment with the API key. Default: the
+	// operator's --default-environment. Immutable: it cannot be added or removed
+	// later.
 	EnvironmentRef *EnvironmentReferenceApplyConfiguration `json:"environmentRef,omitempty"`
-	// secretName is the name of the Secret to write, in the namespace of the
-	// PipesToken. Default: the PipesToken's own name. A Secret of that name that
-	// the PipesToken does not control is never touched. Immutable.
+	// secretName is the name of the Secret, in the namespace of the PipesToken.
+	// The operator never changes a Secret that the PipesToken does not own.
+	// Default: the name of the PipesToken. Immutable: it cannot be added or
+	// removed later.
 	SecretName *string `json:"secretName,omitempty"`
-	// secretTemplate shapes the Secret. Default: an Opaque Secret with the keys
-	// access_token, expires_at (RFC 3339 in UTC; absent when the token has no
-	// known expiry) and scopes (separated by spaces). At most 64 KiB in all.
+	// secretTemplate sets the type, labels, annotations and data of the Secret. It
+	// is at most 64 KiB. Default: a Secret of type Opaque with the keys
+	// access_token, expires_at (RFC 3339 in UTC; absent if the token has no known
+	// expiry) and scopes (separated by spaces).
 	SecretTemplate *SecretTemplateApplyConfiguration `json:"secretTemplate,omitempty"`
-	// renewBefore is how long before its expiry a token is renewed, as a duration
-	// such as 10m; 10s to 24h, and never more than half of the token's lifetime.
-	// Default: a fifth of the lifetime, at least 2m and at most 30m.
+	// renewBefore is how long before its expiry the operator renews a token: a
+	// duration of 10s to 24h, for example 10m. The operator uses at most half of
+	// the lifetime of the token. Default: a fifth of the lifetime, at least 2m and
+	// at most 30m.
 	RenewBefore *v1.Duration `json:"renewBefore,omitempty"`
-	// refreshInterval is how often a token without a known expiry is fetched
-	// again, to notice revocation, rotation and changed scopes, as a duration such
-	// as 30m; 1m to 24h. Tokens with an expiry do not use it. Default: 1h.
+	// refreshInterval is how often the operator fetches a token without a known
+	// expiry, to notice revocation, rotation and changed scopes: a duration of 1m
+	// to 24h, for example 30m. Tokens with an expiry do not use it. Default: 1h.
 	RefreshInterval *v1.Duration `json:"refreshInterval,omitempty"`
-	// inactivePolicy says what becomes of the Secret once WorkOS says that the
-	// connection is not active, or once the grant is gone. Clear removes the token
-	// and keeps the Secret, so that the files vanish from running pods; Delete
-	// deletes the Secret, and running pods keep the files that they have; Retain
-	// leaves the Secret as it is. Default: Clear.
+	// inactivePolicy says what the operator does with the Secret when WorkOS
+	// reports that the connection is not active, or when no grant fits any longer.
+	// Clear removes the token and keeps the Secret: the files disappear from
+	// running pods. Delete deletes the Secret: running pods keep their files.
+	// Retain leaves the Secret as it is. Default: Clear.
 	InactivePolicy *apiv1alpha1.InactivePolicy `json:"inactivePolicy,omitempty"`
-	// suspend stops all calls to WorkOS for this object while true; the Secret
-	// stays as it is. A grant that is withdrawn still takes the token away.
-	// Default: false.
+	// suspend stops all calls to WorkOS for this PipesToken. The Secret stays as
+	// it is. If no grant fits any longer, the operator still applies
+	// inactivePolicy. Default: false.
 	Suspend *bool `json:"suspend,omitempty"`
 }
 

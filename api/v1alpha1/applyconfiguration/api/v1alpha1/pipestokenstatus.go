@@ -10,33 +10,33 @@ import (
 // PipesTokenStatusApplyConfiguration represents a declarative configuration of the PipesTokenStatus type for use
 // with apply.
 //
-// PipesTokenStatus is what the operator knows of the token. It never holds the
+// PipesTokenStatus describes the token in the Secret. It never contains the
 // token.
 type PipesTokenStatusApplyConfiguration struct {
-	// conditions of the token: Ready always, and Connected, ScopesGranted,
-	// RenewalFailed, Stalled and Reconciling where they apply.
+	// conditions of the PipesToken: Ready always; Connected, ScopesGranted,
+	// RenewalFailed, Stalled and Reconciling while they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// observedGeneration is the metadata.generation that this status speaks of.
+	// observedGeneration is the metadata.generation that this status describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// expirationTime is when the token in the Secret expires. Absent when the
-	// Secret holds no token, or one without a known expiry.
+	// expirationTime is when the token in the Secret expires. Absent if the Secret
+	// holds no token, or a token without a known expiry.
 	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
-	// renewalTime is when the operator first asks for the next token; further
-	// tries do not move it. Absent when expirationTime is.
+	// renewalTime is when the operator first asks for the next token. Retries do
+	// not change it. Absent if expirationTime is absent.
 	RenewalTime *metav1.Time `json:"renewalTime,omitempty"`
-	// lastRefreshTime is when the token now in the Secret was first obtained.
+	// lastRefreshTime is when WorkOS first returned the token in the Secret.
 	LastRefreshTime *metav1.Time `json:"lastRefreshTime,omitempty"`
-	// scopes of the token, as WorkOS reports them.
+	// scopes of the token in the Secret, as WorkOS reports them, at most 256.
 	Scopes []string `json:"scopes,omitempty"`
 	// missingScopes are the scopes that the integration asks for and the user has
-	// not granted.
+	// not granted, at most 256.
 	MissingScopes []string `json:"missingScopes,omitempty"`
-	// lastHandledRefreshRequest echoes the annotation
-	// pipes.workos.com/refresh-requested-at once WorkOS has answered the fetch
-	// that it asked for, and a token that came with the answer is in the Secret.
+	// lastHandledRefreshRequest is the last value of the annotation
+	// pipes.workos.com/refresh-requested-at that WorkOS has answered. If the
+	// answer contained a token, that token is in the Secret.
 	LastHandledRefreshRequest *string `json:"lastHandledRefreshRequest,omitempty"`
-	// binding names the Secret, which makes a PipesToken a Provisioned Service of
-	// servicebinding.io.
+	// binding names the Secret, once it exists. It makes a PipesToken a
+	// Provisioned Service of servicebinding.io.
 	Binding *SecretReferenceApplyConfiguration `json:"binding,omitempty"`
 }
 

@@ -5,11 +5,11 @@ package v1alpha1
 // SecretKeyReferenceApplyConfiguration represents a declarative configuration of the SecretKeyReference type for use
 // with apply.
 //
-// SecretKeyReference names one entry of a Secret in the same namespace.
+// SecretKeyReference names one key of a Secret in the same namespace.
 type SecretKeyReferenceApplyConfiguration struct {
 	// name of the Secret.
 	Name *string `json:"name,omitempty"`
-	// key of the entry in the Secret.
+	// key in the data of the Secret.
 	Key *string `json:"key,omitempty"`
 }
 

@@ -9,25 +9,26 @@ import (
 // SecretTemplateApplyConfiguration represents a declarative configuration of the SecretTemplate type for use
 // with apply.
 //
-// SecretTemplate shapes the Secret that a PipesToken writes. It is at most 64
-// KiB: all keys and values of data, labels and annotations together.
+// SecretTemplate sets the type, labels, annotations and data of the Secret.
+// All keys and values of data, labels and annotations together are at most 64
+// KiB.
 type SecretTemplateApplyConfiguration struct {
 	// type of the Secret: Opaque, kubernetes.io/basic-auth or
 	// kubernetes.io/dockerconfigjson. Immutable. Default: Opaque.
 	Type *apiv1alpha1.SecretType `json:"type,omitempty"`
-	// labels to put on the Secret, at most 16. Keys in the domains kubernetes.io,
-	// k8s.io, x-k8s.io and pipes.workos.com are refused. Keys that other
-	// controllers act on, such as those of argoproj.io, are InvalidTemplate unless
-	// the operator was started with --allowed-secret-metadata.
+	// labels of the Secret, at most 16. Keys in the domains kubernetes.io, k8s.io,
+	// x-k8s.io and pipes.workos.com are reserved. A key of another controller, for
+	// example of argoproj.io, makes the PipesToken InvalidTemplate, unless the
+	// operator's --allowed-secret-metadata has its domain. Default: none.
 	Labels map[string]apiv1alpha1.LabelValue `json:"labels,omitempty"`
-	// annotations to put on the Secret, at most 16. Keys are refused as those of
-	// labels are. Values are literal: a token never goes into an annotation.
+	// annotations of the Secret, at most 16, with the same rules for keys as
+	// labels. Values are literal: they cannot contain the token. Default: none.
 	Annotations map[string]apiv1alpha1.AnnotationValue `json:"annotations,omitempty"`
-	// data replaces the default keys of the Secret: each key is a key of the
-	// Secret, each value a Go text/template over .AccessToken, .ExpiresAt,
-	// .Scopes, .Slug, .UserID and .OrganizationID with the functions b64enc,
-	// toJson, quote, join and urlquery. range, define, template and block are
-	// refused. At most 16 keys, and 8192 characters each.
+	// data replaces the default keys of the Secret: at most 16 keys, each with a
+	// Go text/template of at most 8192 characters. Templates use .AccessToken,
+	// .ExpiresAt, .Scopes, .Slug, .UserID and .OrganizationID, and the functions
+	// b64enc, toJson, quote, join and urlquery. range, define, template and block
+	// are not allowed.
 	Data map[string]apiv1alpha1.DataTemplate `json:"data,omitempty"`
 }
 
