@@ -23,6 +23,12 @@ TEST_FLAGS ?=
 # Extra flags for make run. Example: RUN_FLAGS=--default-environment=pipes-system/default
 RUN_FLAGS ?=
 
+# The folders of the Go modules with code. hack/cluster and hack/image have modules of their own, so
+# that the operator does not depend on their libraries.
+MODULES := . hack/cluster hack/image
+# $(call each-module,COMMAND) runs a command in every module. It fails if one of them fails.
+each-module = code=0; for module in $(MODULES); do (cd $$module && $(1)) || code=$$?; done; exit $$code
+
 BIN := $(CURDIR)/bin
 CONTROLPLANE := hack/controlplane/install.sh
 
@@ -101,15 +107,15 @@ fmt: $(GOLANGCI_LINT) ## Format the code and sort its imports.
 
 .PHONY: vet
 vet: ## Run go vet.
-	@$(GO) vet ./...
+	@$(call each-module,$(GO) vet ./...)
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Lint the code (.golangci.yml).
-	@$(GOLANGCI_LINT) run
+	@$(call each-module,$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml)
 
 .PHONY: lint-fix
 lint-fix: $(GOLANGCI_LINT) ## Lint the code and repair what can be repaired.
-	@$(GOLANGCI_LINT) run --fix
+	@$(call each-module,$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml --fix)
 
 .PHONY: lint-api
 lint-api: $(GOLANGCI_LINT) ## Lint the API types with kube-api-linter (.golangci-kal.yml).
@@ -131,13 +137,15 @@ lint-manifests: $(KUSTOMIZE) $(KUBECONFORM) $(KUBE_SCORE) ## Check the rendered 
 
 .PHONY: vuln
 vuln: $(GOVULNCHECK) ## Look for known vulnerabilities in what the code calls, with govulncheck.
-	@GOVULNCHECK="$(GOVULNCHECK)" hack/vuln.sh
+	@GOVULNCHECK="$(GOVULNCHECK)" MODULES="$(MODULES)" hack/vuln.sh
 
+# TEST_PACKAGES, if set, are packages of the operator's module.
 .PHONY: test
+test: MODULES := $(if $(filter ./...,$(TEST_PACKAGES)),$(MODULES),.)
 test: ## Run unit and envtest suites on a real control plane, with the race detector, in random order.
-	@assets=$$($(CONTROLPLANE)) && echo "control plane: $$assets" && \
-		CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$assets" \
-		$(GO) test -race -shuffle=on -timeout=$(TEST_TIMEOUT) $(TEST_FLAGS) $(TEST_PACKAGES)
+	@assets=$$($(CONTROLPLANE)); echo "control plane: $$assets"; \
+		export CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$assets"; \
+		$(call each-module,$(GO) test -race -shuffle=on -timeout=$(TEST_TIMEOUT) $(TEST_FLAGS) $(TEST_PACKAGES))
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a while: FUZZTIME=5s, FUZZ=REGEXP for some.
@@ -158,7 +166,8 @@ CLUSTER_SANDBOX := localhost/pipes-operator-cluster/pause:latest
 
 .PHONY: cluster-program
 cluster-program:
-	@CGO_ENABLED=0 $(GO) build -o $(BIN)/cluster/ ./hack/cluster
+	@[[ $$($(GO) env GOHOSTOS) == linux ]] || { echo "cluster: this needs Linux: point KUBECONFIG at another cluster" >&2; exit 1; }
+	@CGO_ENABLED=0 $(GO) -C hack/cluster build -o $(BIN)/cluster/ .
 
 # Check the machine quickly before steps that take minutes.
 .PHONY: cluster-check
@@ -167,9 +176,9 @@ cluster-check: cluster-program
 
 .PHONY: cluster-up
 cluster-up: cluster-check ## Start a cluster of one node on this machine, and print its kubeconfig. Takes Linux and root.
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/cluster/ ./hack/cluster/pause
-	@$(GO) build -o $(BIN)/image ./hack/image
-	@$(BIN)/image pause --binary $(BIN)/cluster/pause --tag $(CLUSTER_SANDBOX) --output $(BIN)/cluster/pause.tar >/dev/null
+	@CGO_ENABLED=0 $(GO) -C hack/cluster build -trimpath -ldflags "-s -w" -o $(BIN)/cluster/ ./pause
+	@$(GO) -C hack/image build -o $(BIN)/image .
+	@$(BIN)/image --binary $(BIN)/cluster/pause --tag $(CLUSTER_SANDBOX) --output $(BIN)/cluster/pause.tar >/dev/null
 	@assets=$$($(CONTROLPLANE)) && node=$$(hack/cluster/install.sh) && \
 		$(CLUSTER) up --port=$(CLUSTER_PORT) --control-plane="$$assets" --node="$$node" \
 			--sandbox-image=$(CLUSTER_SANDBOX) --sandbox-archive=$(BIN)/cluster/pause.tar
@@ -234,18 +243,18 @@ docker-build: ## Build the image IMG.
 .PHONY: image-programs
 image-programs:
 	@CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/linux/ ./cmd/...
-	@GOOS= GOARCH= $(GO) build -o $(BIN)/image ./hack/image
+	@GOOS= GOARCH= $(GO) -C hack/image build -o $(BIN)/image .
 
 .PHONY: image
 image: image-programs ## Build the image IMG without Docker, into dist/images/pipes-operator.tar.
-	@$(BIN)/image operator --binary $(BIN)/linux/pipes-operator --tag $(IMG) --version $(VERSION) \
-		--output dist/images/pipes-operator.tar
+	@$(BIN)/image --binary $(BIN)/linux/pipes-operator --platform linux/$$($(GO) env GOARCH) --tag $(IMG) \
+		--version $(VERSION) --output dist/images/pipes-operator.tar
 
 .PHONY: images
 images: image ## Build the image IMG, the simulator's, and one with tools for sample pods, into dist/images/.
-	@$(BIN)/image simulator --binary $(BIN)/linux/workos-simulator --tag workos-simulator:dev --version $(VERSION) \
-		--output dist/images/workos-simulator.tar
-	@$(BIN)/image tools --tag pipes-operator-e2e-tools:dev $(TOOLS_FLAGS) --output dist/images/e2e-tools.tar
+	@$(BIN)/image --binary $(BIN)/linux/workos-simulator --platform linux/$$($(GO) env GOARCH) --tag workos-simulator:dev \
+		--version $(VERSION) --output dist/images/workos-simulator.tar
+	@$(BIN)/image --tools --tag pipes-operator-e2e-tools:dev $(TOOLS_FLAGS) --output dist/images/e2e-tools.tar
 
 # The SBOM describes the program in the image.
 .PHONY: sbom

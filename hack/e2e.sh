@@ -6,7 +6,6 @@
 # image archive into it, such as "kind load image-archive". Otherwise the script uses the cluster
 # of `make cluster-up`. If that cluster is not up yet, the script starts it, and stops it at the
 # end unless KEEP is set.
-# was up before or KEEP is set.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -79,7 +78,7 @@ if [[ -z ${KUBECONFIG:-} ]]; then
     "$make" cluster-check || exit 1
     ours=yes
     say "does a cluster come and go without a trace?"
-    run "$go" test -count=1 -tags=e2e -run=Real ./hack/cluster
+    run "$go" -C hack/cluster test -count=1 -tags=e2e -run=Real .
     run "$make" cluster-up
   fi
   KUBECONFIG=$(bin/cluster/cluster kubeconfig)
@@ -106,7 +105,7 @@ git worktree remove --force "$dist/previous" 2>/dev/null || true
 git worktree add --quiet --force --detach "$dist/previous" "$previous"
 (cd "$dist/previous" && CGO_ENABLED=0 GOOS=linux "$go" build -trimpath -ldflags "-s -w" -o "$OLDPWD/bin/linux/previous/" ./cmd/pipes-operator)
 # This is the default image name in config/.
-bin/image operator --binary bin/linux/previous/pipes-operator --tag pipes-operator:dev --output dist/images/previous.tar
+bin/image --binary bin/linux/previous/pipes-operator --tag pipes-operator:dev --output dist/images/previous.tar
 "$KUSTOMIZE" build "$dist/previous/config/default" >"$dist/install-previous.yaml"
 
 for archive in dist/images/{pipes-operator,workos-simulator,e2e-tools,previous}.tar; do

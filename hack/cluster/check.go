@@ -3,115 +3,73 @@
 package main
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 )
 
-// machine describes the requirements of a cluster, as this machine meets them.
-type machine struct {
-	uid         int
-	cgroups     cgroups
-	filesystems string // as in /proc/filesystems
-	overlaid    bool   // the directory of the cluster would be on overlayfs
-	look        func(program string) error
-}
+// overlayMagic is OVERLAYFS_SUPER_MAGIC in statfs(2).
+const overlayMagic = 0x794c7630
 
-func thisMachine() machine {
-	// If this fails, filesystems is empty and check reports that overlay is missing.
-	filesystems, _ := os.ReadFile("/proc/filesystems")
-	var written syscall.Statfs_t
-	// If this fails, written is zero, and place.make fails later.
-	_ = syscall.Statfs(filepath.Dir(string(defaultPlace)), &written)
-	return machine{
-		overlaid: written.Type == overlayMagic,
-		uid:      os.Geteuid(), cgroups: cgroups{root: cgroupRoot}, filesystems: string(filesystems),
-		look: func(program string) error {
-			_, err := exec.LookPath(program)
-			return err
-		},
+// checkMachine returns an error if the machine cannot run a cluster. The error says what to do.
+func checkMachine() error {
+	if os.Geteuid() != 0 {
+		return errNoRoot
 	}
-}
-
-// check returns an error if a cluster cannot start now. It runs before the programs of the node
-// are built, so it does not check them.
-func check(ctx context.Context, o options) error {
-	if err := thisMachine().check(); err != nil {
+	if err := thisHost.cgroups.check(); err != nil {
 		return err
 	}
-	if found, _, err := o.place.look(); err != nil || found != absent {
-		return cmp.Or(err, mayStart(o.place, found))
-	}
-	listener, err := listenOnLoopback(ctx, o.port)
-	if err != nil {
-		return err
-	}
-	return listener.Close()
-}
-
-// mayStart returns an error if an existing cluster prevents another start. A cluster that is
-// ready is no error: `up` uses it.
-func mayStart(p place, found condition) error {
-	switch found {
-	case remains:
-		return fmt.Errorf("%s is left from a run that was killed: run make cluster-down, then this again", p)
-	case starting:
-		return errors.New("another make cluster-up is starting it: wait for that one, or end it with make cluster-down")
-	default:
-		return nil
-	}
-}
-
-// check returns an error if the machine cannot run a cluster. The error says what to do.
-func (m machine) check() error {
-	if m.uid != 0 {
-		return errors.New("this takes root, because a kubelet and containerd do: " +
-			"run it as root, or point KUBECONFIG at another cluster")
-	}
-	if err := m.cgroups.check(); err != nil {
-		return err
-	}
-	if !strings.Contains(m.filesystems, "\toverlay\n") {
+	filesystems, err := os.ReadFile("/proc/filesystems")
+	if err != nil || !bytes.Contains(filesystems, []byte("\toverlay\n")) {
 		return errors.New("the kernel has no overlay filesystem, which images need: " +
 			"modprobe overlay, or point KUBECONFIG at another cluster")
 	}
-	if m.overlaid {
-		return fmt.Errorf("%s is on overlayfs, on which containerd cannot put images: mount a volume there",
-			filepath.Dir(string(defaultPlace)))
+	parent := filepath.Dir(string(defaultPlace))
+	var filesystem syscall.Statfs_t
+	if err := syscall.Statfs(parent, &filesystem); err != nil || filesystem.Type == overlayMagic {
+		return fmt.Errorf("%s is on overlayfs, on which containerd cannot store images: mount a volume there", parent)
 	}
 	return nil
 }
 
-// overlayMagic is OVERLAYFS_SUPER_MAGIC of statfs(2).
-const overlayMagic = 0x794c7630
+var errNoRoot = errors.New("this takes root, because a kubelet and containerd do: " +
+	"run it as root, or point KUBECONFIG at another cluster")
 
-// checkPrograms returns an error if a program is missing.
-func (m machine) checkPrograms(o options) error {
-	if err := m.look("runc"); err != nil {
-		return errors.New("runc is not in PATH: install it, for example with apt-get install runc")
+// check returns an error if a cluster cannot start now. A cluster that is up is no error. It runs
+// before the programs of the node are built, so it does not check them.
+func check(ctx context.Context, o options, _ []string) error {
+	if err := checkMachine(); err != nil {
+		return err
 	}
-	for _, needed := range []struct {
-		flag, directory string
-		programs        []string
-	}{
-		{"--control-plane", o.controlPlane, []string{"etcd", "kube-apiserver", "kubectl"}},
-		{"--node", o.node, []string{
-			"kubelet", "kube-controller-manager", "kube-scheduler",
-			"containerd", "containerd-shim-runc-v2", "ctr", "bridge", "host-local",
-		}},
-	} {
-		for _, program := range needed.programs {
-			if err := m.look(filepath.Join(needed.directory, program)); err != nil {
-				return fmt.Errorf("%s: there is no program %s in %q: run make cluster-up, which gets it first",
-					needed.flag, program, needed.directory)
-			}
-		}
+	switch found, _, err := o.place.state(); {
+	case err != nil || found == ready:
+		return err
+	case found == leftover:
+		return fmt.Errorf("%s is left from a run that was killed: run make cluster-down, then this again", o.place)
+	case found == starting:
+		return errors.New("another make cluster-up is starting it: wait for that one, or end it with make cluster-down")
 	}
-	return nil
+	listener, err := listenOnLoopback(ctx, o.port)
+	if err == nil {
+		err = listener.Close()
+	}
+	return err
+}
+
+// listenOnLoopback opens the port by which the machine reaches the API server.
+func listenOnLoopback(ctx context.Context, port int) (*net.TCPListener, error) {
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use: choose another port, as in make cluster-up CLUSTER_PORT=%d", address, port+1)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the port of the API server: %w", err)
+	}
+	return listener.(*net.TCPListener), nil
 }

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
-	"time"
 
 	"github.com/vishvananda/netlink"
 )
@@ -29,46 +27,39 @@ const (
 	serviceAddress  = "10.96.0.1"
 	apiServerPort   = "443"
 	loopbackAddress = "127.0.0.1"
+	// apiServerAddress is the address at which the node itself reaches kube-apiserver.
+	apiServerAddress = loopbackAddress + ":" + apiServerPort
 )
-
-// apiServerAddress is the address at which the node itself reaches kube-apiserver.
-var apiServerAddress = net.JoinHostPort(loopbackAddress, apiServerPort)
 
 // makeNetwork creates the interfaces of the node. It creates no route and no interface that
 // leads out of the cluster.
 func (n *node) makeNetwork(context.Context) error {
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		return err
-	}
-	if err := netlink.LinkSetUp(lo); err != nil {
-		return err
-	}
 	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridgeName}}
 	if err := netlink.LinkAdd(bridge); err != nil {
 		return fmt.Errorf("adding a bridge (is the module bridge there?): %w", err)
 	}
-	for _, address := range []struct {
-		link netlink.Link
-		cidr string
-	}{{bridge, nodeAddress + "/16"}, {lo, serviceAddress + "/32"}} {
-		parsed, err := netlink.ParseAddr(address.cidr)
+	for name, address := range map[string]string{bridgeName: nodeAddress + "/16", "lo": serviceAddress + "/32"} {
+		link, err := netlink.LinkByName(name)
 		if err != nil {
 			return err
 		}
-		if err := netlink.AddrAdd(address.link, parsed); err != nil {
-			return fmt.Errorf("adding the address %s: %w", address.cidr, err)
+		if err := netlink.LinkSetUp(link); err != nil {
+			return err
 		}
-	}
-	if err := netlink.LinkSetUp(bridge); err != nil {
-		return err
+		parsed, err := netlink.ParseAddr(address)
+		if err != nil {
+			return err
+		}
+		if err := netlink.AddrAdd(link, parsed); err != nil {
+			return fmt.Errorf("adding the address %s: %w", address, err)
+		}
 	}
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600)
 }
 
 // forward forwards connections from the machine's port to the API server, until the process
 // ends.
-func (n *node) forward(ctx context.Context) error {
+func (n *node) forward(context.Context) error {
 	file := os.NewFile(listenerFile, "listener")
 	listener, err := net.FileListener(file)
 	if err != nil {
@@ -79,35 +70,30 @@ func (n *node) forward(ctx context.Context) error {
 		for {
 			connection, err := listener.Accept()
 			if err != nil {
-				fmt.Println("the port on the machine:", err) // stdout is the node's log
-				// Accept fails for example when file descriptors run out. Others may be closed
-				// meanwhile.
-				time.Sleep(100 * time.Millisecond)
-				continue
+				n.end(fmt.Errorf("the port on the machine: %w", err))
+				return
 			}
-			go passOn(ctx, connection, apiServerAddress)
+			go passOn(connection, apiServerAddress)
 		}
 	}()
 	return nil
 }
 
-// passOn copies data between a connection and an address in both directions, until both sides
-// close.
-func passOn(ctx context.Context, from net.Conn, address string) {
+// passOn copies data between a connection and an address in both directions, until one side
+// closes.
+func passOn(from net.Conn, address string) {
 	defer func() { _ = from.Close() }()
-	to, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	to, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", address)
 	if err != nil {
 		return // the client sees that its connection ends
 	}
 	defer func() { _ = to.Close() }()
-	var ways sync.WaitGroup
+	ended := make(chan struct{}, 2)
 	for _, way := range [][2]net.Conn{{from, to}, {to, from}} {
-		ways.Go(func() {
-			// If a copy fails, both peers notice it because their connections end.
-			_, _ = io.Copy(way[1], way[0])
-			// This tells the other side that no more data comes. It can still answer.
-			_ = way[1].(*net.TCPConn).CloseWrite()
-		})
+		go func() {
+			_, _ = io.Copy(way[1], way[0]) // after an error, both sides see that their connections end
+			ended <- struct{}{}
+		}()
 	}
-	ways.Wait()
+	<-ended
 }

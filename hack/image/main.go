@@ -1,106 +1,99 @@
 // Command image builds container images without a Docker engine. It writes archives for `docker
-// load`, `kind load image-archive` and `ctr images import`. `make image` and `make images` run
-// it.
+// load`, `kind load image-archive` and `ctr images import`. `make image` and `make images` run it.
 //
-// An image depends only on the command line and on the input files: the same input gives the
-// same archive, byte by byte.
+// An image depends only on the command line and on the input files: the same input gives the same
+// archive, byte by byte.
 package main
 
 import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
+	"path"
+	"runtime"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-const (
-	exitFailed = 1
-	exitUsage  = 2
-
-	usage = `Builds container images without a Docker engine, as archives for docker load, kind load image-archive and
-ctr images import.
-
-  image operator  --binary FILE --tag NAME --output FILE [--version VERSION] [--ca-bundle FILE]
-  image simulator --binary FILE --tag NAME --output FILE [--version VERSION] [--ca-bundle FILE]
-  image pause     --binary FILE --tag NAME --output FILE [--version VERSION] [--ca-bundle FILE]
-  image tools     --tag NAME --output FILE [--add PATH=FILE] [--ca-bundle FILE]
-
-operator is what the Dockerfile makes: one static program, CA certificates and a user without rights. simulator is the
-same with the simulated WorkOS, and pause with what holds a pod of the local cluster. tools has sh, coreutils, git and
-curl of this machine with the libraries that they need, for pods on a machine that reaches no registry.
-
-Flags:
-  --binary FILE      the program
-  --tag NAME         the name of the image, such as pipes-operator:dev; may be repeated
-  --output FILE      the archive to write
-  --version VERSION  the label org.opencontainers.image.version; dev when it is not given
-  --ca-bundle FILE   the CA certificates; those of this machine when it is not given
-  --add PATH=FILE    one more static program, and its path in the image; may be repeated
+const usage = `image --binary FILE [FLAGS] builds the image of one static Go program, as the Dockerfile does.
+image --tools [FLAGS] builds an image of sh, coreutils, git, curl and others, from the programs of this machine
+and the libraries that they need. It is for pods on a machine that reaches no registry.
 `
-)
 
-// usageError is an invalid command line.
-type usageError struct{ error }
-
-func (e *usageError) Unwrap() error { return e.error }
+// options are the values of the flags.
+type options struct {
+	tools     bool
+	binary    string
+	output    string
+	version   string
+	platform  string
+	tags      []name.Tag
+	additions map[string]string // files of this machine, by their path in the image
+}
 
 func main() {
-	os.Exit(run(os.Args[1:], thisMachine(), os.Stdout, os.Stderr))
-}
-
-func run(args []string, m machine, stdout, stderr io.Writer) int {
-	o, err := parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		_, _ = io.WriteString(stdout, usage)
-		return 0
+	o := options{additions: map[string]string{}}
+	flag.Usage = func() {
+		fmt.Fprint(os.Stderr, usage)
+		flag.PrintDefaults()
 	}
-	if err == nil {
-		err = produce(o, m, stdout)
-	}
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, new(*usageError)):
-		return complain(stderr, err, exitUsage)
-	default:
-		return complain(stderr, err, exitFailed)
+	flag.BoolVar(&o.tools, "tools", false, "build the image of tools")
+	flag.StringVar(&o.binary, "binary", "", "the program")
+	flag.StringVar(&o.output, "output", "", "the archive to write")
+	flag.StringVar(&o.version, "version", "dev", "the label org.opencontainers.image.version")
+	flag.StringVar(&o.platform, "platform", "linux/"+runtime.GOARCH, "the platform of the programs")
+	flag.Func("tag", "the name of the image; may be repeated", o.tag)
+	flag.Func("add", "PATH=FILE: one more static Go program for --tools; may be repeated", o.add)
+	flag.Parse()
+	if err := run(o, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "image:", err)
+		os.Exit(1)
 	}
 }
 
-func complain(stderr io.Writer, err error, code int) int {
-	_, _ = fmt.Fprintln(stderr, "image:", err)
-	return code
-}
-
-// produce writes the archive, and then prints a summary in a single line.
-func produce(o options, m machine, stdout io.Writer) error {
-	d, err := o.design(m)
-	if err != nil {
-		return err
-	}
-	image, err := d.build()
-	if err != nil {
-		return err
-	}
-	size, err := save(o.output, o.tags, image)
-	if err != nil {
-		return err
-	}
-	id, err := image.ConfigName()
-	if err != nil {
-		return fmt.Errorf("digesting the image: %w", err)
-	}
-	_, err = fmt.Fprintf(stdout, "image: %s, %s, linux/%s, user %s, %.1f MiB of files, %.1f MiB in %s\n",
-		o.names(), id, d.arch, d.user(), mebibytes(d.files.size()), mebibytes(size), o.output)
+func (o *options) tag(text string) error {
+	tag, err := name.NewTag(text)
+	o.tags = append(o.tags, tag)
 	return err
 }
 
-func (o options) design(m machine) (design, error) {
-	if o.image == "tools" {
-		return toolsImage(o, m)
+func (o *options) add(text string) error {
+	to, file, _ := strings.Cut(text, "=")
+	if !path.IsAbs(to) || file == "" {
+		return errors.New("write it as PATH=FILE, such as /usr/bin/server=bin/server")
 	}
-	return programImage(o, m)
+	o.additions[to] = file
+	return nil
 }
 
-func mebibytes(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+// run builds an image, and prints a summary in one line.
+func run(o options, arguments []string) error {
+	if len(arguments) > 0 || len(o.tags) == 0 || o.output == "" || o.tools == (o.binary != "") {
+		return errors.New("it takes a --tag, an --output, and either --binary or --tools: see image --help")
+	}
+	platform, err := v1.ParsePlatform(o.platform)
+	if err != nil {
+		return err
+	}
+	describe := programImage
+	if o.tools {
+		describe = toolsImage
+	}
+	files, config, err := describe(o, *platform)
+	if err != nil {
+		return err
+	}
+	image, err := build(files, config, *platform)
+	if err != nil {
+		return err
+	}
+	if err := save(image, o.tags, o.output); err != nil {
+		return err
+	}
+	id, err := image.ConfigName()
+	fmt.Printf("image: %s for %s in %s: %s\n", o.tags[0], platform, o.output, id)
+	return err
+}
