@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -18,23 +16,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/test/canary"
+	"github.com/pipes-operator/pipes-operator/test/harness"
+	"github.com/pipes-operator/pipes-operator/test/harness/canary"
 )
 
 // The whole suite shares a real API server, and collects the output of all operators under test.
 var (
 	apiServer *rest.Config
-	scheme    = runtime.NewScheme()
+	scheme    = harness.Scheme
 	// user is a client of the person with kubectl, without a cache and without a rate limit.
 	user client.Client
 	said = &transcript{}
@@ -48,27 +44,15 @@ func TestControllers(t *testing.T) {
 }
 
 var _ = BeforeSuite(func() {
-	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "no control plane to test against: run `make test`")
 	logger := zap.New(zap.WriteTo(said), zap.UseDevMode(true), zap.Level(zapcore.Level(-10)))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
 	DeferCleanup(func() { ctrl.SetLogger(logr.Discard()) })
 
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-	}
-	var err error
-	apiServer, err = environment.Start()
+	plane, err := harness.Start(harness.Options{})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	config := rest.CopyConfig(apiServer)
-	config.QPS = -1
-	user, err = client.New(config, client.Options{Scheme: scheme, FieldOwner: "kubectl"})
-	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(plane.Stop)
+	apiServer, user = plane.Admin, plane.Root
 })
 
 // Every token of the simulator, every API key of this suite, and the data of every stranger's

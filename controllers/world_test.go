@@ -12,24 +12,19 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/rest"
 	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
@@ -38,6 +33,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 const (
@@ -334,59 +330,24 @@ func (w *world) startShard(shard sharding.Shard, change ...func(*controllers.Pip
 	GinkgoHelper()
 	requests := &requests{}
 	config := rest.CopyConfig(apiServer)
-	config.QPS = -1
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return requests.watch(next) })
-	manager, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:  scheme,
-		Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache: cache.Options{
-			ByObject:                    controllers.CacheByObject(shard),
-			DefaultNamespaces:           map[string]cache.Config{w.home: {}, w.tenant: {}},
-			ReaderFailOnMissingInformer: true,
-		},
-		Client: client.Options{FieldOwner: controllers.FieldOwner, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
-	})
-	Expect(err).NotTo(HaveOccurred())
-	secrets, err := controllers.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
-	Expect(err).NotTo(HaveOccurred())
-	registry := prometheus.NewRegistry()
-	metrics, err := controllers.NewMetrics(registry, w.clock, true)
-	Expect(err).NotTo(HaveOccurred())
-	connections := &controllers.Connections{
-		Reader:       manager.GetAPIReader(),
-		Upstream:     workos.New(workos.Options{UserAgent: "pipes-operator/test", Clock: w.clock, Timeout: 5 * time.Second}),
-		AllowedHosts: []string{strings.TrimPrefix(w.baseURL, "http://")}, AllowInsecure: true,
-	}
-	tokens := &controllers.PipesTokenReconciler{
-		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
-		Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
-		Watchdog:           liveness.NewWatchdog(w.clock, workers, controllers.MaxErrorBackoff),
-		DefaultEnvironment: types.NamespacedName{Namespace: w.home, Name: environmentID},
-		WatchNamespaces:    sets.New(w.home, w.tenant),
-		Shard:              shard,
-	}
-	for _, c := range change {
-		c(tokens)
-	}
-	Expect(tokens.SetupWithManager(w.ctx, manager, w.timeline.options())).To(Succeed())
-	Expect(tokens.SetupExpiryWithManager(manager)).To(Succeed())
-	environments := &controllers.PipesEnvironmentReconciler{
-		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Metrics: metrics,
-		Shard: shard,
-	}
-	options := controller.Options{SkipNameValidation: ptr.To(true)}
+	environments := controller.Options{SkipNameValidation: ptr.To(true)}
 	if w.stepEnvironments {
-		options = w.timeline.options()
+		environments = w.timeline.options()
 	}
-	Expect(environments.SetupWithManager(manager, options)).To(Succeed())
-
-	ctx, cancel := context.WithCancel(w.ctx)
-	var running sync.WaitGroup
-	running.Go(func() {
+	running, err := harness.Operator{
+		Config: config, Namespaces: []string{w.home, w.tenant}, Shard: shard, Change: change,
+		Environment: types.NamespacedName{Namespace: w.home, Name: environmentID},
+		WorkOS:      workos.Options{UserAgent: "pipes-operator/test", Clock: w.clock, Timeout: 5 * time.Second},
+		Hosts:       []string{strings.TrimPrefix(w.baseURL, "http://")}, Insecure: true,
+		Tokens: w.timeline.options(), Environments: environments,
+	}.Start(func(err error) {
 		defer GinkgoRecover()
-		Expect(manager.Start(ctx)).To(Succeed())
+		Expect(err).NotTo(HaveOccurred())
 	})
-	started := &operator{requests: requests, watchdog: tokens.Watchdog, caches: manager.GetCache(), stop: sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })}
+	Expect(err).NotTo(HaveOccurred())
+	started := &operator{requests: requests, watchdog: running.Watchdog, caches: running.Caches,
+		stop: sync.OnceFunc(func() { running.Stop(); said.gather(running.Metrics) })}
 	DeferCleanup(started.stop)
 	return started
 }

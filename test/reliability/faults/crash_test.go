@@ -115,10 +115,10 @@ func (l *lane) crashAt(t *testing.T, p path, point crashPoint, recorded recordin
 	defer s.end()
 	p.begins(s)
 	process := l.replica.running()
-	counted := s.count(point, process.kill)
+	counted := s.count(point, process.Kill)
 	p.goes(s)
 	select {
-	case <-process.ended:
+	case <-process.Ended:
 	case <-time.After(soon):
 		t.Fatalf("the path did not come to this point")
 	}

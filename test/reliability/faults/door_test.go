@@ -72,11 +72,11 @@ type write struct {
 // openDoor starts a door to the API server of a control plane.
 func openDoor(t *testing.T, c *controlPlane) *door {
 	t.Helper()
-	target, err := url.Parse("https://" + c.address)
+	target, err := url.Parse("https://" + c.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport, err := rest.TransportFor(&rest.Config{Host: c.admin.Host, TLSClientConfig: c.admin.TLSClientConfig})
+	transport, err := rest.TransportFor(&rest.Config{Host: c.Admin.Host, TLSClientConfig: rest.TLSClientConfig{CAData: c.Admin.CAData}})
 	if err != nil {
 		t.Fatal(err)
 	}

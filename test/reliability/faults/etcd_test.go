@@ -9,39 +9,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"strconv"
-	"testing"
-	"time"
 )
 
 // etcd is the storage of the API server. It is never restarted, so it always shows what was
 // really stored, even while the API server is down. The tests use its JSON interface.
-type etcd struct {
-	url     string
-	program *program
-}
-
-func startEtcd(t *testing.T, data, log string) *etcd {
-	t.Helper()
-	address, peer := freeAddress(t), "http://"+freeAddress(t)
-	e := &etcd{url: "http://" + address}
-	var err error
-	// Nothing has to survive a crash of the machine, so etcd does not sync to the disk.
-	e.program, err = startProgram("etcd", log, exec.Command(asset("etcd"),
-		"--data-dir="+data, "--unsafe-no-fsync", "--log-level=warn",
-		"--listen-client-urls="+e.url, "--advertise-client-urls="+e.url,
-		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.program.kill)
-	awaitProgram(t, e.program, time.Minute, func(ctx context.Context) error {
-		_, err := e.revision(ctx)
-		return err
-	})
-	return e
-}
+type etcd struct{ url string }
 
 // etcdHeader is the header of every answer of etcd. The JSON interface writes 64 bit numbers as
 // strings.

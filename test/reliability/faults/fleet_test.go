@@ -4,12 +4,16 @@ package faults_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	programs "github.com/pipes-operator/pipes-operator/hack/process"
 )
 
 // fleet is two replicas of which one leads. Like the kubelet, it starts a replica again after it
@@ -20,14 +24,14 @@ type fleet struct {
 
 	mu sync.Mutex
 	// expected are the processes that a fault has ended or stopped.
-	expected map[*program]bool
+	expected map[*programs.Process]bool
 	errs     []error
 }
 
 // runFleet starts the replicas and keeps them running until the test ends or stop is called.
 func runFleet(t *testing.T, troubles *troubles, replicas ...*replica) (f *fleet, stop func()) {
 	t.Helper()
-	f = &fleet{replicas: replicas, troubles: troubles, expected: map[*program]bool{}}
+	f = &fleet{replicas: replicas, troubles: troubles, expected: map[*programs.Process]bool{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var keeping sync.WaitGroup
 	for _, r := range replicas {
@@ -47,7 +51,7 @@ func (f *fleet) keep(ctx context.Context, r *replica) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-process.ended:
+		case <-process.Ended:
 		}
 		f.noteEnd(r, process)
 		select {
@@ -65,7 +69,7 @@ func (f *fleet) keep(ctx context.Context, r *replica) {
 // noteEnd notes that a replica has ended. If no fault has ended the process, it has lost its
 // Lease some time before, and noteEnd adds a trouble for that time. An end because of a data race
 // is an error.
-func (f *fleet) noteEnd(r *replica, process *program) {
+func (f *fleet) noteEnd(r *replica, process *programs.Process) {
 	f.mu.Lock()
 	expected := f.expected[process]
 	f.mu.Unlock()
@@ -73,7 +77,8 @@ func (f *fleet) noteEnd(r *replica, process *program) {
 		now := time.Now()
 		f.troubles.add(trouble{from: now.Add(-renewDeadline), to: now.Add(untilTakenOver), what: r.name + " has ended"})
 	}
-	if code := process.cmd.ProcessState.ExitCode(); code == raceExit {
+	var exit *exec.ExitError
+	if errors.As(process.Stop(0), &exit) && exit.ExitCode() == raceExit {
 		f.noteError(fmt.Errorf("%s has ended because of a data race: see its log", r.name))
 	}
 }

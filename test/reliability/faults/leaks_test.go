@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
-	"github.com/pipes-operator/pipes-operator/test/canary"
+	"github.com/pipes-operator/pipes-operator/test/harness/canary"
 )
 
 // alarms are texts that must not be in the log of a program that was built with the race

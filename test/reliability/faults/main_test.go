@@ -9,12 +9,12 @@ package faults_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // operatorBinary is the path of the operator, built with the race detector.
@@ -26,21 +26,14 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	ctrl.SetLogger(logr.Discard()) // the log of the tests' own clients is not needed
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "no control plane to test against: set KUBEBUILDER_ASSETS to what `make controlplane` prints")
-		return 1
-	}
 	directory, err := os.MkdirTemp("", "faults")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(directory) }()
-	operatorBinary = filepath.Join(directory, "pipes-operator")
-	build := exec.Command("go", "build", "-race", "-o", operatorBinary, "../../../cmd/pipes-operator")
-	build.Env = append(os.Environ(), "CGO_ENABLED=1")
-	if output, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the operator: %v\n%s", err, output)
+	if operatorBinary, err = harness.BuildOperator(directory, true); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()

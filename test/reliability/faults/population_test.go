@@ -15,7 +15,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 const (
@@ -68,7 +68,7 @@ func population() []*citizen {
 			c.spec.RenewBefore = &metav1.Duration{Duration: 3 * time.Minute}
 		}
 		if i%10 == 9 {
-			c.spec.EnvironmentRef = &v1alpha1.EnvironmentReference{Name: sharedEnvironment, Namespace: shipped.Namespace}
+			c.spec.EnvironmentRef = &v1alpha1.EnvironmentReference{Name: sharedEnvironment, Namespace: harness.Namespace}
 		}
 		c.connect(i)
 		c.beset(i)
@@ -128,14 +128,14 @@ func (s *site) settle(t *testing.T, workos *wire, citizens []*citizen) {
 	var spaces []string
 	for i := range stormSpaces {
 		spaces = append(spaces, fmt.Sprintf("storm-%d", i))
-		s.plane.createNamespace(t, spaces[i])
+		g.Expect(s.plane.CreateNamespaces(ctx, spaces[i])).To(Succeed())
 		for j := range 10 {
 			s.bringStranger(t, spaces[i], fmt.Sprintf("strangers-%d", j))
 		}
 	}
-	create(keySecretIn(shipped.Namespace))
+	create(keySecretIn(harness.Namespace))
 	for _, name := range []string{"default", sharedEnvironment} {
-		environment := pipesEnvironment(workos, shipped.Namespace, name, spaces...)
+		environment := pipesEnvironment(workos, harness.Namespace, name, spaces...)
 		environment.Spec.RequestsPerMinute = limit
 		create(environment)
 	}

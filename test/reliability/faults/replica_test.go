@@ -4,7 +4,6 @@ package faults_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
@@ -17,7 +16,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	programs "github.com/pipes-operator/pipes-operator/hack/process"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // replica is one replica of the operator: a process of its own, built with the race detector,
@@ -33,7 +33,7 @@ type replica struct {
 
 	mu sync.Mutex
 	// process is nil until a process has been started.
-	process *program
+	process *programs.Process
 	starts  int
 }
 
@@ -44,15 +44,15 @@ const raceExit = 66
 // replica. flags are added to the flags that every replica of the tests has.
 func (s *site) newReplica(t *testing.T, name string, workos *wire, flags ...string) *replica {
 	t.Helper()
-	r := &replica{name: name, door: openDoor(t, s.plane), log: s.plane.path(name + ".log"), metrics: freeAddress(t)}
+	r := &replica{name: name, door: openDoor(t, s.plane), log: s.plane.path(name + ".log")}
+	addresses, err := programs.FreeAddresses(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.metrics = addresses[0]
 	r.wire = layWire(t, name, r.door.address())
-	config := clientcmdapi.NewConfig()
-	config.Clusters["tests"] = &clientcmdapi.Cluster{Server: "https://" + r.wire.address(), CertificateAuthorityData: r.door.certificate()}
-	config.AuthInfos["operator"] = &clientcmdapi.AuthInfo{Token: s.operatorToken}
-	config.Contexts["tests"] = &clientcmdapi.Context{Cluster: "tests", AuthInfo: "operator", Namespace: shipped.Namespace}
-	config.CurrentContext = "tests"
 	kubeconfig := s.plane.path(name + ".kubeconfig")
-	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+	if err := harness.WriteKubeconfig(kubeconfig, r.wire.address(), r.door.certificate(), s.operatorToken); err != nil {
 		t.Fatal(err)
 	}
 	r.command = append([]string{
@@ -74,7 +74,7 @@ func (r *replica) start() error {
 	cmd := exec.Command(operatorBinary, r.command...)
 	// A race ends the process, so it cannot be overlooked. The report is in the log.
 	cmd.Env = []string{"HOME=/nonexistent", "GORACE=halt_on_error=1 exitcode=" + strconv.Itoa(raceExit)}
-	process, err := startProgram(r.name, r.log, cmd)
+	process, err := harness.StartProgram(r.name, r.log, cmd)
 	if err != nil {
 		return err
 	}
@@ -89,11 +89,14 @@ func (r *replica) mustStart(t *testing.T) {
 	if err := r.start(); err != nil {
 		t.Fatal(err)
 	}
-	awaitProgram(t, r.running(), time.Minute, func(ctx context.Context) error { return listens(ctx, r.metrics) })
+	err := r.running().WaitUntil(t.Context(), time.Minute, func(ctx context.Context) error { return programs.Listens(ctx, r.metrics) })
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // running returns the process that was started last; nil if none was started.
-func (r *replica) running() *program {
+func (r *replica) running() *programs.Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.process
@@ -102,28 +105,16 @@ func (r *replica) running() *program {
 // kill ends the process, if one was started, as a loss of power of the node would.
 func (r *replica) kill() {
 	if process := r.running(); process != nil {
-		process.kill()
+		process.Kill()
 	}
 }
 
 // pause stops the process with SIGSTOP. resume lets it continue.
-func (r *replica) pause()  { r.running().signal(syscall.SIGSTOP) }
-func (r *replica) resume() { r.running().signal(syscall.SIGCONT) }
+func (r *replica) pause()  { _ = syscall.Kill(r.running().PID(), syscall.SIGSTOP) }
+func (r *replica) resume() { _ = syscall.Kill(r.running().PID(), syscall.SIGCONT) }
 
 // scrape returns the metrics.
 func (r *replica) scrape(ctx context.Context) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.metrics+"/metrics", http.NoBody)
-	if err != nil {
-		return "", err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("/metrics answers %s", response.Status)
-	}
-	text, err := io.ReadAll(response.Body)
+	text, err := harness.Get(ctx, http.DefaultClient, "http://"+r.metrics+"/metrics")
 	return string(text), err
 }

@@ -43,10 +43,9 @@ type lane struct {
 func (s *site) newLane(t *testing.T, name string, flags ...string) *lane {
 	t.Helper()
 	l := &lane{site: s, namespace: name, owner: name + "-owner", workos: layWire(t, name+" to WorkOS", s.upstream.address)}
-	s.plane.createNamespace(t, l.namespace)
-	s.plane.createNamespace(t, l.owner)
-	s.plane.allowAPIKeys(t, l.owner)
 	g := NewWithT(t)
+	g.Expect(s.plane.CreateNamespaces(t.Context(), l.namespace, l.owner)).To(Succeed())
+	g.Expect(s.plane.AllowAPIKeys(t.Context(), l.owner)).To(Succeed())
 	g.Expect(s.plane.root.Create(context.Background(), keySecretIn(l.owner))).To(Succeed())
 	for _, namespace := range []string{l.namespace, l.owner} {
 		s.bringStranger(t, namespace, "a-strangers")

@@ -39,7 +39,10 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{plane: startControlPlane(t), upstream: newUpstream(t)}
-	s.operatorToken = s.plane.operatorToken(t)
+	var err error
+	if s.operatorToken, err = s.plane.OperatorToken(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	s.history = keepHistory(t, s.plane.etcd)
 	return s
 }

@@ -19,7 +19,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // seedEnvironment is the variable that repeats a storm: the same faults in the same order. When
@@ -97,7 +97,7 @@ func newStorm(t *testing.T) *storm {
 	s.plane.collectGarbage(t)
 	s.settle(t, s.workos, s.citizens)
 	s.founded = time.Now()
-	flags := append(electing("storm"), "--default-environment="+shipped.Namespace+"/default", "--kube-api-qps=200", "--kube-api-burst=200")
+	flags := append(electing("storm"), "--default-environment="+harness.Namespace+"/default", "--kube-api-qps=200", "--kube-api-burst=200")
 	s.fleet, _ = runFleet(t, s.troubles, s.newReplica(t, "storm-a", s.workos, flags...), s.newReplica(t, "storm-b", s.workos, flags...))
 	return s
 }

@@ -30,7 +30,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/controllers"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
-	"github.com/pipes-operator/pipes-operator/test/walltime"
+	"github.com/pipes-operator/pipes-operator/test/harness/walltime"
 )
 
 var kubeScheme = func() *runtime.Scheme {

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // as returns the client of a user with a built-in role in the tenant's namespace.
@@ -46,29 +46,29 @@ var _ = DescribeTable("Reaching beyond the own namespace", func(role string, att
 	}), `cannot create resource "pipestokens"`),
 	attack("T4", "by a PipesToken where no grant is needed", "admin", creates(func(w *world) client.Object {
 		token := w.pipesToken("theirs", `{environmentRef: null}`)
-		token.SetNamespace(shipped.Namespace)
+		token.SetNamespace(harness.Namespace)
 		return token
 	}), `cannot create resource "pipestokens"`),
 	attack("T4", "by a PipesEnvironment beside the API key", "admin", creates(func(*world) client.Object {
-		return newEnvironment(shipped.Namespace, "mine", `{grants: [{namespaces: {names: ["*"]}, `+anything+`}]}`)
+		return newEnvironment(harness.Namespace, "mine", `{grants: [{namespaces: {names: ["*"]}, `+anything+`}]}`)
 	}), `cannot create resource "pipesenvironments"`),
 	attack("T4", "by a PipesEnvironment with the rights of edit", "edit", creates(func(w *world) client.Object {
 		return newEnvironment(w.namespace, "mine", `{}`)
 	}), `cannot create resource "pipesenvironments"`),
 	attack("T4", "by a grant", "admin", reach(func(w *world, attacker client.Client) error {
-		environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: "default"}}
+		environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: harness.Namespace, Name: "default"}}
 		return w.edit(attacker, environment, func() { environment.Spec.Grants[0].Namespaces.Names = []string{"*"} })
 	}), `cannot patch resource "pipesenvironments"`),
-	attack("T4", "for the API key", "admin", reads(shipped.Namespace, "workos-api-key"), `cannot get resource "secrets"`),
+	attack("T4", "for the API key", "admin", reads(harness.Namespace, "workos-api-key"), `cannot get resource "secrets"`),
 	attack("T4", "for the victim's token", "admin", reads(neighbour, victim), `cannot get resource "secrets"`),
 	attack("T4", "for a token of the operator's account", "admin", reach(func(w *world, attacker client.Client) error {
-		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: shipped.ServiceAccount}}
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: harness.Namespace, Name: harness.ServiceAccount}}
 		return attacker.SubResource("token").Create(w.ctx, account, &authenticationv1.TokenRequest{})
 	}), `cannot create resource "serviceaccounts/token"`),
 	attack("T4", "for the operator's role, in the own namespace", "admin", creates(func(w *world) client.Object {
 		return &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: "mine", Namespace: w.namespace},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: shipped.ServiceAccount},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: harness.ServiceAccount},
 			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "admin-of-" + w.namespace}},
 		}
 	}), `attempting to grant RBAC permissions not currently held`),

@@ -7,12 +7,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // ownEnvironment returns a PipesEnvironment of the tenant with this base URL. With withOwnKey,
@@ -21,7 +18,7 @@ import (
 // server.
 func (w *world) ownEnvironment(baseURL string) *unstructured.Unstructured {
 	GinkgoHelper()
-	baseURL = strings.NewReplacer("TRAP", network.trap.Listener.Addr().String(), "APISERVER", strings.TrimPrefix(apiServer.Host, "https://")).Replace(baseURL)
+	baseURL = strings.NewReplacer("TRAP", network.trap.Listener.Addr().String(), "APISERVER", plane.Address()).Replace(baseURL)
 	environment := newEnvironment(w.namespace, "own", `{apiKeySecretRef: {name: own-api-key}}`)
 	setSpec(environment, "baseURL", baseURL)
 	return environment
@@ -39,12 +36,7 @@ func (w *world) withOwnKey() {
 // docs/explanation/security.md warns against this binding.
 func (w *world) letKeysBeRead() {
 	GinkgoHelper()
-	w.must(&rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "api-key-reader"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: shipped.NamePrefix + "api-key-reader"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: shipped.Namespace, Name: shipped.ServiceAccount}},
-	})
-	waitUntilAllowed(w.ctx, shipped.User, w.namespace, "get", "", "secrets")
+	Expect(plane.AllowAPIKeys(w.ctx, w.namespace)).To(Succeed())
 }
 
 const ownToken = `{environmentRef: {name: own, namespace: null}}`

@@ -7,14 +7,13 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	authorizationv1 "k8s.io/api/authorization/v1"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // install gives the operator and the users of the cluster the rights of config/default, from its
@@ -22,14 +21,7 @@ import (
 func install() {
 	GinkgoHelper()
 	ctx := context.Background()
-	createNamespace(shipped.Namespace)
-	for _, folder := range []string{"rbac", "user-roles"} {
-		objects, err := shipped.Folder(folder)
-		Expect(err).NotTo(HaveOccurred())
-		for _, object := range objects {
-			Expect(root.Create(ctx, object)).To(Succeed(), "%s %s", object.GetKind(), object.GetName())
-		}
-	}
+	Expect(plane.Install(ctx, nil, "rbac", "user-roles")).To(Succeed())
 	aggregate(ctx)
 }
 
@@ -54,12 +46,12 @@ func aggregate(ctx context.Context) {
 
 func createNamespace(name string) {
 	GinkgoHelper()
-	Expect(root.Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
+	Expect(plane.CreateNamespaces(context.Background(), name)).To(Succeed())
 }
 
 // actingAs returns a configuration that impersonates a user.
 func actingAs(user string, groups ...string) *rest.Config {
-	config := rest.CopyConfig(apiServer)
+	config := rest.CopyConfig(plane.Admin)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
 	return config
 }
@@ -74,21 +66,9 @@ func userWith(ctx context.Context, role, namespace string) client.Client {
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}},
 	})).To(Succeed())
-	waitUntilAllowed(ctx, name, namespace, "create", "pipes.workos.com", "pipestokens")
-	user, err := client.New(actingAs(name), client.Options{Scheme: scheme, Mapper: root.RESTMapper(), FieldOwner: "kubectl"})
+	Expect(plane.AwaitRights(ctx, name,
+		harness.Right{Verb: "create", Group: v1alpha1.GroupVersion.Group, Resource: "pipestokens", Namespace: namespace})).To(Succeed())
+	user, err := client.New(actingAs(name), client.Options{Scheme: harness.Scheme, Mapper: root.RESTMapper(), FieldOwner: "kubectl"})
 	Expect(err).NotTo(HaveOccurred())
 	return client.WithFieldValidation(user, metav1.FieldValidationStrict)
-}
-
-// waitUntilAllowed waits until the API server applies a new right.
-func waitUntilAllowed(ctx context.Context, user, namespace, verb, group, resource string) {
-	GinkgoHelper()
-	Eventually(func(g Gomega) {
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User:               user,
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: group, Resource: resource},
-		}}
-		g.Expect(root.Create(ctx, review)).To(Succeed())
-		g.Expect(review.Status.Allowed).To(BeTrue())
-	}, soon, often).Should(Succeed())
 }

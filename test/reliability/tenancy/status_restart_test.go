@@ -25,7 +25,7 @@ var _ = DescribeTable("Statuses that somebody with all rights has forged while t
 	for i := range names {
 		tokens = append(tokens, w.synced(fmt.Sprintf("mine-%d", i), fmt.Sprintf(`{userID: user_%d}`, i)))
 	}
-	queues.advance(time.Minute)
+	queues.Advance(time.Minute)
 	at := clock.Now().Add(transition).Format(time.RFC3339)
 	before := network.mark()
 	operator.stop()
@@ -38,7 +38,7 @@ var _ = DescribeTable("Statuses that somebody with all rights has forged while t
 		w.expectReady(tokens[i], v1alpha1.TokenSyncedReason, "holds a valid token")
 		Expect(w.secretOf(tokens[i].GetName()).Data).To(HaveKey("access_token"))
 	}
-	queues.settle()
+	queues.Settle()
 	Expect(network.callsSince(before)).To(Or(BeEmpty(), HaveEach(askedForGitHub)), "asking WorkOS what is true is fine")
 },
 	attack("T6", "with a transition before the token", -time.Hour),

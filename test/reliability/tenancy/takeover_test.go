@@ -91,7 +91,7 @@ var _ = DescribeTable("The Secret of another PipesToken", func(change func(w *wo
 	Expect(w.editor.Create(w.ctx, mine)).To(Succeed())
 	w.expectReady(mine, v1alpha1.SecretConflictReason, `Secret "wanted" exists and belongs to somebody else`)
 	w.expectNothingDone(before)
-	queues.advance(20 * time.Minute)
+	queues.Advance(20 * time.Minute)
 	w.expectReady(mine, v1alpha1.SecretConflictReason, "")
 	w.expectNothingDone(before)
 	w.expectReady(theirs, v1alpha1.TokenSyncedReason, "")

@@ -20,7 +20,7 @@ var _ = DescribeTable("Keeping a token in a Secret that waits for its deletion",
 	w.withdraw()
 	w.expectReady(token, v1alpha1.NotGrantedReason, "")
 	Eventually(func(g Gomega) {
-		// While the operator cannot remove the token, its reconciles fail, so queues.settle would
+		// While the operator cannot remove the token, its reconciles fail, so queues.Settle would
 		// not return.
 		if secret := w.secretOf("mine"); secret != nil && len(secret.Data) > 0 {
 			g.Expect(readyOf(w.reload(token))["message"]).To(ContainSubstring("The token is still in the Secret"))

@@ -1,7 +1,4 @@
-// Package shipped reads the manifests of config/ with the names and the namespace of
-// config/default. The tests run a control plane without nodes, so they need only the roles and
-// bindings.
-package shipped
+package harness
 
 import (
 	"bytes"
@@ -24,20 +21,33 @@ const (
 	User = "system:serviceaccount:" + Namespace + ":" + ServiceAccount
 )
 
-// Path is a path in config/, relative to a package two folders below test/.
-func Path(path ...string) string {
-	return filepath.Join(append([]string{"..", "..", "..", "config"}, path...)...)
+// Root returns the root of the repository, as seen from a package or from the root itself.
+func Root() string {
+	root := "."
+	for range 5 {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			return root
+		}
+		root = filepath.Join("..", root)
+	}
+	panic("the working directory is outside of the repository")
 }
 
-// Folder returns the objects of all files in a folder of config/. It fails if there are none.
-func Folder(name string) ([]*unstructured.Unstructured, error) {
-	files, err := filepath.Glob(Path(name, "*.yaml"))
+// config is a path in config/.
+func config(path ...string) string {
+	return filepath.Join(append([]string{Root(), "config"}, path...)...)
+}
+
+// folder returns the objects of all files in a folder of config/, with the names and the namespace
+// of config/default. It fails if there are none.
+func folder(name string) ([]*unstructured.Unstructured, error) {
+	files, err := filepath.Glob(config(name, "*.yaml"))
 	if err != nil {
 		return nil, err
 	}
 	var objects []*unstructured.Unstructured
 	for _, file := range files {
-		found, err := File(file)
+		found, err := readFile(file)
 		if err != nil {
 			return nil, err
 		}
@@ -49,8 +59,8 @@ func Folder(name string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// File returns the objects of one file, without Kustomizations.
-func File(path string) ([]*unstructured.Unstructured, error) {
+// readFile returns the objects of one file, without Kustomizations.
+func readFile(path string) ([]*unstructured.Unstructured, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err

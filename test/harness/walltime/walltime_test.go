@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pipes-operator/pipes-operator/test/walltime"
+	"github.com/pipes-operator/pipes-operator/test/harness/walltime"
 )
 
 func TestSetMovesTheWallTimeAlone(t *testing.T) {
