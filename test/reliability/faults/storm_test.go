@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
 	"github.com/pipes-operator/pipes-operator/test/harness"
+	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
 )
 
 // seedEnvironment is the variable that repeats a storm: the same faults in the same order. When

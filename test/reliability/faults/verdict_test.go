@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 	"github.com/pipes-operator/pipes-operator/test/harness/canary"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
-	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // judge compares everything that was stored, called and logged with the promises, and records the

@@ -1,11 +1,86 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
+
+// sample is a value of a series.
+type sample struct {
+	name   string
+	labels map[string]string
+	value  float64
+}
+
+// samples are the values of a scrape.
+type samples []sample
+
+// sum returns the sum of all series with this name and these labels. It returns 0 for an absent
+// metric, because a metric may be absent until its first event.
+func (s samples) sum(name string, labels map[string]string) float64 {
+	total := 0.0
+	for _, each := range s {
+		if each.name == name && each.has(labels) {
+			total += each.value
+		}
+	}
+	return total
+}
+
+func (s sample) has(labels map[string]string) bool {
+	for key, value := range labels {
+		if s.labels[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// scrape reads the metrics with the given names.
+func scrape(ctx context.Context, client *http.Client, url string, names ...string) (samples, error) {
+	text, err := harness.Get(ctx, client, url)
+	if err != nil {
+		return nil, fmt.Errorf("reading metrics: %w", err)
+	}
+	return parseMetrics(text, names...)
+}
+
+// parseMetrics reads the counters and gauges with the given names from the Prometheus text format.
+// It parses no other lines, because the API server has many.
+func parseMetrics(text []byte, names ...string) (samples, error) {
+	var wanted bytes.Buffer
+	for line := range bytes.Lines(text) {
+		if end := bytes.IndexAny(line, "{ "); end >= 0 && slices.Contains(names, string(line[:end])) {
+			wanted.Write(line)
+		}
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(&wanted)
+	if err != nil {
+		return nil, fmt.Errorf("reading metrics: %w", err)
+	}
+	var read samples
+	for name, family := range families {
+		for _, metric := range family.GetMetric() {
+			s := sample{name: name, labels: map[string]string{}, value: metric.GetUntyped().GetValue()}
+			for _, label := range metric.GetLabel() {
+				s.labels[label.GetName()] = label.GetValue()
+			}
+			read = append(read, s)
+		}
+	}
+	return read, nil
+}
 
 // request is a kind of request to the API server.
 type request struct {
@@ -28,7 +103,7 @@ var ownResources = []string{"secrets", "pipestokens", "pipesenvironments", "even
 // ends.
 func (p *plane) requests(ctx context.Context) (requestCounts, error) {
 	const metric = "apiserver_request_total"
-	read, err := scrape(ctx, p.http, strings.TrimSuffix(p.admin.Host, "/")+"/metrics", metric)
+	read, err := scrape(ctx, p.http, strings.TrimSuffix(p.Admin.Host, "/")+"/metrics", metric)
 	if err != nil {
 		return nil, err
 	}

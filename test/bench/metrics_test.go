@@ -1,7 +1,7 @@
 package main
 
 import (
-	"strings"
+	"os"
 	"testing"
 )
 
@@ -16,7 +16,7 @@ plain 7
 `
 
 func TestMetricsAreParsed(t *testing.T) {
-	read, err := parseMetrics(strings.NewReader(metricsText), "apiserver_request_total", "quoted", "plain")
+	read, err := parseMetrics([]byte(metricsText), "apiserver_request_total", "quoted", "plain")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +41,28 @@ func TestMetricsAreParsed(t *testing.T) {
 
 func TestMetricsThatCannotBeReadAreErrors(t *testing.T) {
 	for _, line := range []string{`m{a=b} 1`, `m{a="b} 1`, `m{a} 1`, `m{a="b"}`, `m x`} {
-		if read, err := parseMetrics(strings.NewReader(line+"\n"), "m"); err == nil {
+		if read, err := parseMetrics([]byte(line+"\n"), "m"); err == nil {
 			t.Errorf("%s: got %v", line, read)
 		}
+	}
+}
+
+func TestCPUTimesAreFoundAfterAnyName(t *testing.T) {
+	got, err := parseCPU("123 (a name) with ) R 1 2 3 4 5 6 7 8 9 10 150 25 0 0 20 0")
+	if err != nil || got != 1.75 {
+		t.Errorf("got %g, %v", got, err)
+	}
+	if _, err := parseCPU("123 (name) R 1 2"); err == nil {
+		t.Error("no error for one that is too short")
+	}
+}
+
+func TestThisProcessUsesMemory(t *testing.T) {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip("there is no /proc here")
+	}
+	got, err := memoryOf(os.Getpid())
+	if err != nil || got.resident < 1<<20 || got.peak < got.resident/2 {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
