@@ -15,15 +15,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -101,10 +98,7 @@ func (w *world) namespace(prefix string) string {
 
 // anythingFor is a grant of every slug, organization and user to namespaces.
 func anythingFor(namespaces v1alpha1.GrantNamespaces) v1alpha1.Grant {
-	return v1alpha1.Grant{
-		Namespaces: namespaces,
-		Slugs:      []string{v1alpha1.Any}, OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
-	}
+	return harness.Anything(namespaces)
 }
 
 func (w *world) environment() *v1alpha1.PipesEnvironment {
@@ -137,7 +131,7 @@ func (w *world) connect(token *v1alpha1.PipesToken, change ...func(*workossim.Co
 }
 
 func idOf(token *v1alpha1.PipesToken) workossim.ID {
-	return workossim.ID{Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID}
+	return harness.IDOf(token)
 }
 
 // synced creates a connected PipesToken, and waits until its Secret contains a token.
@@ -270,16 +264,10 @@ func requestFor(object client.Object) reconcile.Request {
 // it. It also expects that Argo CD's health check agrees.
 func kstatusOf(object client.Object) status.Status {
 	GinkgoHelper()
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	computed, read, err := harness.KStatusOf(object)
 	Expect(err).NotTo(HaveOccurred())
-	kind, err := apiutil.GVKForObject(object, scheme)
-	Expect(err).NotTo(HaveOccurred())
-	unstructuredObject := &unstructured.Unstructured{Object: content}
-	unstructuredObject.SetGroupVersionKind(kind)
-	result, err := status.Compute(unstructuredObject)
-	Expect(err).NotTo(HaveOccurred())
-	expectArgoCDToAgree(unstructuredObject, result.Status)
-	return result.Status
+	expectArgoCDToAgree(read, computed)
+	return computed
 }
 
 // conditionsOf lists conditions as "Type=Status/Reason".

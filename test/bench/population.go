@@ -60,10 +60,7 @@ func (p *plane) createEnvironment(ctx context.Context, baseURL string, requestsP
 				APIKeySecretRef:   v1alpha1.SecretKeyReference{Name: "workos-api-key", Key: "api-key"},
 				BaseURL:           baseURL,
 				RequestsPerMinute: int32(requestsPerMinute),
-				Grants: []v1alpha1.Grant{{
-					Namespaces: v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}},
-					Slugs:      []string{v1alpha1.Any}, OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
-				}},
+				Grants:            []v1alpha1.Grant{harness.Anything(v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}})},
 			},
 		},
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // crashPoint is a moment of a path at which the operator is killed: just before or just after the
@@ -159,7 +160,7 @@ func (p path) goes(s *scene) {
 // expectEnd succeeds when the path has reached its end.
 func (p path) expectEnd(g Gomega, s *scene) {
 	s.reload(g)
-	ready := readyOf(s.token)
+	ready := harness.ReadyOf(s.token)
 	g.Expect(ready.Reason).To(Equal(p.reason))
 	g.Expect(s.token.Status.ObservedGeneration).To(Equal(s.token.Generation))
 	g.Expect(s.held(g)).To(Equal(p.holds))

@@ -152,14 +152,15 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r, forget = d.noteWatch(r)
 		defer forget()
 	}
-	if intervened := d.intervene(seen); intervened != nil {
-		d.serve(w, r, seen, *intervened)
-		return
-	}
-	d.forward(w, r, seen)
+	d.intervene(seen).serve(w, func(w http.ResponseWriter) { d.forward(w, r, seen) })
 }
 
-func (d *door) serve(w http.ResponseWriter, r *http.Request, seen request, i intervention) {
+// serve answers a request. forward gets the answer of the real server.
+func (i *intervention) serve(w http.ResponseWriter, forward func(http.ResponseWriter)) {
+	if i == nil {
+		forward(w)
+		return
+	}
 	if i.before != nil {
 		i.before()
 	}
@@ -170,11 +171,11 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, seen request, i int
 		i.answer.give(w)
 		return
 	case i.after == nil && !i.loses:
-		d.forward(w, r, seen)
+		forward(w)
 		return
 	}
 	held := httptest.NewRecorder()
-	d.forward(held, r, seen)
+	forward(held)
 	if i.after != nil {
 		i.after()
 	}
@@ -183,7 +184,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, seen request, i int
 	}
 	maps.Copy(w.Header(), held.Header())
 	w.WriteHeader(held.Code)
-	_, _ = w.Write(held.Body.Bytes()) // fails if the replica has closed the connection
+	_, _ = w.Write(held.Body.Bytes()) // fails if the caller has closed the connection
 }
 
 // forward forwards a request. A write is forwarded even if the replica has gone while the request

@@ -20,6 +20,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 	"github.com/pipes-operator/pipes-operator/test/harness/canary"
 )
 
@@ -79,7 +80,7 @@ func ownersOf(versions []version) map[types.UID]workossim.ID {
 	owners := map[types.UID]workossim.ID{}
 	for _, v := range versions {
 		if v.token != nil {
-			owners[v.token.UID] = idOf(v.token)
+			owners[v.token.UID] = harness.IDOf(v.token)
 		}
 	}
 	return owners
@@ -222,7 +223,7 @@ func unfounded(versions []version, held []*holding) (wrong []string) {
 	}
 	claimed := map[types.UID]string{}
 	for _, v := range versions {
-		if v.token == nil || readyOf(v.token).Status != metav1.ConditionTrue {
+		if v.token == nil || harness.ReadyOf(v.token).Status != metav1.ConditionTrue {
 			continue
 		}
 		claim := claimOf(v.token)

@@ -17,8 +17,6 @@ import (
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/internal/workossim"
 	"github.com/pipes-operator/pipes-operator/test/harness"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
 )
@@ -106,9 +104,4 @@ func newSite(t *testing.T) *site {
 	}
 	s.history = keepHistory(t, s.plane.etcd)
 	return s
-}
-
-// idOf is the connection that a PipesToken asks for.
-func idOf(token *v1alpha1.PipesToken) workossim.ID {
-	return workossim.ID{Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID}
 }

@@ -10,14 +10,12 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // keySecretIn returns the Secret with the API key for a namespace.
@@ -60,35 +58,17 @@ func pipesEnvironment(workos *wire, namespace, name string, granted ...string) *
 
 // anythingFor returns a grant of every slug, organization and user to namespaces.
 func anythingFor(namespaces ...string) []v1alpha1.Grant {
-	return []v1alpha1.Grant{{
-		Namespaces: v1alpha1.GrantNamespaces{Names: namespaces},
-		Slugs:      []string{v1alpha1.Any}, OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
-	}}
+	return []v1alpha1.Grant{harness.Anything(v1alpha1.GrantNamespaces{Names: namespaces})}
 }
 
-// readyOf returns the Ready condition, or the zero condition if the status has none.
-func readyOf(token *v1alpha1.PipesToken) metav1.Condition {
-	if ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
-		return *ready
-	}
-	return metav1.Condition{}
-}
-
-// kstatusOf returns the status that kstatus, and therefore Argo CD, Flux and kubectl, compute for
-// a PipesToken.
+// kstatusOf returns the status that kstatus computes for a PipesToken.
 func kstatusOf(t *testing.T, token *v1alpha1.PipesToken) status.Status {
 	t.Helper()
-	token = token.DeepCopy()
-	token.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("PipesToken"))
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(token)
+	computed, _, err := harness.KStatusOf(token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := status.Compute(&unstructured.Unstructured{Object: object})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return result.Status
+	return computed
 }
 
 // tokenPattern matches the simulator's tokens anywhere in a text: marker, slug, serial and a

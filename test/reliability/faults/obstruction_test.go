@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // obstruction is one fault between a replica and the API server, or between a replica and WorkOS.
@@ -149,7 +150,7 @@ func (l *lane) duringAndAfter(t *testing.T, begins, ends func()) {
 	fresh.eventually(func(g Gomega) {
 		for _, s := range []*scene{old, fresh} {
 			s.reload(g)
-			g.Expect(readyOf(s.token).Reason).To(Equal(v1alpha1.TokenSyncedReason))
+			g.Expect(harness.ReadyOf(s.token).Reason).To(Equal(v1alpha1.TokenSyncedReason))
 			g.Expect(s.token.Status.Conditions).NotTo(ContainElement(HaveField("Type", v1alpha1.RenewalFailedCondition)))
 		}
 		refreshHandled(g, old)

@@ -246,7 +246,7 @@ func (c *citizen) wrong(t *testing.T, token *v1alpha1.PipesToken, secret *corev1
 	if token == nil {
 		return "it does not exist"
 	}
-	ready := readyOf(token)
+	ready := harness.ReadyOf(token)
 	switch {
 	case ready.Reason != c.reason:
 		return "Ready says " + ready.Reason + ": " + ready.Message

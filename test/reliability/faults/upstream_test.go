@@ -59,27 +59,7 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the caller has closed the connection
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	i := u.intervene(called(r.URL.Path, body))
-	if i == nil {
-		u.ServeHTTP(w, r)
-		return
-	}
-	if i.before != nil {
-		i.before()
-	}
-	if i.hangUp {
-		panic(http.ErrAbortHandler)
-	}
-	held := httptest.NewRecorder()
-	u.ServeHTTP(held, r)
-	if i.after != nil {
-		i.after()
-	}
-	for name, values := range held.Header() {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(held.Code)
-	_, _ = w.Write(held.Body.Bytes()) // fails if the caller has closed the connection
+	u.intervene(called(r.URL.Path, body)).serve(w, func(w http.ResponseWriter) { u.ServeHTTP(w, r) })
 }
 
 func (u *upstream) intervene(id workossim.ID) *intervention {
