@@ -335,7 +335,7 @@ func (w *world) startShard(shard sharding.Shard, change ...func(*controllers.Pip
 	})
 	Expect(err).NotTo(HaveOccurred())
 	started := &operator{requests: requests, watchdog: running.Watchdog, caches: running.Caches,
-		stop: sync.OnceFunc(func() { running.Stop(); said.gather(running.Metrics) })}
+		stop: sync.OnceFunc(func() { running.Stop(); Expect(said.Gather(running.Metrics)).To(Succeed()) })}
 	DeferCleanup(started.stop)
 	return started
 }

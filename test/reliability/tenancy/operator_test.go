@@ -64,7 +64,7 @@ func (p *process) startAt(clock clocks.PassiveClock, tokens, environments contro
 		Expect(err).NotTo(HaveOccurred())
 	})
 	Expect(err).NotTo(HaveOccurred())
-	p.stop = sync.OnceFunc(func() { running.Stop(); said.gather(running.Metrics) })
+	p.stop = sync.OnceFunc(func() { running.Stop(); Expect(said.Gather(running.Metrics)).To(Succeed()) })
 }
 
 // install gives the operator and the users of the cluster the rights of config/default, from its

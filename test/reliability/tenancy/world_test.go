@@ -103,7 +103,7 @@ const (
 // end searches the namespace for canaries, and deletes the objects that the operator would
 // requeue.
 func (w *world) end() {
-	expectNoCanaryIn(w.ctx, w.namespace)
+	expectNoCanaryIn(w.namespace)
 	for _, object := range []client.Object{&v1alpha1.PipesToken{}, &v1alpha1.PipesEnvironment{}} {
 		Expect(root.DeleteAllOf(w.ctx, object, client.InNamespace(w.namespace))).To(Succeed())
 	}
