@@ -60,7 +60,9 @@ func (p *plane) createEnvironment(ctx context.Context, baseURL string, requestsP
 				APIKeySecretRef:   v1alpha1.SecretKeyReference{Name: "workos-api-key", Key: "api-key"},
 				BaseURL:           baseURL,
 				RequestsPerMinute: int32(requestsPerMinute),
-				Grants:            []v1alpha1.Grant{harness.Anything(v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}})},
+				Grants: []v1alpha1.Grant{
+					harness.Anything(v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}}),
+				},
 			},
 		},
 	}

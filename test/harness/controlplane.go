@@ -161,6 +161,3 @@ func (c *ControlPlane) Address() string {
 
 // EtcdURL is the address of etcd, which needs no credentials.
 func (c *ControlPlane) EtcdURL() string { return c.environment.ControlPlane.Etcd.URL.String() }
-
-// AdminKubeconfig is a kubeconfig with the rights of the cluster administrator.
-func (c *ControlPlane) AdminKubeconfig() []byte { return c.environment.KubeConfig }

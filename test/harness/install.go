@@ -22,7 +22,9 @@ import (
 // Install creates the namespace of the operator and the objects in folders of config/, "rbac" for
 // the rights of the operator. It calls change for each object first. It returns when the API server
 // applies the rights of the operator.
-func (c *ControlPlane) Install(ctx context.Context, change func(*unstructured.Unstructured) error, folders ...string) error {
+func (c *ControlPlane) Install(
+	ctx context.Context, change func(*unstructured.Unstructured) error, folders ...string,
+) error {
 	if err := c.CreateNamespaces(ctx, Namespace); err != nil {
 		return err
 	}
@@ -94,14 +96,14 @@ var OperatorRights = []Right{
 // AwaitRights waits until the API server applies rights of a user, which takes it a moment.
 func (c *ControlPlane) AwaitRights(ctx context.Context, user string, rights ...Right) error {
 	for _, right := range rights {
-		err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		allowed := func(ctx context.Context) (bool, error) {
 			review := &authorizationv1.SubjectAccessReview{
 				Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &right},
 			}
 			err := c.Root.Create(ctx, review)
 			return review.Status.Allowed, err
-		})
-		if err != nil {
+		}
+		if err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, allowed); err != nil {
 			return fmt.Errorf("waiting until %s may %s %s: %w", user, right.Verb, right.Resource, err)
 		}
 	}

@@ -90,7 +90,9 @@ func (c *ControlPlane) Leaks(ctx context.Context, namespace string) (leaked []st
 		}
 		return err
 	}
-	for _, list := range []client.ObjectList{&v1alpha1.PipesTokenList{}, &v1alpha1.PipesEnvironmentList{}, &eventsv1.EventList{}} {
+	for _, list := range []client.ObjectList{
+		&v1alpha1.PipesTokenList{}, &v1alpha1.PipesEnvironmentList{}, &eventsv1.EventList{},
+	} {
 		if err := c.Root.List(ctx, list, client.InNamespace(namespace)); err != nil {
 			return nil, err
 		}

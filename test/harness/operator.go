@@ -105,7 +105,8 @@ func (o Operator) setUp(ctx context.Context, manager ctrl.Manager) (*Running, er
 		return nil, err
 	}
 	connections := &controllers.Connections{
-		Reader: manager.GetAPIReader(), Upstream: workos.New(o.WorkOS), AllowedHosts: o.Hosts, AllowInsecure: o.Insecure,
+		Reader: manager.GetAPIReader(), Upstream: workos.New(o.WorkOS),
+		AllowedHosts: o.Hosts, AllowInsecure: o.Insecure,
 	}
 	tokens := &controllers.PipesTokenReconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
