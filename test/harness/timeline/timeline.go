@@ -128,6 +128,9 @@ func (t *Timeline) Settle() {
 
 // await waits, with the lock, until no object is queued or being reconciled.
 func (t *Timeline) await() {
+	if len(t.busy) == 0 {
+		return
+	}
 	late := false
 	limit := time.AfterFunc(patience, func() {
 		t.mu.Lock()
