@@ -12,39 +12,25 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/rest"
 	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
 	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
-	"github.com/pipes-operator/pipes-operator/internal/compact"
-	"github.com/pipes-operator/pipes-operator/internal/connection"
-	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
-	"github.com/pipes-operator/pipes-operator/internal/ledger"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
-	"github.com/pipes-operator/pipes-operator/internal/metrics"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
-	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 const (
@@ -112,10 +98,7 @@ func (w *world) namespace(prefix string) string {
 
 // anythingFor is a grant of every slug, organization and user to namespaces.
 func anythingFor(namespaces v1alpha1.GrantNamespaces) v1alpha1.Grant {
-	return v1alpha1.Grant{
-		Namespaces: namespaces,
-		Slugs:      []string{v1alpha1.Any}, OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
-	}
+	return harness.Anything(namespaces)
 }
 
 func (w *world) environment() *v1alpha1.PipesEnvironment {
@@ -148,7 +131,7 @@ func (w *world) connect(token *v1alpha1.PipesToken, change ...func(*workossim.Co
 }
 
 func idOf(token *v1alpha1.PipesToken) workossim.ID {
-	return workossim.ID{Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID}
+	return harness.IDOf(token)
 }
 
 // synced creates a connected PipesToken, and waits until its Secret contains a token.
@@ -281,16 +264,10 @@ func requestFor(object client.Object) reconcile.Request {
 // it. It also expects that Argo CD's health check agrees.
 func kstatusOf(object client.Object) status.Status {
 	GinkgoHelper()
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	computed, read, err := harness.KStatusOf(object)
 	Expect(err).NotTo(HaveOccurred())
-	kind, err := apiutil.GVKForObject(object, scheme)
-	Expect(err).NotTo(HaveOccurred())
-	unstructuredObject := &unstructured.Unstructured{Object: content}
-	unstructuredObject.SetGroupVersionKind(kind)
-	result, err := status.Compute(unstructuredObject)
-	Expect(err).NotTo(HaveOccurred())
-	expectArgoCDToAgree(unstructuredObject, result.Status)
-	return result.Status
+	expectArgoCDToAgree(read, computed)
+	return computed
 }
 
 // conditionsOf lists conditions as "Type=Status/Reason".
@@ -341,60 +318,24 @@ func (w *world) startShard(shard sharding.Shard, change ...func(*pipestoken.Reco
 	GinkgoHelper()
 	requests := &requests{}
 	config := rest.CopyConfig(apiServer)
-	config.QPS = -1
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return requests.watch(next) })
-	manager, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:  scheme,
-		Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache: cache.Options{
-			ByObject:                    compact.ByObject(shard),
-			DefaultNamespaces:           map[string]cache.Config{w.home: {}, w.tenant: {}},
-			ReaderFailOnMissingInformer: true,
-		},
-		Client: client.Options{FieldOwner: tokensecret.FieldManager, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
-	})
-	Expect(err).NotTo(HaveOccurred())
-	secrets, err := pipestoken.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
-	Expect(err).NotTo(HaveOccurred())
-	registry := prometheus.NewRegistry()
-	tokensDue := &ledger.Ledger{}
-	counters, err := metrics.New(registry, tokensDue, w.clock, true)
-	Expect(err).NotTo(HaveOccurred())
-	connections := &connection.Registry{
-		Reader:       manager.GetAPIReader(),
-		Upstream:     workos.New(workos.Options{UserAgent: "pipes-operator/test", Clock: w.clock, Timeout: 5 * time.Second}),
-		AllowedHosts: []string{strings.TrimPrefix(w.baseURL, "http://")}, AllowInsecure: true,
-	}
-	tokens := &pipestoken.Reconciler{
-		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
-		Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Ledger: tokensDue, Metrics: counters,
-		Watchdog:           liveness.NewWatchdog(w.clock, workers, fairqueue.MaxErrorBackoff),
-		DefaultEnvironment: types.NamespacedName{Namespace: w.home, Name: environmentID},
-		WatchNamespaces:    sets.New(w.home, w.tenant),
-		Shard:              shard,
-	}
-	for _, c := range change {
-		c(tokens)
-	}
-	Expect(tokens.SetupWithManager(w.ctx, manager, w.timeline.options())).To(Succeed())
-	Expect(tokens.SetupExpiryWithManager(manager)).To(Succeed())
-	environments := &pipesenvironment.Reconciler{
-		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder("pipes-operator"), Clock: w.clock, Ledger: tokensDue, Metrics: counters,
-		Shard: shard,
-	}
-	options := controller.Options{SkipNameValidation: ptr.To(true)}
+	environments := controller.Options{SkipNameValidation: ptr.To(true)}
 	if w.stepEnvironments {
-		options = w.timeline.options()
+		environments = w.timeline.options()
 	}
-	Expect(environments.SetupWithManager(manager, options)).To(Succeed())
-
-	ctx, cancel := context.WithCancel(w.ctx)
-	var running sync.WaitGroup
-	running.Go(func() {
+	running, err := harness.Operator{
+		Config: config, Namespaces: []string{w.home, w.tenant}, Shard: shard, Change: change,
+		Environment: types.NamespacedName{Namespace: w.home, Name: environmentID},
+		WorkOS:      workos.Options{UserAgent: "pipes-operator/test", Clock: w.clock, Timeout: 5 * time.Second},
+		Hosts:       []string{strings.TrimPrefix(w.baseURL, "http://")}, Insecure: true,
+		Tokens: w.timeline.options(), Environments: environments,
+	}.Start(func(err error) {
 		defer GinkgoRecover()
-		Expect(manager.Start(ctx)).To(Succeed())
+		Expect(err).NotTo(HaveOccurred())
 	})
-	started := &operator{requests: requests, watchdog: tokens.Watchdog, caches: manager.GetCache(), stop: sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })}
+	Expect(err).NotTo(HaveOccurred())
+	started := &operator{requests: requests, watchdog: running.Watchdog, caches: running.Caches,
+		stop: sync.OnceFunc(func() { running.Stop(); Expect(said.Gather(running.Metrics)).To(Succeed()) })}
 	DeferCleanup(started.stop)
 	return started
 }

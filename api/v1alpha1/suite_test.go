@@ -5,8 +5,6 @@ package v1alpha1_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,14 +13,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // The suite shares a real API server with the CRDs, and a client. As for kubectl, an unknown field
@@ -40,24 +36,10 @@ func TestAPI(t *testing.T) {
 }
 
 var _ = BeforeSuite(func() {
-	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(),
-		"no control plane to test against: run `make test`, or set KUBEBUILDER_ASSETS to the directory with etcd and kube-apiserver")
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-	}
-	var err error
-	apiServer, err = environment.Start()
+	plane, err := harness.Start(harness.Options{})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-	apiServer.QPS = -1
-
-	scheme := runtime.NewScheme()
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	user, err = client.New(apiServer, client.Options{Scheme: scheme})
-	Expect(err).NotTo(HaveOccurred())
-	user = client.WithFieldValidation(user, "Strict")
+	DeferCleanup(plane.Stop)
+	apiServer, user = plane.Admin, client.WithFieldValidation(plane.Root, "Strict")
 })
 
 // Specs with only the required fields.

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
-	"github.com/pipes-operator/pipes-operator/test/walltime"
+	"github.com/pipes-operator/pipes-operator/test/harness/walltime"
 )
 
 // sample returns the sample of an answer that took 100 ms, from a clock that is ahead by skew.

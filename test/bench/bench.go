@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/hack/process"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // bench is a run of the benchmark.
@@ -79,7 +80,7 @@ func (b *bench) sayf(format string, values ...any) {
 func (b *bench) start(ctx context.Context, name, program string, args ...string) (*process.Process, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(b.programs, program), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG=")
-	p, err := process.Start(name, filepath.Join(b.out, name+".log"), cmd)
+	p, err := harness.StartProgram(name, filepath.Join(b.out, name+".log"), cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -95,4 +96,33 @@ func (b *bench) stop(p *process.Process) error {
 		return fmt.Errorf("stopping %s: %w\nThe end of its log %s:\n%s", p.Name, err, p.Log, process.Tail(p.Log, 15))
 	}
 	return nil
+}
+
+// failure is an error that ends a scenario. The functions of a scenario panic with it, so that a
+// scenario reads as a list of steps.
+type failure struct{ error }
+
+// check ends the scenario if there is an error.
+func check(err error) {
+	if err != nil {
+		panic(failure{err})
+	}
+}
+
+// must returns the value, or ends the scenario.
+func must[T any](value T, err error) T {
+	check(err)
+	return value
+}
+
+// caught is deferred, before anything that cleans up, by the function that runs a scenario. It
+// returns the failure in err.
+func caught(err *error) {
+	switch ended := recover().(type) {
+	case nil:
+	case failure:
+		*err = errors.Join(ended.error, *err)
+	default:
+		panic(ended)
+	}
 }

@@ -14,7 +14,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -31,9 +30,6 @@ const (
 var version = "dev"
 
 func main() {
-	// The kernel kills a child process when the thread that started it ends. This goroutine
-	// starts all programs, so it is locked to a thread that lasts. See process.Start.
-	runtime.LockOSThread()
 	// Client errors are reported elsewhere, so these logs are not needed.
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/hack/process"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // operator is a running process of pipes-operator.
@@ -35,11 +36,11 @@ func (s *stage) launch(ctx context.Context, name string) (*operator, error) {
 	}
 	o := &operator{metrics: addresses[0], probes: addresses[1], started: time.Now()}
 	o.process, err = s.start(ctx, s.name+"-"+name, "pipes-operator",
-		"--kubeconfig="+s.plane.operatorKubeconfig(),
-		"--default-environment="+operatorNamespace+"/"+environmentName,
+		"--kubeconfig="+s.plane.kubeconfig,
+		"--default-environment="+harness.Namespace+"/"+environmentName,
 		"--allow-insecure-upstream", "--allowed-upstream-hosts="+s.simulator.address,
 		"--max-concurrent-reconciles="+strconv.Itoa(s.Workers),
-		"--leader-elect", "--leader-election-namespace="+operatorNamespace,
+		"--leader-elect", "--leader-election-namespace="+harness.Namespace,
 		"--metrics-bind-address="+o.metrics, "--metrics-secure=false",
 		"--health-probe-bind-address="+o.probes)
 	return o, err
@@ -48,7 +49,10 @@ func (s *stage) launch(ctx context.Context, name string) (*operator, error) {
 // awaitSynced waits until the caches are filled.
 func (o *operator) awaitSynced(ctx context.Context, limit time.Duration) error {
 	err := o.process.WaitUntil(ctx, limit,
-		func(ctx context.Context) error { return answersOK(ctx, "http://"+o.probes+"/readyz") })
+		func(ctx context.Context) error {
+			_, err := harness.Get(ctx, http.DefaultClient, "http://"+o.probes+"/readyz")
+			return err
+		})
 	o.synced = time.Now()
 	return err
 }
@@ -98,21 +102,4 @@ func (o *operator) lookedAfter(ctx context.Context, n int) (missing string, err 
 			known, n, waiting, active)
 	}
 	return missing, nil
-}
-
-// answersOK returns an error unless a GET request is answered with 200.
-func answersOK(ctx context.Context, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, response.Status)
-	}
-	return nil
 }

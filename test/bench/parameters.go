@@ -32,8 +32,7 @@ type parameters struct {
 	// name occurs.
 	Scenarios []string `json:"scenarios"`
 
-	out    string // directory for the results
-	assets string // directory with etcd, kube-apiserver and kubectl
+	out string // directory for the results
 }
 
 // lead is how long before expiry the upstream returns the next token. always means on every
@@ -76,7 +75,7 @@ func (d *duration) UnmarshalText(text []byte) (err error) {
 }
 
 func parseParameters(args []string, stdout io.Writer) (parameters, error) {
-	p := parameters{assets: os.Getenv("KUBEBUILDER_ASSETS")}
+	var p parameters
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.IntVar(&p.Objects, "n", 1000, "How many PipesTokens there are.")
@@ -137,10 +136,11 @@ func (p parameters) validate() error {
 		errs = append(errs, errors.New("--scenarios: cold is the beginning of a run and there is one of it: "+
 			"for more, run make bench again"))
 	}
-	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
-		if _, err := os.Stat(filepath.Join(p.assets, name)); err != nil || p.assets == "" {
+	for _, name := range []string{"etcd", "kube-apiserver"} {
+		assets := os.Getenv("KUBEBUILDER_ASSETS")
+		if _, err := os.Stat(filepath.Join(assets, name)); err != nil || assets == "" {
 			errs = append(errs, fmt.Errorf("KUBEBUILDER_ASSETS: there is no %s in %q: run make bench, which gets it first",
-				name, p.assets))
+				name, assets))
 		}
 	}
 	return errors.Join(errs...)

@@ -14,7 +14,7 @@ import (
 func withAssets(t *testing.T) {
 	t.Helper()
 	directory := t.TempDir()
-	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
+	for _, name := range []string{"etcd", "kube-apiserver"} {
 		if err := os.WriteFile(filepath.Join(directory, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

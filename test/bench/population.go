@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 const (
@@ -50,19 +51,18 @@ func objectOfUser(user string) (int, error) {
 func (p *plane) createEnvironment(ctx context.Context, baseURL string, requestsPerMinute int) error {
 	objects := []client.Object{
 		&corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "workos-api-key"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: harness.Namespace, Name: "workos-api-key"},
 			StringData: map[string]string{"api-key": apiKey},
 		},
 		&v1alpha1.PipesEnvironment{
-			ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: environmentName},
+			ObjectMeta: metav1.ObjectMeta{Namespace: harness.Namespace, Name: environmentName},
 			Spec: v1alpha1.PipesEnvironmentSpec{
 				APIKeySecretRef:   v1alpha1.SecretKeyReference{Name: "workos-api-key", Key: "api-key"},
 				BaseURL:           baseURL,
 				RequestsPerMinute: int32(requestsPerMinute),
-				Grants: []v1alpha1.Grant{{
-					Namespaces: v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}},
-					Slugs:      []string{v1alpha1.Any}, OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
-				}},
+				Grants: []v1alpha1.Grant{
+					harness.Anything(v1alpha1.GrantNamespaces{Names: []string{v1alpha1.AllNamespaces}}),
+				},
 			},
 		},
 	}
@@ -70,7 +70,7 @@ func (p *plane) createEnvironment(ctx context.Context, baseURL string, requestsP
 		objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespaceOf(i)}})
 	}
 	for _, object := range objects {
-		if err := p.root.Create(ctx, object); err != nil {
+		if err := p.Root.Create(ctx, object); err != nil {
 			return fmt.Errorf("creating the PipesEnvironment: %w", err)
 		}
 	}
@@ -82,7 +82,7 @@ func (p *plane) populate(ctx context.Context, first, end int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(creators)
 	for object := first; object < end && ctx.Err() == nil; object++ {
-		group.Go(func() error { return p.root.Create(ctx, newToken(object)) })
+		group.Go(func() error { return p.Root.Create(ctx, newToken(object)) })
 	}
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("creating PipesTokens: %w", err)

@@ -26,69 +26,46 @@ type phaseFigures struct {
 // On this stage, the upstream returns a new token on every call, so that the floor can rotate
 // tokens immediately.
 func (b *bench) measureFloor(ctx context.Context) (figures floorFigures, err error) {
-	s, err := b.openStage(ctx, "floor", lead{always: true}, unlimited)
-	if err != nil {
-		return floorFigures{}, err
-	}
+	defer caught(&err)
+	s := must(b.openStage(ctx, "floor", lead{always: true}, unlimited))
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.fill(ctx); err != nil {
-		return floorFigures{}, err
-	}
-	if figures.cold, err = s.runFloor(ctx, phaseCold); err != nil {
-		return floorFigures{}, err
-	}
-	if err := s.await(ctx, "all are Ready", time.Minute, func(context.Context) (string, error) {
+	s.fill(ctx)
+	figures.cold = s.runFloor(ctx, phaseCold)
+	s.await(ctx, "all are Ready", time.Minute, func(context.Context) (string, error) {
 		return s.watch.allReady(s.Objects)
-	}); err != nil {
-		return floorFigures{}, err
-	}
+	})
 	figures.cold.ready = s.watch.readyTimes()
 	if b.wants("rotation") {
-		if figures.rotation, err = s.runFloor(ctx, phaseRotation); err != nil {
-			return floorFigures{}, err
-		}
+		figures.rotation = s.runFloor(ctx, phaseRotation)
 	}
 	if b.wants("withdrawal") {
-		figures.withdrawal, err = s.runFloor(ctx, phaseWithdrawal)
+		figures.withdrawal = s.runFloor(ctx, phaseWithdrawal)
 	}
-	return figures, err
+	return figures, nil
 }
 
 // runFloor runs a phase as a separate process.
-func (s *stage) runFloor(ctx context.Context, phase string) (figures phaseFigures, err error) {
+func (s *stage) runFloor(ctx context.Context, phase string) (figures phaseFigures) {
 	s.sayf("floor: %s", phase)
-	before, err := s.mark(ctx)
-	if err != nil {
-		return phaseFigures{}, err
-	}
+	before := s.mark(ctx)
 	resultFile := filepath.Join(s.work, "floor-"+phase+".json")
 	figures.launched = time.Now()
 	p, err := s.start(ctx, "floor-"+phase, filepath.Base(os.Args[0]), floorCommand,
-		"--phase="+phase, "--upstream="+s.simulator.url(), "--kubeconfig="+s.plane.operatorKubeconfig(),
+		"--phase="+phase, "--upstream="+s.simulator.url(), "--kubeconfig="+s.plane.kubeconfig,
 		fmt.Sprintf("--workers=%d", s.Workers), "--result="+resultFile)
-	if err != nil {
-		return phaseFigures{}, err
-	}
+	check(err)
 	s.running.Remove(p) // its end is expected
 	select {
 	case <-p.Ended:
 	case <-time.After(s.patience()):
 	case <-ctx.Done():
 	}
-	if err := s.stop(p); err != nil {
-		return phaseFigures{}, err
-	}
-	if err := s.settle(ctx); err != nil {
-		return phaseFigures{}, err
-	}
-	after, err := s.mark(ctx)
-	if err != nil {
-		return phaseFigures{}, err
-	}
+	check(s.stop(p))
+	s.settle(ctx)
+	after := s.mark(ctx)
 	figures.requests, figures.calls = after.requests.minus(before.requests), after.calls-before.calls
 	text, err := os.ReadFile(resultFile)
-	if err != nil {
-		return phaseFigures{}, fmt.Errorf("reading what the floor has measured: %w", err)
-	}
-	return figures, json.Unmarshal(text, &figures.floorResult)
+	check(err)
+	check(json.Unmarshal(text, &figures.floorResult))
+	return figures
 }

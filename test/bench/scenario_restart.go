@@ -7,31 +7,16 @@ import (
 )
 
 // restart stops and starts the operator while all tokens are valid.
-func restart(ctx context.Context, s *stage, _ floorFigures) (result, error) {
-	if err := s.stopOperator(); err != nil {
-		return result{}, err
-	}
-	before, err := s.mark(ctx)
-	if err != nil {
-		return result{}, err
-	}
-	if err := s.startOperator(ctx); err != nil {
-		return result{}, err
-	}
-	if err := s.await(ctx, "every timer is set", s.patience(), func(ctx context.Context) (string, error) {
+func restart(ctx context.Context, s *stage, _ floorFigures) result {
+	check(s.stopOperator())
+	before := s.mark(ctx)
+	s.startOperator(ctx)
+	s.await(ctx, "every timer is set", s.patience(), func(ctx context.Context) (string, error) {
 		return s.operator.lookedAfter(ctx, s.Objects)
-	}); err != nil {
-		return result{}, err
-	}
+	})
 	set := time.Now()
-	after, used, err := s.end(ctx)
-	if err != nil {
-		return result{}, err
-	}
-	calls, err := s.simulator.calls(ctx)
-	if err != nil {
-		return result{}, err
-	}
+	after, used := s.end(ctx)
+	calls := must(s.simulator.calls(ctx))
 	due := rotationsBetween(before.at, after.at, calls, s.watch.snapshot())
 	requests := after.requests.minus(before.requests)
 	r := result{
@@ -54,5 +39,46 @@ func restart(ctx context.Context, s *stage, _ floorFigures) (result, error) {
 		seen("peak RSS, MiB", used.peak/(1<<20), "≤ 80 at 10,000; ≤ 400 at 100,000"),
 	}
 	r.Requests = requestRows(requests, float64(s.Objects), nil, 0)
-	return r, nil
+	return r
+}
+
+// latenessTarget is the goal for scenarios that interrupt the operator or give it more work than
+// renewals.
+const latenessTarget = "≤ 20 at 10,000"
+
+// restartDue restarts the operator while renewals are due.
+func restartDue(ctx context.Context, s *stage, _ floorFigures) result {
+	var down time.Duration
+	w := s.throughWave(ctx, func(ctx context.Context) {
+		s.sayf("restart-due: restarting the operator")
+		stopping := time.Now()
+		check(s.stopOperator())
+		s.startOperator(ctx)
+		down = s.operator.leading.Sub(stopping)
+	})
+	return w.result(latenessTarget, "Restart while renewals are due",
+		seen("leading again after SIGTERM, s", down.Seconds(), ""))
+}
+
+// failover kills the operator without warning, while another replica is on standby.
+func failover(ctx context.Context, s *stage, _ floorFigures) result {
+	standby := must(s.launch(ctx, "standby"))
+	check(standby.awaitSynced(ctx, s.patience()))
+	var down, set time.Duration
+	w := s.throughWave(ctx, func(ctx context.Context) {
+		s.sayf("failover: killing the operator")
+		killed := time.Now()
+		s.running.Remove(s.operator.process)
+		s.operator.process.Kill()
+		s.operator = standby
+		check(standby.awaitLeading(ctx, s.patience()))
+		down = standby.leading.Sub(killed)
+		s.await(ctx, "every timer is set", s.patience(), func(ctx context.Context) (string, error) {
+			return standby.lookedAfter(ctx, s.Objects)
+		})
+		set = time.Since(killed)
+	})
+	return w.result(latenessTarget, "Failover: the operator is killed while renewals are due, and another stands by",
+		seen("the other leads after the kill, s", down.Seconds(), ""),
+		seen("every timer is set after the kill, s", set.Seconds(), ""))
 }

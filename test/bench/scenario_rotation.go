@@ -7,34 +7,17 @@ import (
 )
 
 // rotation measures the renewals of a running operator.
-func rotation(ctx context.Context, s *stage, floor floorFigures) (result, error) {
-	if err := resetPeak(s.operator.process.PID()); err != nil {
-		return result{}, err
-	}
-	before, err := s.mark(ctx)
-	if err != nil {
-		return result{}, err
-	}
+func rotation(ctx context.Context, s *stage, floor floorFigures) result {
+	check(resetPeak(s.operator.process.PID()))
+	before := s.mark(ctx)
 	learned := before
 	if s.Lifetimes > 1 {
-		if err := s.awaitRotations(ctx, s.Lifetimes-1); err != nil {
-			return result{}, err
-		}
-		if learned, err = s.mark(ctx); err != nil {
-			return result{}, err
-		}
+		s.awaitRotations(ctx, s.Lifetimes-1)
+		learned = s.mark(ctx)
 	}
-	if err := s.awaitRotations(ctx, s.Lifetimes); err != nil {
-		return result{}, err
-	}
-	after, used, err := s.end(ctx)
-	if err != nil {
-		return result{}, err
-	}
-	calls, err := s.simulator.calls(ctx)
-	if err != nil {
-		return result{}, err
-	}
+	s.awaitRotations(ctx, s.Lifetimes)
+	after, used := s.end(ctx)
+	calls := must(s.simulator.calls(ctx))
 	held := s.watch.snapshot()
 	seenRotations, last := rotationsBetween(before.at, after.at, calls, held),
 		rotationsBetween(learned.at, after.at, calls, held)
@@ -55,13 +38,13 @@ func rotation(ctx context.Context, s *stage, floor floorFigures) (result, error)
 		x: "seconds after status.renewalTime", y: "percent of renewals",
 		lines: []line{{"operator", distribution(seenRotations.lateness)}},
 	}}
-	return r, nil
+	return r
 }
 
 // awaitRotations waits until every token has been replaced count times.
-func (s *stage) awaitRotations(ctx context.Context, count int) error {
+func (s *stage) awaitRotations(ctx context.Context, count int) {
 	limit := time.Duration(s.Lifetimes+1)*s.Lifetime.Duration + s.patience()
-	return s.await(ctx, fmt.Sprintf("all have rotated %d times", count), limit, func(context.Context) (string, error) {
+	s.await(ctx, fmt.Sprintf("all have rotated %d times", count), limit, func(context.Context) (string, error) {
 		return s.watch.allHaveHeld(s.Objects, 1+count)
 	})
 }

@@ -8,38 +8,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // withdrawal removes the grant of all PipesTokens at the same time, and then restores it.
-func withdrawal(ctx context.Context, s *stage, floor floorFigures) (result, error) {
-	if err := s.awaitReady(ctx, s.patience()); err != nil {
-		return result{}, err
-	}
-	if err := resetPeak(s.operator.process.PID()); err != nil {
-		return result{}, err
-	}
-	before, err := s.mark(ctx)
-	if err != nil {
-		return result{}, err
-	}
+func withdrawal(ctx context.Context, s *stage, floor floorFigures) result {
+	s.awaitReady(ctx, s.patience())
+	check(resetPeak(s.operator.process.PID()))
+	before := s.mark(ctx)
 	taken := time.Now()
-	withdrawn, err := s.grantTo(ctx, "nobody", s.watch.noneReady)
-	if err != nil {
-		return result{}, err
-	}
+	withdrawn := s.grantTo(ctx, "nobody", s.watch.noneReady)
 	first := s.watch.firstUnready(taken).Sub(taken)
-	between, used, err := s.end(ctx)
-	if err != nil {
-		return result{}, err
-	}
-	granted, err := s.grantTo(ctx, "*", func() (string, error) { return s.watch.allReady(s.Objects) })
-	if err != nil {
-		return result{}, err
-	}
-	after, _, err := s.end(ctx)
-	if err != nil {
-		return result{}, err
-	}
+	between, used := s.end(ctx)
+	granted := s.grantTo(ctx, "*", func() (string, error) { return s.watch.allReady(s.Objects) })
+	after, _ := s.end(ctx)
 	n := float64(s.Objects)
 	r := result{
 		Per:   "object",
@@ -61,26 +43,21 @@ func withdrawal(ctx context.Context, s *stage, floor floorFigures) (result, erro
 	r.Requests = requestRows(between.requests.minus(before.requests), n, floor.withdrawal.requests, n)
 	r.Notes = []string{"Requests are those of the withdrawal alone. " +
 		"GET and PUT of the PipesEnvironment are the harness's own."}
-	return r, nil
+	return r
 }
 
 // grantTo changes the namespaces of the grant, and measures the time until done reports nothing
 // missing.
 func (s *stage) grantTo(
 	ctx context.Context, namespace string, done func() (missing string, err error),
-) (time.Duration, error) {
+) time.Duration {
 	s.sayf("withdrawal: granting to %q", namespace)
 	environment := &v1alpha1.PipesEnvironment{}
-	if err := s.plane.root.Get(ctx,
-		client.ObjectKey{Namespace: operatorNamespace, Name: environmentName}, environment); err != nil {
-		return 0, fmt.Errorf("changing the grant: %w", err)
-	}
+	check(s.plane.Root.Get(ctx, client.ObjectKey{Namespace: harness.Namespace, Name: environmentName}, environment))
 	environment.Spec.Grants[0].Namespaces.Names = []string{namespace}
 	start := time.Now()
-	if err := s.plane.root.Update(ctx, environment); err != nil {
-		return 0, fmt.Errorf("changing the grant: %w", err)
-	}
-	err := s.await(ctx, "the change of the grant has come true", s.patience(),
+	check(s.plane.Root.Update(ctx, environment))
+	s.await(ctx, "the change of the grant has come true", s.patience(),
 		func(context.Context) (string, error) { return done() })
-	return time.Since(start), err
+	return time.Since(start)
 }

@@ -11,7 +11,7 @@ import (
 // leave it running for the next scenario.
 type scenario struct {
 	name string
-	run  func(context.Context, *stage, floorFigures) (result, error)
+	run  func(context.Context, *stage, floorFigures) result
 }
 
 // follow returns the scenarios that share a stage, in their order. cold is the first and always
@@ -84,7 +84,7 @@ func (b *bench) runFollowing(ctx context.Context, floor floorFigures) (results [
 	defer func() { err = errors.Join(err, s.close()) }()
 	for _, each := range b.wanted() {
 		b.sayf("scenario %s", each.name)
-		r, err := each.run(ctx, s, floor)
+		r, err := s.measured(ctx, each, floor)
 		if err != nil {
 			return results, fmt.Errorf("scenario %s: %w", each.name, err)
 		}
@@ -92,4 +92,10 @@ func (b *bench) runFollowing(ctx context.Context, floor floorFigures) (results [
 		results = append(results, r)
 	}
 	return results, nil
+}
+
+// measured runs a scenario, and returns the failure that has ended it.
+func (s *stage) measured(ctx context.Context, scenario scenario, floor floorFigures) (r result, err error) {
+	defer caught(&err)
+	return scenario.run(ctx, s, floor), nil
 }

@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/hack/process"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // stage is a separate control plane and simulator. Scenarios on the same stage continue from
@@ -34,16 +36,10 @@ func (b *bench) openStage(ctx context.Context, name string, early lead, requests
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if s.plane, err = startPlane(ctx, b.assets, filepath.Join(b.work, name)); err != nil {
-		return nil, err
-	}
-	if s.simulator, err = b.startSimulator(ctx, name, early); err != nil {
-		return nil, err
-	}
-	if err := s.plane.createEnvironment(ctx, s.simulator.url(), requestsPerMinute); err != nil {
-		return nil, err
-	}
-	return s, b.await(ctx, "the operator has its rights", time.Minute, s.plane.allowed)
+	defer caught(&err)
+	s.plane = must(startPlane(ctx, filepath.Join(b.work, name)))
+	s.simulator = must(b.startSimulator(ctx, name, early))
+	return s, s.plane.createEnvironment(ctx, s.simulator.url(), requestsPerMinute)
 }
 
 // close stops all programs of the stage.
@@ -59,32 +55,25 @@ func (s *stage) close() error {
 		errs = append(errs, s.stop(s.simulator.process))
 	}
 	if s.plane != nil {
-		errs = append(errs, s.plane.stop())
+		errs = append(errs, s.plane.Stop())
 	}
 	return errors.Join(errs...)
 }
 
 // fill creates the PipesTokens and starts to watch them.
-func (s *stage) fill(ctx context.Context) error {
+func (s *stage) fill(ctx context.Context) {
 	s.sayf("%s: creating %d PipesTokens", s.name, s.Objects)
-	if err := s.plane.populate(ctx, 0, s.Objects); err != nil {
-		return err
-	}
-	s.watch = watchTokens(ctx, s.plane.root)
-	return s.await(ctx, "all PipesTokens are watched", s.patience(),
+	check(s.plane.populate(ctx, 0, s.Objects))
+	s.watch = watchTokens(ctx, s.plane.Root)
+	s.await(ctx, "all PipesTokens are watched", s.patience(),
 		func(context.Context) (string, error) { return s.watch.allSeen(s.Objects) })
 }
 
 // startOperator starts the operator and waits until it is the leader.
-func (s *stage) startOperator(ctx context.Context) (err error) {
-	if s.operator, err = s.launch(ctx, "operator"); err != nil {
-		s.operator = nil
-		return err
-	}
-	if err := s.operator.awaitSynced(ctx, s.patience()); err != nil {
-		return err
-	}
-	return s.operator.awaitLeading(ctx, s.patience())
+func (s *stage) startOperator(ctx context.Context) {
+	s.operator = must(s.launch(ctx, "operator"))
+	check(s.operator.awaitSynced(ctx, s.patience()))
+	check(s.operator.awaitLeading(ctx, s.patience()))
 }
 
 func (s *stage) stopOperator() error {
@@ -96,8 +85,8 @@ func (s *stage) stopOperator() error {
 // environmentReady reports whether the PipesEnvironment is Ready.
 func (s *stage) environmentReady(ctx context.Context) (missing string, err error) {
 	environment := &v1alpha1.PipesEnvironment{}
-	if err := s.plane.root.Get(ctx,
-		client.ObjectKey{Namespace: operatorNamespace, Name: environmentName}, environment); err != nil {
+	if err := s.plane.Root.Get(ctx,
+		client.ObjectKey{Namespace: harness.Namespace, Name: environmentName}, environment); err != nil {
 		return "", err
 	}
 	if !meta.IsStatusConditionTrue(environment.Status.Conditions, v1alpha1.ReadyCondition) {
@@ -115,46 +104,36 @@ type mark struct {
 	passes, cpu float64
 }
 
-func (s *stage) mark(ctx context.Context) (m mark, err error) {
+func (s *stage) mark(ctx context.Context) (m mark) {
 	m.at = time.Now()
 	if s.operator != nil {
-		if m.cpu, err = cpuSeconds(s.operator.process.PID()); err != nil {
-			return mark{}, err
-		}
-		if m.passes, err = s.operator.passes(ctx); err != nil {
-			return mark{}, err
-		}
+		m.cpu = must(cpuSeconds(s.operator.process.PID()))
+		m.passes = must(s.operator.passes(ctx))
 	}
-	if m.calls, err = s.simulator.total(ctx); err != nil {
-		return mark{}, err
-	}
-	m.requests, err = s.plane.requests(ctx)
-	return m, err
+	m.calls = must(s.simulator.total(ctx))
+	m.requests = must(s.plane.requests(ctx))
+	return m
 }
 
 // settle waits until the number of writes no longer changes. For example, an object that has
 // become Ready may still get an event. If writes never stop, settle gives up after about 10 s.
 // The counts are then slightly inaccurate.
-func (s *stage) settle(ctx context.Context) error {
+func (s *stage) settle(ctx context.Context) {
 	const looks = 20
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for last, look := -1.0, 0; look < looks; look++ {
-		counts, err := s.plane.requests(ctx)
-		if err != nil {
-			return err
-		}
+		counts := must(s.plane.requests(ctx))
 		if counts.writes() == last {
-			return nil
+			return
 		}
 		last = counts.writes()
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			check(context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
-	return nil
 }
 
 // notes returns remarks about the measurement itself.
@@ -166,4 +145,36 @@ func (s *stage) notes() []string {
 	}
 	return []string{fmt.Sprintf("The API server has ended the watch of the harness %d times, "+
 		"so that times of Ready may be late.", s.watch.restarts)}
+}
+
+// await calls look until it reports nothing missing. The measurement fails if look fails, if a
+// program ends unexpectedly, or if limit has passed.
+func (b *bench) await(
+	ctx context.Context, what string, limit time.Duration, look func(context.Context) (missing string, err error),
+) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, process.ErrTooLate)
+	defer cancel()
+	// Polling costs the operator CPU time. With many objects, poll less often, because the
+	// results need less precision.
+	tick := time.NewTicker(50*time.Millisecond + time.Duration(b.Objects)*5*time.Microsecond)
+	defer tick.Stop()
+	for {
+		missing, err := look(ctx)
+		switch {
+		case err == nil && missing == "":
+			return
+		case b.running.Dead() != nil:
+			check(fmt.Errorf("waiting until %s: %w", what, b.running.Dead()))
+		case err != nil && ctx.Err() == nil:
+			check(fmt.Errorf("waiting until %s: %w", what, err))
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), process.ErrTooLate) {
+				check(fmt.Errorf("waiting until %s: not so after %s: %s", what, limit, missing))
+			}
+			check(context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
 }

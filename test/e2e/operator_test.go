@@ -12,7 +12,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/pipes-operator/pipes-operator/test/canary"
+	"github.com/pipes-operator/pipes-operator/test/harness/canary"
 )
 
 const (

@@ -5,7 +5,9 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -84,4 +86,58 @@ func judge(tokens map[int]issued, found []sight, now time.Time) ([]time.Duration
 // summary formats durations for the report.
 func summary(delays []time.Duration) string {
 	return fmt.Sprintf("p50 %.1f s, max %.1f s over %d rotations", percentile(delays, 50).Seconds(), percentile(delays, 100).Seconds(), len(delays))
+}
+
+// noon is when WorkOS returns the first of three tokens. Each token lives for four minutes, and
+// the next token comes two minutes before it expires.
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+var handedOut = map[int]issued{
+	1: {noon, noon.Add(4 * time.Minute)},
+	2: {noon.Add(2 * time.Minute), noon.Add(6 * time.Minute)},
+	3: {noon.Add(4 * time.Minute), noon.Add(8 * time.Minute)},
+}
+
+func at(after time.Duration, serial int, expires string) sight {
+	return sight{At: noon.Add(after), Serial: serial, ExpiresAt: "2026-11-24T12:" + expires + ":00Z"}
+}
+
+func TestWhatAReaderMayAndMustNotFind(t *testing.T) {
+	for name, test := range map[string]struct {
+		found []sight
+		now   time.Duration
+		says  string
+	}{
+		"each in time":               {[]sight{at(time.Second, 1, "04"), at(150*time.Second, 2, "06"), at(290*time.Second, 3, "08")}, 5 * time.Minute, ""},
+		"the expiry of another":      {[]sight{at(time.Second, 1, "04"), at(150*time.Second, 2, "04")}, 3 * time.Minute, "token 2 expires at 2026-11-24T12:06:00Z, and beside it is 2026-11-24T12:04:00Z"},
+		"one that had expired":       {[]sight{at(time.Second, 1, "04"), at(241*time.Second, 2, "06")}, 5 * time.Minute, "token 1 was in the file when it had expired"},
+		"one that has expired since": {[]sight{at(time.Second, 1, "04")}, 4 * time.Minute, "token 1 was in the file when it had expired"},
+		"one that was skipped":       {[]sight{at(time.Second, 1, "04"), at(239*time.Second, 3, "08")}, 5 * time.Minute, "token 3 came after token 1"},
+		"one that came back":         {[]sight{at(130*time.Second, 2, "06"), at(140*time.Second, 1, "04")}, 3 * time.Minute, "token 1 came after token 2"},
+		"none":                       {[]sight{at(time.Second, 1, "04"), {At: noon.Add(time.Minute)}}, 2 * time.Minute, "the file has token 0, which WorkOS has not handed out"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			delays, err := judge(handedOut, test.found, noon.Add(test.now))
+			switch {
+			case test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)):
+				t.Errorf("got %v, want %s", err, test.says)
+			case test.says == "" && (err != nil || !slices.Equal(delays, []time.Duration{30 * time.Second, 50 * time.Second})):
+				t.Errorf("got %v, %v", delays, err)
+			}
+		})
+	}
+}
+
+func TestHowLateRenewalsAre(t *testing.T) {
+	for lead, late := range map[time.Duration]time.Duration{
+		2 * time.Minute:   0,                // each token came exactly when it was due
+		150 * time.Second: 30 * time.Second, // each token came 30 s late
+	} {
+		if got := lateness(handedOut, lead, noon.Add(5*time.Minute)); got != late {
+			t.Errorf("with a lead of %s: got %s, want %s", lead, got, late)
+		}
+	}
+	if got := lateness(handedOut, 2*time.Minute, noon.Add(7*time.Minute)); got != time.Minute {
+		t.Errorf("one that is due for a minute: got %s", got)
+	}
 }

@@ -14,7 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/test/canary"
+	"github.com/pipes-operator/pipes-operator/test/harness/canary"
 )
 
 var _ = Describe("Metrics", func() {

@@ -3,149 +3,185 @@
 package faults_test
 
 import (
+	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
-	"time"
 
 	. "github.com/onsi/gomega"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
-// controlPlane is an etcd and a kube-apiserver on loopback. The API server can be killed and
-// started again with the same port, certificate and stored objects.
+// controlPlane is an etcd and a kube-apiserver. The API server can be killed and started again.
 type controlPlane struct {
+	*harness.ControlPlane
 	directory string
 	etcd      *etcd
-	apiServer *program
-	// address is the address of the API server, host:port.
-	address string
-	// admin is the configuration of the cluster administrator. root is a client with that
-	// configuration, without a cache and without a rate limit.
-	admin *rest.Config
-	root  client.Client
+	root      client.Client
 }
 
-const adminToken = "administrator-of-the-tests"
-
-// startControlPlane starts etcd and the API server, and installs the CRDs and the roles of
-// config/.
+// startControlPlane starts etcd and the API server, and gives the operator its rights.
 func startControlPlane(t *testing.T) *controlPlane {
 	t.Helper()
-	c := &controlPlane{directory: t.TempDir(), address: freeAddress(t)}
-	c.write(t, "tokens.csv", adminToken+",administrator,administrator,\"system:masters\"\n")
-	c.writeKey(t, "service-accounts.key")
-	c.etcd = startEtcd(t, c.path("etcd"), c.path("etcd.log"))
-	c.startAPIServer(t)
-	t.Cleanup(func() { c.apiServer.kill() })
-
-	c.admin = &rest.Config{Host: "https://" + c.address, BearerToken: adminToken, QPS: -1,
-		TLSClientConfig: rest.TLSClientConfig{CAFile: c.path("certificates", "apiserver.crt")}}
-	scheme := runtime.NewScheme()
-	g := NewWithT(t)
-	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	var err error
-	c.root, err = client.New(c.admin, client.Options{Scheme: scheme, FieldOwner: "kubectl"})
-	g.Expect(err).NotTo(HaveOccurred())
-	c.install(t)
-	return c
-}
-
-// startAPIServer starts kube-apiserver, for the first time or again, and waits until it is ready.
-func (c *controlPlane) startAPIServer(t *testing.T) {
-	t.Helper()
-	host, port, err := net.SplitHostPort(c.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := c.path("service-accounts.key")
-	cmd := exec.Command(asset("kube-apiserver"),
-		"--etcd-servers="+c.etcd.url, "--bind-address="+host, "--secure-port="+port, "--cert-dir="+c.path("certificates"),
+	g, directory := NewWithT(t), t.TempDir()
+	plane, err := harness.Start(harness.Options{
+		Directory: directory, Abrupt: true,
 		// The API server does not publish its own address, so it needs only the loopback address.
-		"--advertise-address="+host, "--endpoint-reconciler-type=none",
-		"--token-auth-file="+c.path("tokens.csv"), "--authorization-mode=RBAC",
-		"--service-cluster-ip-range=10.0.0.0/24", "--service-account-issuer=https://faults.invalid",
-		"--service-account-key-file="+key, "--service-account-signing-key-file="+key)
-	c.apiServer, err = startProgram("kube-apiserver", c.path("kube-apiserver.log"), cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	awaitProgram(t, c.apiServer, 2*time.Minute, c.ready)
+		APIServer: map[string]string{"advertise-address": "127.0.0.1", "endpoint-reconciler-type": "none"},
+		Etcd:      map[string]string{"log-level": "warn"},
+	})
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { g.Expect(plane.Stop()).To(Succeed()) })
+	g.Expect(plane.Install(context.Background(), allowLeases, "rbac")).To(Succeed())
+	return &controlPlane{ControlPlane: plane, directory: directory, etcd: &etcd{url: plane.EtcdURL()}, root: plane.Root}
 }
 
 // restartAPIServer kills the API server, calls down, and starts the API server after down has
 // returned.
 func (c *controlPlane) restartAPIServer(t *testing.T, down func()) {
 	t.Helper()
-	c.apiServer.kill()
-	down()
-	c.startAPIServer(t)
+	if err := c.RestartAPIServer(context.Background(), down); err != nil {
+		t.Fatal(err)
+	}
 }
 
-// ready returns an error while the API server is not ready.
-func (c *controlPlane) ready(ctx context.Context) error {
-	transport, err := rest.TransportFor(&rest.Config{Host: "https://" + c.address, BearerToken: adminToken,
-		TLSClientConfig: rest.TLSClientConfig{CAFile: c.path("certificates", "apiserver.crt")}})
-	if err != nil {
-		return err // for example, while the certificate does not exist yet
+func (c *controlPlane) path(name string) string { return filepath.Join(c.directory, name) }
+
+// electionIDs are the names of the Leases of the replicas that elect a leader.
+var electionIDs = []string{"zombie", "storm"}
+
+// allowLeases adds these Leases to the Role, as a user of --leader-election-id must do.
+func allowLeases(role *unstructured.Unstructured) error {
+	if role.GetKind() != "Role" {
+		return nil
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+"/readyz", http.NoBody)
+	rules, _, err := unstructured.NestedSlice(role.Object, "rules")
 	if err != nil {
 		return err
 	}
-	httpClient := &http.Client{Transport: transport, Timeout: 5 * time.Second}
-	response, err := httpClient.Do(request)
+	for _, rule := range rules {
+		rule := rule.(map[string]any)
+		names, named := rule["resourceNames"].([]any)
+		if !named {
+			continue
+		}
+		for _, id := range electionIDs {
+			names = append(names, id)
+		}
+		rule["resourceNames"] = names
+	}
+	return unstructured.SetNestedSlice(role.Object, rules, "rules")
+}
+
+// etcd is the storage of the API server. It is never restarted, so it always shows what was
+// really stored, even while the API server is down. The tests use its JSON interface.
+type etcd struct{ url string }
+
+// etcdHeader is the header of every answer of etcd. The JSON interface writes 64 bit numbers as
+// strings.
+type etcdHeader struct {
+	Revision int64 `json:"revision,string"`
+}
+
+// etcdEvent is one change of one key.
+type etcdEvent struct {
+	Type  string `json:"type"` // empty: put
+	Entry struct {
+		Key      []byte `json:"key"`
+		Value    []byte `json:"value"`
+		Revision int64  `json:"mod_revision,string"`
+	} `json:"kv"`
+}
+
+// revision is the revision of the last change of any key.
+func (e *etcd) revision(ctx context.Context) (int64, error) {
+	var answer struct {
+		Header etcdHeader `json:"header"`
+	}
+	if err := e.call(ctx, "/v3/kv/range", map[string]any{"key": base64.StdEncoding.EncodeToString([]byte("/none"))}, &answer); err != nil {
+		return 0, err
+	}
+	return answer.Header.Revision, nil
+}
+
+// compact deletes the history before now. A client that then asks the API server for an older
+// version gets the error that the version is too old, at the latest after a restart of the API
+// server, which also keeps old versions in memory.
+func (e *etcd) compact(ctx context.Context) error {
+	revision, err := e.revision(ctx)
+	if err != nil {
+		return err
+	}
+	return e.call(ctx, "/v3/kv/compaction", map[string]any{"revision": strconv.FormatInt(revision, 10), "physical": true}, &struct{}{})
+}
+
+func (e *etcd) call(ctx context.Context, path string, request, answer any) error {
+	response, err := e.post(ctx, path, request)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("/readyz answers %s", response.Status)
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		return fmt.Errorf("reading the answer of etcd to %s: %w", path, err)
 	}
 	return nil
 }
 
-func (c *controlPlane) path(parts ...string) string {
-	return filepath.Join(append([]string{c.directory}, parts...)...)
-}
-
-func (c *controlPlane) write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(c.path(name), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// writeKey writes the key that signs the tokens of service accounts. The API server keeps it
-// across restarts, so these tokens stay valid.
-func (c *controlPlane) writeKey(t *testing.T, name string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func (e *etcd) post(ctx context.Context, path string, request any) (*http.Response, error) {
+	body, err := json.Marshal(request)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	encoded, err := x509.MarshalECPrivateKey(key)
+	call, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url+path, bytes.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	c.write(t, name, string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded})))
+	response, err := http.DefaultClient.Do(call)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("etcd answers %s to %s", response.Status, path)
+	}
+	return response, nil
 }
 
-// asset is the path of a program of the control plane.
-func asset(name string) string { return filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), name) }
+// watch calls tell for every change from a revision on, in order and without gaps, until ctx ends
+// or etcd ends the watch.
+func (e *etcd) watch(ctx context.Context, from int64, tell func(etcdEvent)) error {
+	encode := func(key string) string { return base64.StdEncoding.EncodeToString([]byte(key)) }
+	response, err := e.post(ctx, "/v3/watch", map[string]any{"create_request": map[string]any{
+		"key": encode("/registry/"), "range_end": encode("/registry0"), "start_revision": strconv.FormatInt(from, 10),
+	}})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	decoder := json.NewDecoder(response.Body)
+	for {
+		var answer struct {
+			Result struct {
+				Canceled bool        `json:"canceled"`
+				Events   []etcdEvent `json:"events"`
+			} `json:"result"`
+		}
+		if err := decoder.Decode(&answer); err != nil {
+			return err
+		}
+		if answer.Result.Canceled {
+			return fmt.Errorf("etcd has ended the watch from revision %d", from)
+		}
+		for _, event := range answer.Result.Events {
+			tell(event)
+		}
+	}
+}

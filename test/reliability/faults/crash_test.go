@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // crashPoint is a moment of a path at which the operator is killed: just before or just after the
@@ -115,10 +116,10 @@ func (l *lane) crashAt(t *testing.T, p path, point crashPoint, recorded recordin
 	defer s.end()
 	p.begins(s)
 	process := l.replica.running()
-	counted := s.count(point, process.kill)
+	counted := s.count(point, process.Kill)
 	p.goes(s)
 	select {
-	case <-process.ended:
+	case <-process.Ended:
 	case <-time.After(soon):
 		t.Fatalf("the path did not come to this point")
 	}
@@ -159,7 +160,7 @@ func (p path) goes(s *scene) {
 // expectEnd succeeds when the path has reached its end.
 func (p path) expectEnd(g Gomega, s *scene) {
 	s.reload(g)
-	ready := readyOf(s.token)
+	ready := harness.ReadyOf(s.token)
 	g.Expect(ready.Reason).To(Equal(p.reason))
 	g.Expect(s.token.Status.ObservedGeneration).To(Equal(s.token.Generation))
 	g.Expect(s.held(g)).To(Equal(p.holds))

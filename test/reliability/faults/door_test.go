@@ -5,6 +5,7 @@ package faults_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -15,10 +16,14 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 )
 
@@ -72,11 +77,11 @@ type write struct {
 // openDoor starts a door to the API server of a control plane.
 func openDoor(t *testing.T, c *controlPlane) *door {
 	t.Helper()
-	target, err := url.Parse("https://" + c.address)
+	target, err := url.Parse("https://" + c.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport, err := rest.TransportFor(&rest.Config{Host: c.admin.Host, TLSClientConfig: c.admin.TLSClientConfig})
+	transport, err := rest.TransportFor(&rest.Config{Host: c.Admin.Host, TLSClientConfig: rest.TLSClientConfig{CAData: c.Admin.CAData}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,14 +152,15 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r, forget = d.noteWatch(r)
 		defer forget()
 	}
-	if intervened := d.intervene(seen); intervened != nil {
-		d.serve(w, r, seen, *intervened)
-		return
-	}
-	d.forward(w, r, seen)
+	d.intervene(seen).serve(w, func(w http.ResponseWriter) { d.forward(w, r, seen) })
 }
 
-func (d *door) serve(w http.ResponseWriter, r *http.Request, seen request, i intervention) {
+// serve answers a request. forward gets the answer of the real server.
+func (i *intervention) serve(w http.ResponseWriter, forward func(http.ResponseWriter)) {
+	if i == nil {
+		forward(w)
+		return
+	}
 	if i.before != nil {
 		i.before()
 	}
@@ -165,11 +171,11 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, seen request, i int
 		i.answer.give(w)
 		return
 	case i.after == nil && !i.loses:
-		d.forward(w, r, seen)
+		forward(w)
 		return
 	}
 	held := httptest.NewRecorder()
-	d.forward(held, r, seen)
+	forward(held)
 	if i.after != nil {
 		i.after()
 	}
@@ -178,7 +184,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, seen request, i int
 	}
 	maps.Copy(w.Header(), held.Header())
 	w.WriteHeader(held.Code)
-	_, _ = w.Write(held.Body.Bytes()) // fails if the replica has closed the connection
+	_, _ = w.Write(held.Body.Bytes()) // fails if the caller has closed the connection
 }
 
 // forward forwards a request. A write is forwarded even if the replica has gone while the request
@@ -251,3 +257,103 @@ func (w *statusWriter) WriteHeader(status int) {
 
 // Unwrap is needed by http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// request is a request of a replica to the API server.
+type request struct {
+	method    string
+	group     string
+	resource  string
+	namespace string
+	name      string
+	// subresource is empty for the object itself.
+	subresource string
+	watch       bool
+	// dryRun: the request stores nothing.
+	dryRun bool
+	// about is the namespace and name of the object that is written. For an event it is the
+	// object that the event is about.
+	about string
+}
+
+func (r request) isWrite() bool { return r.method != http.MethodGet && !r.dryRun }
+
+// isLease reports whether the request belongs to the leader election.
+func (r request) isLease() bool { return r.resource == "leases" }
+
+// String describes the request without names that differ from run to run.
+func (r request) String() string {
+	resource := r.resource
+	if r.subresource != "" {
+		resource += "/" + r.subresource
+	}
+	return r.method + " " + resource
+}
+
+// readRequest parses a request. Its path is /api/v1/… or /apis/group/version/…, then
+// namespaces/namespace if the resource is in a namespace, then resource, name, subresource.
+func readRequest(r *http.Request, body []byte) request {
+	seen := request{method: r.Method, dryRun: r.URL.Query().Get("dryRun") != "", watch: r.URL.Query().Get("watch") == "true" || r.URL.Query().Get("watch") == "1"}
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	switch {
+	case len(parts) > 2 && parts[0] == "api":
+		parts = parts[2:]
+	case len(parts) > 3 && parts[0] == "apis":
+		seen.group, parts = parts[1], parts[3:]
+	default:
+		return seen
+	}
+	if len(parts) > 2 && parts[0] == "namespaces" {
+		seen.namespace, parts = parts[1], parts[2:]
+	}
+	for i, part := range []*string{&seen.resource, &seen.name, &seen.subresource} {
+		if i < len(parts) {
+			*part = parts[i]
+		}
+	}
+	seen.about = seen.subject(body)
+	return seen
+}
+
+// subject is the object that a request is about. Events are encoded as protobuf, everything else
+// as JSON.
+func (r request) subject(body []byte) string {
+	if r.method != http.MethodPost {
+		return r.namespace + "/" + r.name
+	}
+	if r.resource == "events" {
+		object, _, _ := clientgoscheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
+		if event, ok := object.(*eventsv1.Event); ok {
+			return event.Regarding.Namespace + "/" + event.Regarding.Name
+		}
+		return ""
+	}
+	var object metav1.PartialObjectMetadata
+	if json.Unmarshal(body, &object) != nil {
+		return ""
+	}
+	return r.namespace + "/" + object.Name
+}
+
+func TestRequestsAreTakenApart(t *testing.T) {
+	for _, test := range []struct {
+		method, url, body string
+		want              request
+	}{
+		{http.MethodPost, "/api/v1/namespaces/agents/secrets?fieldManager=x", `{"metadata":{"name":"alice"}}`,
+			request{method: http.MethodPost, resource: "secrets", namespace: "agents", about: "agents/alice"}},
+		{http.MethodPatch, "/apis/pipes.workos.com/v1alpha1/namespaces/agents/pipestokens/alice/status", `{}`,
+			request{method: http.MethodPatch, group: v1alpha1Group, resource: "pipestokens", namespace: "agents", name: "alice", subresource: "status", about: "agents/alice"}},
+		{http.MethodPost, "/apis/events.k8s.io/v1/namespaces/agents/events", `{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"x.1"},"regarding":{"namespace":"agents","name":"alice"}}`,
+			request{method: http.MethodPost, group: "events.k8s.io", resource: "events", namespace: "agents", about: "agents/alice"}},
+		{http.MethodGet, "/api/v1/namespaces?watch=true", ``,
+			request{method: http.MethodGet, resource: "namespaces", watch: true, about: "/"}},
+	} {
+		r, err := http.NewRequest(test.method, test.url, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readRequest(r, []byte(test.body)); got != test.want {
+			t.Errorf("%s: got %+v, want %+v", test.url, got, test.want)
+		}
+	}
+}

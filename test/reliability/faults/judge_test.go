@@ -3,7 +3,12 @@
 package faults_test
 
 import (
+	"bufio"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +20,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
+	"github.com/pipes-operator/pipes-operator/test/harness/canary"
 )
 
 // The judges are pure functions. Their input is the stored versions and the calls that WorkOS has
@@ -73,7 +80,7 @@ func ownersOf(versions []version) map[types.UID]workossim.ID {
 	owners := map[types.UID]workossim.ID{}
 	for _, v := range versions {
 		if v.token != nil {
-			owners[v.token.UID] = idOf(v.token)
+			owners[v.token.UID] = harness.IDOf(v.token)
 		}
 	}
 	return owners
@@ -216,7 +223,7 @@ func unfounded(versions []version, held []*holding) (wrong []string) {
 	}
 	claimed := map[types.UID]string{}
 	for _, v := range versions {
-		if v.token == nil || readyOf(v.token).Status != metav1.ConditionTrue {
+		if v.token == nil || harness.ReadyOf(v.token).Status != metav1.ConditionTrue {
 			continue
 		}
 		claim := claimOf(v.token)
@@ -246,3 +253,59 @@ func claimOf(token *v1alpha1.PipesToken) string {
 	}
 	return expires + " " + obtained
 }
+
+// alarms are texts that must not be in the log of a program that was built with the race
+// detector.
+var alarms = []string{"DATA RACE", "panic:", "Observed a panic", "fatal error:"}
+
+// judgeLog reads a log, and returns the lines that must not be in it.
+func judgeLog(file string) (leaked, alarming []string, err error) {
+	log, err := os.Open(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = log.Close() }()
+	lines := bufio.NewReader(log)
+	for {
+		line, err := lines.ReadString('\n')
+		if canary.Find(line) != "" {
+			leaked = append(leaked, line)
+		}
+		for _, alarm := range alarms {
+			if strings.Contains(line, alarm) {
+				alarming = append(alarming, line)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return leaked, alarming, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// leaksStored returns the objects that contain a canary anywhere except in the data of a Secret.
+func leaksStored(versions []version) (leaked []string) {
+	for _, v := range versions {
+		var public any
+		switch {
+		case v.secret != nil:
+			public = v.secret.ObjectMeta
+		case v.token != nil:
+			public = v.token
+		case v.environment != nil:
+			public = v.environment
+		case v.event != nil:
+			public = v.event
+		}
+		text, err := json.Marshal(public)
+		if err != nil || canary.Find(string(text)) != "" {
+			leaked = append(leaked, fmt.Sprintf("%s %s at revision %d", v.kind, v.name, v.revision))
+		}
+	}
+	return leaked
+}
+
+// aTokenOfNobody is a token for the tests of the judges.
+var aTokenOfNobody = workossim.TokenValue(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "nobody"}}, 1)

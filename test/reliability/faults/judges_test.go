@@ -18,7 +18,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
-	"github.com/pipes-operator/pipes-operator/test/canary"
+	"github.com/pipes-operator/pipes-operator/test/harness/canary"
 )
 
 // These tests show what the judges accept and what they report.

@@ -4,17 +4,18 @@ package faults_test
 
 import (
 	"context"
+	"regexp"
+	"strconv"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // keySecretIn returns the Secret with the API key for a namespace.
@@ -57,33 +58,45 @@ func pipesEnvironment(workos *wire, namespace, name string, granted ...string) *
 
 // anythingFor returns a grant of every slug, organization and user to namespaces.
 func anythingFor(namespaces ...string) []v1alpha1.Grant {
-	return []v1alpha1.Grant{{
-		Namespaces: v1alpha1.GrantNamespaces{Names: namespaces},
-		Slugs:      []string{v1alpha1.Any}, OrganizationIDs: []string{v1alpha1.Any}, UserIDs: []string{v1alpha1.Any},
-	}}
+	return []v1alpha1.Grant{harness.Anything(v1alpha1.GrantNamespaces{Names: namespaces})}
 }
 
-// readyOf returns the Ready condition, or the zero condition if the status has none.
-func readyOf(token *v1alpha1.PipesToken) metav1.Condition {
-	if ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition); ready != nil {
-		return *ready
-	}
-	return metav1.Condition{}
-}
-
-// kstatusOf returns the status that kstatus, and therefore Argo CD, Flux and kubectl, compute for
-// a PipesToken.
+// kstatusOf returns the status that kstatus computes for a PipesToken.
 func kstatusOf(t *testing.T, token *v1alpha1.PipesToken) status.Status {
 	t.Helper()
-	token = token.DeepCopy()
-	token.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("PipesToken"))
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(token)
+	computed, _, err := harness.KStatusOf(token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := status.Compute(&unstructured.Unstructured{Object: object})
-	if err != nil {
-		t.Fatal(err)
+	return computed
+}
+
+// tokenPattern matches the simulator's tokens anywhere in a text: marker, slug, serial and a
+// hash.
+var tokenPattern = regexp.MustCompile(regexp.QuoteMeta(workossim.DefaultTokenMarker) + `[A-Za-z0-9-]+_([0-9]+)_[0-9a-f]{16}`)
+
+// serialOf returns the serial of the token in a text, if the token belongs to this connection; 0
+// if the text contains no token, and -1 if it contains a token of another connection.
+func serialOf(id workossim.ID, text string) int {
+	found := tokenPattern.FindStringSubmatch(text)
+	if found == nil {
+		return 0
 	}
-	return result.Status
+	serial, err := strconv.Atoi(found[1])
+	if err != nil || workossim.TokenValue(workossim.Connection{ID: id}, serial) != found[0] {
+		return -1
+	}
+	return serial
+}
+
+func TestTokensAreFoundInTexts(t *testing.T) {
+	alice, bob := workossim.ID{Slug: "github", UserID: "alice"}, workossim.ID{Slug: "github", UserID: "bob"}
+	text := "machine github.com password " + workossim.TokenValue(workossim.Connection{ID: alice, TokenPrefix: "gho_"}, 17) + "\n"
+	for want, got := range map[int]int{
+		17: serialOf(alice, text), -1: serialOf(bob, text), 0: serialOf(alice, "no token"),
+	} {
+		if got != want {
+			t.Errorf("got %d, want %d", got, want)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // obstruction is one fault between a replica and the API server, or between a replica and WorkOS.
@@ -21,22 +22,27 @@ type obstruction struct {
 	ends   func(*lane) error
 }
 
+// rules are the faults of an API server, by name.
+var rules = map[string]rule{
+	"throttled":                     answering(nil, refusal{status: http.StatusTooManyRequests, reason: "TooManyRequests", retryAfter: "1"}),
+	"internal errors":               answering(nil, refusal{status: http.StatusInternalServerError, reason: "InternalError"}),
+	"unavailable":                   answering(nil, refusal{status: http.StatusServiceUnavailable, reason: "ServiceUnavailable"}),
+	"watches refused":               answering(isWatch, refusal{status: http.StatusServiceUnavailable, reason: "ServiceUnavailable"}),
+	"watches too old at once":       answering(isWatch, refusal{status: http.StatusGone, reason: "Expired"}),
+	"watches too old after a while": answering(isWatch, refusal{status: http.StatusGone, reason: "Expired", inStream: true}),
+	"slow":                          func(request) *intervention { return &intervention{before: func() { <-time.After(time.Second) }} },
+	"answers to writes lost": func(r request) *intervention {
+		if r.isWrite() && !r.isLease() {
+			return &intervention{loses: true}
+		}
+		return nil
+	},
+}
+
 // obstructions returns all obstructions.
-func obstructions() []obstruction {
-	all := []obstruction{
-		{"throttled", answering(nil, refusal{status: http.StatusTooManyRequests, reason: "TooManyRequests", retryAfter: "1"}), undo},
-		{"internal errors", answering(nil, refusal{status: http.StatusInternalServerError, reason: "InternalError"}), undo},
-		{"unavailable", answering(nil, refusal{status: http.StatusServiceUnavailable, reason: "ServiceUnavailable"}), undo},
-		{"watches refused", answering(isWatch, refusal{status: http.StatusServiceUnavailable, reason: "ServiceUnavailable"}), undo},
-		{"watches too old at once", answering(isWatch, refusal{status: http.StatusGone, reason: "Expired"}), undo},
-		{"watches too old after a while", answering(isWatch, refusal{status: http.StatusGone, reason: "Expired", inStream: true}), undo},
-		{"slow", obstructing(func(request) *intervention { return &intervention{before: func() { <-time.After(time.Second) }} }), undo},
-		{"answers to writes lost", obstructing(func(r request) *intervention {
-			if r.isWrite() && !r.isLease() {
-				return &intervention{loses: true}
-			}
-			return nil
-		}), undo},
+func obstructions() (all []obstruction) {
+	for _, name := range sortedKeys(rules) {
+		all = append(all, obstruction{name, obstructing(rules[name]), undo})
 	}
 	for _, bad := range toxics {
 		all = append(all,
@@ -62,13 +68,13 @@ func obstructing(r rule) func(*lane) error {
 
 // answering makes the door answer instead of the API server. If which is nil, it answers every
 // request.
-func answering(which func(request) bool, answer refusal) func(*lane) error {
-	return obstructing(func(r request) *intervention {
+func answering(which func(request) bool, answer refusal) rule {
+	return func(r request) *intervention {
 		if which != nil && !which(r) {
 			return nil
 		}
 		return &intervention{answer: &answer}
-	})
+	}
 }
 
 func undo(l *lane) error {
@@ -149,7 +155,7 @@ func (l *lane) duringAndAfter(t *testing.T, begins, ends func()) {
 	fresh.eventually(func(g Gomega) {
 		for _, s := range []*scene{old, fresh} {
 			s.reload(g)
-			g.Expect(readyOf(s.token).Reason).To(Equal(v1alpha1.TokenSyncedReason))
+			g.Expect(harness.ReadyOf(s.token).Reason).To(Equal(v1alpha1.TokenSyncedReason))
 			g.Expect(s.token.Status.Conditions).NotTo(ContainElement(HaveField("Type", v1alpha1.RenewalFailedCondition)))
 		}
 		refreshHandled(g, old)

@@ -15,7 +15,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // secondKey is the API key that replaces apiKey in the first spell. In the second spell apiKey
@@ -96,7 +96,7 @@ func (p *people) must(err error) {
 }
 
 func (p *people) environment() *v1alpha1.PipesEnvironment {
-	return &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: sharedEnvironment}}
+	return &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: harness.Namespace, Name: sharedEnvironment}}
 }
 
 // rotateKey rotates the API key as the documentation describes: WorkOS accepts both keys for more
@@ -104,7 +104,7 @@ func (p *people) environment() *v1alpha1.PipesEnvironment {
 func (p *people) rotateKey() {
 	p.storm.note("API key replaced")
 	p.storm.upstream.SetAPIKeys(apiKey, secondKey)
-	p.must(p.change(keySecretIn(shipped.Namespace), func(object client.Object) {
+	p.must(p.change(keySecretIn(harness.Namespace), func(object client.Object) {
 		object.(*corev1.Secret).Data[keyEntry] = []byte(p.freshKey)
 	}))
 	<-time.After(75 * time.Second)

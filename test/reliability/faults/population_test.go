@@ -6,16 +6,19 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 const (
@@ -68,7 +71,7 @@ func population() []*citizen {
 			c.spec.RenewBefore = &metav1.Duration{Duration: 3 * time.Minute}
 		}
 		if i%10 == 9 {
-			c.spec.EnvironmentRef = &v1alpha1.EnvironmentReference{Name: sharedEnvironment, Namespace: shipped.Namespace}
+			c.spec.EnvironmentRef = &v1alpha1.EnvironmentReference{Name: sharedEnvironment, Namespace: harness.Namespace}
 		}
 		c.connect(i)
 		c.beset(i)
@@ -128,14 +131,14 @@ func (s *site) settle(t *testing.T, workos *wire, citizens []*citizen) {
 	var spaces []string
 	for i := range stormSpaces {
 		spaces = append(spaces, fmt.Sprintf("storm-%d", i))
-		s.plane.createNamespace(t, spaces[i])
+		g.Expect(s.plane.CreateNamespaces(ctx, spaces[i])).To(Succeed())
 		for j := range 10 {
 			s.bringStranger(t, spaces[i], fmt.Sprintf("strangers-%d", j))
 		}
 	}
-	create(keySecretIn(shipped.Namespace))
+	create(keySecretIn(harness.Namespace))
 	for _, name := range []string{"default", sharedEnvironment} {
-		environment := pipesEnvironment(workos, shipped.Namespace, name, spaces...)
+		environment := pipesEnvironment(workos, harness.Namespace, name, spaces...)
 		environment.Spec.RequestsPerMinute = limit
 		create(environment)
 	}
@@ -157,4 +160,49 @@ func anyHealthy(random *rand.Rand, citizens []*citizen) *citizen {
 			return c
 		}
 	}
+}
+
+// collectGarbage does the work of the garbage collector of the controller manager, which does not
+// run in this suite: it deletes Secrets whose PipesToken is gone, with a delay of up to half a
+// second.
+func (c *controlPlane) collectGarbage(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var collecting sync.WaitGroup
+	collecting.Go(func() {
+		for ctx.Err() == nil {
+			// An error, such as an API server that is down, is ignored: the next run tries again.
+			_ = c.collectOnce(ctx)
+			pass(ctx, 500*time.Millisecond)
+		}
+	})
+	t.Cleanup(func() { cancel(); collecting.Wait() })
+}
+
+func (c *controlPlane) collectOnce(ctx context.Context) error {
+	// The Secrets are listed first: an owner that is not in the later list of PipesTokens is
+	// really gone.
+	var secrets corev1.SecretList
+	if err := c.root.List(ctx, &secrets); err != nil {
+		return err
+	}
+	var tokens v1alpha1.PipesTokenList
+	if err := c.root.List(ctx, &tokens); err != nil {
+		return err
+	}
+	living := map[types.UID]bool{}
+	for i := range tokens.Items {
+		living[tokens.Items[i].UID] = true
+	}
+	for i := range secrets.Items {
+		secret := &secrets.Items[i]
+		if owner := metav1.GetControllerOf(secret); owner == nil || living[owner.UID] {
+			continue
+		}
+		unchanged := client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion}
+		if err := client.IgnoreNotFound(c.root.Delete(ctx, secret, unchanged)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 const (
@@ -43,10 +44,9 @@ type lane struct {
 func (s *site) newLane(t *testing.T, name string, flags ...string) *lane {
 	t.Helper()
 	l := &lane{site: s, namespace: name, owner: name + "-owner", workos: layWire(t, name+" to WorkOS", s.upstream.address)}
-	s.plane.createNamespace(t, l.namespace)
-	s.plane.createNamespace(t, l.owner)
-	s.plane.allowAPIKeys(t, l.owner)
 	g := NewWithT(t)
+	g.Expect(s.plane.CreateNamespaces(t.Context(), l.namespace, l.owner)).To(Succeed())
+	g.Expect(s.plane.AllowAPIKeys(t.Context(), l.owner)).To(Succeed())
 	g.Expect(s.plane.root.Create(context.Background(), keySecretIn(l.owner))).To(Succeed())
 	for _, namespace := range []string{l.namespace, l.owner} {
 		s.bringStranger(t, namespace, "a-strangers")
@@ -88,10 +88,10 @@ func (l *lane) newScene(t *testing.T, change func(*workossim.Connection, *v1alph
 	s.token.Spec = v1alpha1.PipesTokenSpec{
 		Slug: "github", UserID: "user_" + name, EnvironmentRef: &v1alpha1.EnvironmentReference{Name: name, Namespace: l.owner},
 	}
-	s.connection = workossim.Connection{ID: idOf(s.token), AlwaysFresh: true, Scopes: []string{"repo"}}
+	s.connection = workossim.Connection{ID: harness.IDOf(s.token), AlwaysFresh: true, Scopes: []string{"repo"}}
 	if change != nil {
 		change(&s.connection, &s.token.Spec)
-		s.connection.ID = idOf(s.token)
+		s.connection.ID = harness.IDOf(s.token)
 	}
 	s.upstream.Put(s.connection)
 	s.g.Expect(l.plane.root.Create(s.ctx, s.environment)).To(Succeed())
@@ -144,7 +144,7 @@ func (s *scene) becomes(reason string) {
 	s.t.Helper()
 	s.eventually(func(g Gomega) {
 		s.reload(g)
-		ready := readyOf(s.token)
+		ready := harness.ReadyOf(s.token)
 		g.Expect(ready.Reason).To(Equal(reason))
 		g.Expect(ready.ObservedGeneration).To(Equal(s.token.Generation))
 		g.Expect(s.eventsAbout(s.about)).To(ContainElement(HaveField("Reason", reason)))

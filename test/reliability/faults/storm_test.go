@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // seedEnvironment is the variable that repeats a storm: the same faults in the same order. When
@@ -97,7 +97,7 @@ func newStorm(t *testing.T) *storm {
 	s.plane.collectGarbage(t)
 	s.settle(t, s.workos, s.citizens)
 	s.founded = time.Now()
-	flags := append(electing("storm"), "--default-environment="+shipped.Namespace+"/default", "--kube-api-qps=200", "--kube-api-burst=200")
+	flags := append(electing("storm"), "--default-environment="+harness.Namespace+"/default", "--kube-api-qps=200", "--kube-api-burst=200")
 	s.fleet, _ = runFleet(t, s.troubles, s.newReplica(t, "storm-a", s.workos, flags...), s.newReplica(t, "storm-b", s.workos, flags...))
 	return s
 }
@@ -246,7 +246,7 @@ func (c *citizen) wrong(t *testing.T, token *v1alpha1.PipesToken, secret *corev1
 	if token == nil {
 		return "it does not exist"
 	}
-	ready := readyOf(token)
+	ready := harness.ReadyOf(token)
 	switch {
 	case ready.Reason != c.reason:
 		return "Ready says " + ready.Reason + ": " + ready.Message

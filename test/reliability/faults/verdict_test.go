@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
-	"github.com/pipes-operator/pipes-operator/test/canary"
+	"github.com/pipes-operator/pipes-operator/test/harness"
+	"github.com/pipes-operator/pipes-operator/test/harness/canary"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // judge compares everything that was stored, called and logged with the promises, and records the
@@ -157,7 +157,7 @@ func (s *storm) judgeCalls(versions []version, calls []workossim.Request, end ti
 				own = append(own, c)
 			}
 		}
-		for _, b := range bursts(own, limit, reigns(versions, shipped.Namespace+"/storm", end), wires) {
+		for _, b := range bursts(own, limit, reigns(versions, harness.Namespace+"/storm", end), wires) {
 			if b.plain {
 				most = max(most, b.calls)
 			} else {

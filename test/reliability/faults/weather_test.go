@@ -68,19 +68,12 @@ func (w *weather) onThisSide() []disaster {
 		{"SIGSTOP past the Lease, then SIGCONT", w.freezeLeader, false},
 		{"API server restarted", w.restartAPIServer, true},
 		{"API server restarted, etcd compacted", w.restartCompacted, true},
-		{"throttled", w.answered(nil, refusal{status: http.StatusTooManyRequests, reason: "TooManyRequests", retryAfter: "1"}), true},
-		{"unavailable", w.answered(nil, refusal{status: http.StatusServiceUnavailable, reason: "ServiceUnavailable"}), true},
-		{"watches refused", w.answered(isWatch, refusal{status: http.StatusServiceUnavailable, reason: "ServiceUnavailable"}), true},
-		{"watches too old", w.answered(isWatch, refusal{status: http.StatusGone, reason: "Expired"}), true},
-		{"slow API server", w.ruled(func(request) *intervention {
-			return &intervention{before: func() { <-time.After(time.Second) }}
-		}), true},
-		{"answers to writes lost", w.ruled(func(r request) *intervention {
-			if r.isWrite() && !r.isLease() {
-				return &intervention{loses: true}
-			}
-			return nil
-		}), true},
+		{"throttled", w.ruled("throttled"), true},
+		{"unavailable", w.ruled("unavailable"), true},
+		{"watches refused", w.ruled("watches refused"), true},
+		{"watches too old", w.ruled("watches too old at once"), true},
+		{"slow API server", w.ruled("slow"), true},
+		{"answers to writes lost", w.ruled("answers to writes lost"), true},
 	}
 	for _, bad := range toxics {
 		deck = append(deck, disaster{bad.kind + " to the API server", func(ctx context.Context, span time.Duration) {
@@ -161,18 +154,15 @@ func (w *weather) restartCompacted(ctx context.Context, span time.Duration) {
 	w.restartAPIServer(ctx, span)
 }
 
-// answered makes both doors answer instead of the API server, except to the leader election.
-func (w *weather) answered(which func(request) bool, answer refusal) func(context.Context, time.Duration) {
-	return w.ruled(func(r request) *intervention {
-		if r.isLease() || which != nil && !which(r) {
+// ruled makes both doors use a rule, except for the leader election. A slow API server is slow for
+// it too.
+func (w *weather) ruled(name string) func(context.Context, time.Duration) {
+	r := func(seen request) *intervention {
+		if seen.isLease() && name != "slow" {
 			return nil
 		}
-		return &intervention{answer: &answer}
-	})
-}
-
-// ruled makes both doors use a rule.
-func (w *weather) ruled(r rule) func(context.Context, time.Duration) {
+		return rules[name](seen)
+	}
 	return func(ctx context.Context, span time.Duration) {
 		w.storm.troubles.during("the way to the API server is obstructed", settled, func() {
 			for _, replica := range w.storm.fleet.replicas {

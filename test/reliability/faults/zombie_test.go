@@ -11,7 +11,8 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	programs "github.com/pipes-operator/pipes-operator/hack/process"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // takeover bounds how long it takes until another replica works after a leader is lost without
@@ -21,7 +22,7 @@ const takeover = 45 * time.Second
 
 // electing returns the flags of replicas that elect a leader.
 func electing(id string) []string {
-	return []string{"--leader-elect", "--leader-election-id=" + id, "--leader-election-namespace=" + shipped.Namespace}
+	return []string{"--leader-elect", "--leader-election-id=" + id, "--leader-election-namespace=" + harness.Namespace}
 }
 
 // testZombies stops the leader for longer than its Lease, and resumes it after another replica
@@ -107,9 +108,9 @@ func (s *scene) holdAnswer() *hold {
 func expectZombieEnds(t *testing.T, r *replica) {
 	t.Helper()
 	select {
-	case <-r.running().ended:
+	case <-r.running().Ended:
 	case <-time.After(soon):
-		t.Fatalf("the zombie goes on\n%s", endOf(r.log))
+		t.Fatalf("the zombie goes on\n%s", programs.Tail(r.log, 40))
 	}
 }
 

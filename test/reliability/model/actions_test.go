@@ -16,6 +16,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // actions returns everything that can happen in a sequence. The weight of an action is the number
@@ -108,9 +109,9 @@ func (w *world) createToken(t *rapid.T) {
 	}
 	w.server.remove(tokens, key)
 	w.server.put(tokens, token)
-	w.logf("user: creates %s for %v, Secret %q, template %v, %s", key, idOf(token), token.TargetSecretName(), token.Spec.SecretTemplate, token.Spec.InactivePolicy)
+	w.logf("user: creates %s for %v, Secret %q, template %v, %s", key, harness.IDOf(token), token.TargetSecretName(), token.Spec.SecretTemplate, token.Spec.InactivePolicy)
 	if draw(t, "connected", true, true, true, false) {
-		w.putConnection(t, idOf(token))
+		w.putConnection(t, harness.IDOf(token))
 	}
 }
 
@@ -197,19 +198,14 @@ func (w *world) deleteToken(t *rapid.T) {
 
 var anything = []string{v1alpha1.Any}
 
-// anythingFor is a grant of every slug, organization and user to namespaces.
-func anythingFor(namespaces v1alpha1.GrantNamespaces) v1alpha1.Grant {
-	return v1alpha1.Grant{Namespaces: namespaces, Slugs: anything, OrganizationIDs: anything, UserIDs: anything}
-}
-
 // editEnvironment changes grants or the budget of an environment, or deletes the environment, or
 // creates it again.
 func (w *world) editEnvironment(t *rapid.T) {
 	key := draw(t, "environment", defaultEnvironment, defaultEnvironment, ownEnvironment)
 	names := v1alpha1.GrantNamespaces{Names: tenants}
 	grants := draw(t, "grants",
-		[]v1alpha1.Grant{anythingFor(names)},
-		[]v1alpha1.Grant{anythingFor(names)},
+		[]v1alpha1.Grant{harness.Anything(names)},
+		[]v1alpha1.Grant{harness.Anything(names)},
 		nil,
 		[]v1alpha1.Grant{{
 			Namespaces: v1alpha1.GrantNamespaces{Names: []string{"tenant-a"}}, Slugs: []string{"github"}, OrganizationIDs: anything, UserIDs: anything,
@@ -220,7 +216,7 @@ func (w *world) editEnvironment(t *rapid.T) {
 		},
 		// Stored without userIDs, so this grant denies.
 		[]v1alpha1.Grant{{Namespaces: names, Slugs: anything, OrganizationIDs: anything}},
-		[]v1alpha1.Grant{anythingFor(v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}})},
+		[]v1alpha1.Grant{harness.Anything(v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}})},
 	)
 	what := draw(t, "what", "grants", "grants", "grants", "delete", "budget")
 	w.logf("administrator: %s of %s: %v", what, key, grants)
@@ -264,7 +260,7 @@ func (w *world) putConnection(t *rapid.T, id workossim.ID) {
 func (w *world) connect(t *rapid.T) {
 	id := workossim.ID{Slug: draw(t, "slug", "github", "slack"), UserID: draw(t, "user", "u1", "u2"), OrganizationID: draw(t, "organization", "", "org1")}
 	if keys := w.server.keys(tokens); len(keys) > 0 {
-		id = idOf(w.server.token(keys[rapid.IntRange(0, len(keys)-1).Draw(t, "token")]))
+		id = harness.IDOf(w.server.token(keys[rapid.IntRange(0, len(keys)-1).Draw(t, "token")]))
 	}
 	what := draw(t, "what", "connect", "connect", "expire", "remove", string(workossim.NotInstalled), string(workossim.NeedsReauthorization), strangeState)
 	switch what {
@@ -289,7 +285,7 @@ func (w *world) failUpstream(t *rapid.T) {
 	kinds := slices.DeleteFunc(workossim.FaultKinds(), func(k workossim.FaultKind) bool { return k == workossim.FaultLatency })
 	fault := workossim.Fault{Kind: draw(t, "kind", kinds...), Times: draw(t, "times", 1, 2, 3, 0)}
 	if keys := w.server.keys(tokens); len(keys) > 0 && rapid.Bool().Draw(t, "one connection") {
-		fault.Match = ptr.To(idOf(w.server.token(keys[rapid.IntRange(0, len(keys)-1).Draw(t, "token")])))
+		fault.Match = ptr.To(harness.IDOf(w.server.token(keys[rapid.IntRange(0, len(keys)-1).Draw(t, "token")])))
 	}
 	switch fault.Kind {
 	case workossim.FaultStatus:
@@ -390,7 +386,7 @@ func (o *operator) wouldShareCall(request reconcile.Request) bool {
 		return false
 	}
 	token, _ := o.view.objects[tokens][request.NamespacedName].(*v1alpha1.PipesToken)
-	return token != nil && slices.ContainsFunc(o.frozen, func(p *pass) bool { return p.reading || p.asking == idOf(token) })
+	return token != nil && slices.ContainsFunc(o.frozen, func(p *pass) bool { return p.reading || p.asking == harness.IDOf(token) })
 }
 
 // passWithPlan starts one reconcile. An effect may happen to one of its requests.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -21,9 +20,9 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 const (
@@ -119,25 +118,21 @@ type step struct {
 // the same requests get the same statuses, and leave the same Secrets with the same
 // managedFields.
 func TestTheStandInDoesWhatARealAPIServerDoes(t *testing.T) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Fatal("no control plane to compare with: run make test-reliability")
-	}
-	environment := &envtest.Environment{}
-	config, err := environment.Start()
+	plane, err := harness.Start(harness.Options{WithoutCRDs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := environment.Stop(); err != nil {
+		if err := plane.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	client, err := rest.HTTPClientFor(config)
+	client, err := rest.HTTPClientFor(plane.Admin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.CloseIdleConnections)
-	genuine := realServer{t: t, host: strings.TrimSuffix(config.Host, "/"), client: client}
+	genuine := realServer{t: t, host: "https://" + plane.Address(), client: client}
 	number := 0
 	rapid.Check(t, func(t *rapid.T) {
 		number++

@@ -17,7 +17,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
-	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // look notes the facts that the operator could know when the reconcile began.
@@ -29,7 +29,7 @@ func (p *pass) look(o *operator) {
 	if token == nil {
 		return
 	}
-	p.uid, p.policy, p.id = token.UID, string(token.Spec.InactivePolicy), idOf(token)
+	p.uid, p.policy, p.id = token.UID, string(token.Spec.InactivePolicy), harness.IDOf(token)
 	environment, _ := o.view.objects[environments][environmentOf(token)].(*v1alpha1.PipesEnvironment)
 	var labels map[string]string
 	// A stale cache may not contain the namespace.
@@ -96,10 +96,6 @@ func grants(environment *v1alpha1.PipesEnvironment, token *v1alpha1.PipesToken, 
 		}
 	}
 	return false
-}
-
-func idOf(token *v1alpha1.PipesToken) workossim.ID {
-	return workossim.ID{Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID}
 }
 
 // checkWrite checks how a write of the operator has changed a Secret. before and after may be
@@ -203,8 +199,8 @@ func (w *world) checkToken(o *operator, token *v1alpha1.PipesToken, before, afte
 	fact, known := w.issued[value]
 	expires := after.Annotations[tokensecret.ExpiresAtAnnotation]
 	switch {
-	case !known || fact.id != idOf(token):
-		w.violatedf("invariant 1: Secret %s holds a token of %v, and its object asks for %v", key, fact.id, idOf(token))
+	case !known || fact.id != harness.IDOf(token):
+		w.violatedf("invariant 1: Secret %s holds a token of %v, and its object asks for %v", key, fact.id, harness.IDOf(token))
 		return
 	case !slices.ContainsFunc(fact.told, func(told time.Time) bool { return expires == expiryText(told) }):
 		w.violatedf("invariant 1: Secret %s says that its token expires %s, and WorkOS says %v", key, expires, fact.told)
@@ -283,7 +279,7 @@ func (w *world) checkRemoval(o *operator, token *v1alpha1.PipesToken, before *co
 		return
 	}
 	for _, call := range w.calls {
-		if call.ID == idOf(token) && call.inactive && call.number > last.basis {
+		if call.ID == harness.IDOf(token) && call.inactive && call.number > last.basis {
 			return
 		}
 	}

@@ -20,6 +20,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// figuresFile and figuresTitle are of the recorded figures. The race detector has its own.
+var figuresFile, figuresTitle = "10-model", "The model: random sequences of what can happen"
+
 // Requests per minute that an API key may make: fewer than some objects need, or enough for all.
 const (
 	scarce int32 = 6

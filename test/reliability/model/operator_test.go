@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -35,7 +36,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
 	"github.com/pipes-operator/pipes-operator/internal/metrics"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
-	"github.com/pipes-operator/pipes-operator/test/walltime"
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness/walltime"
 )
 
 var kubeScheme = func() *runtime.Scheme {
@@ -233,5 +235,27 @@ func (r recorder) Eventf(_, _ runtime.Object, _, reason, action, note string, ar
 	r.operator.world.expectNoCanary("an event", text)
 	if reason == "" || action == "" || len(text) > 1024 {
 		r.operator.world.violatedf("the API server would refuse the event %q %q %q", reason, action, text)
+	}
+}
+
+// The liveness check fails after the queue has lost a timer. With the queue of controller-runtime
+// this can happen: an event consumes a pending timer, and the reconcile for that event must set a
+// new timer. The liveness check does not fail during an outage of WorkOS of a day.
+func TestTheLivenessCheckNoticesALostTimerAndBearsAnOutage(t *testing.T) {
+	w := newWorld(t, plenty)
+	defer w.end()
+	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
+	w.user(key)
+	w.workos.Inject(workossim.Fault{Kind: workossim.FaultServerError})
+	o := w.operators[0]
+	o.run(24 * time.Hour)
+	w.check()
+	if err := o.watchdog.Check(nil); err != nil {
+		t.Fatalf("after an outage of a day, the liveness check says: %v", err)
+	}
+	delete(o.queues["pipestoken"].entries, reconcile.Request{NamespacedName: key})
+	w.clock.SetTime(w.clock.Now().Add(ceiling + 6*time.Minute))
+	if err := o.watchdog.Check(nil); err == nil || !strings.Contains(err.Error(), key.String()) {
+		t.Fatalf("a timer has been lost, and the liveness check says: %v", err)
 	}
 }

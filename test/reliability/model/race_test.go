@@ -2,8 +2,4 @@
 
 package model_test
 
-// The file and the title of the recorded figures.
-const (
-	figuresFile  = "11-model-race"
-	figuresTitle = "The model, with the race detector"
-)
+func init() { figuresFile, figuresTitle = "11-model-race", "The model, with the race detector" }

@@ -20,6 +20,54 @@ import (
 
 // These tests are the shortest sequences that reproduce the defects that the model has found.
 
+// theirs is the connection of the user of a story.
+var theirs = workossim.ID{Slug: "github", UserID: "u1"}
+
+// story is a world with one PipesToken, x, and a connection for it. See user.
+func story(t *testing.T, namespace string, change ...func(*workossim.Connection)) (*world, types.NamespacedName) {
+	t.Helper()
+	w, key := newWorld(t, plenty), types.NamespacedName{Namespace: namespace, Name: "x"}
+	t.Cleanup(w.end)
+	w.user(key, change...)
+	return w, key
+}
+
+// change edits a PipesToken.
+func (w *world) change(key types.NamespacedName, change func(*v1alpha1.PipesToken)) {
+	w.server.edit(tokens, key, func(object client.Object) { change(object.(*v1alpha1.PipesToken)) })
+}
+
+// forgeNotInstalled writes a status that says that the user has not connected.
+func (w *world) forgeNotInstalled(key types.NamespacedName, since time.Time) {
+	w.change(key, func(token *v1alpha1.PipesToken) {
+		token.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ReadyCondition, Status: metav1.ConditionFalse, Reason: v1alpha1.NotInstalledReason,
+			LastTransitionTime: metav1.NewTime(since),
+		}}
+	})
+}
+
+// turnOf runs one reconcile of a PipesToken.
+func (o *operator) turnOf(key types.NamespacedName, p plan) {
+	o.turn("pipestoken", reconcile.Request{NamespacedName: key}, p)
+}
+
+// expectRight expects that a PipesToken and its Secret are as they must be without any fault.
+func (w *world) expectRight(t *testing.T, key types.NamespacedName) {
+	t.Helper()
+	if wrong := w.wrong(w.server.token(key)); wrong != "" {
+		t.Error(wrong)
+	}
+}
+
+// expectTokens expects no token or one in the Secret.
+func (w *world) expectTokens(t *testing.T, key types.NamespacedName, count int) {
+	t.Helper()
+	if held := tokensIn(w.server.secret(key)); len(held) != count {
+		t.Errorf("invariant %d: the Secret holds %v", map[int]int{0: 15, 1: 3}[count], held)
+	}
+}
+
 // user creates a PipesToken, and a connection for it whose tokens live for 30 seconds. change can
 // alter the connection.
 func (w *world) user(key types.NamespacedName, change ...func(*workossim.Connection)) {
@@ -27,7 +75,7 @@ func (w *world) user(key types.NamespacedName, change ...func(*workossim.Connect
 		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name},
 		Spec:       v1alpha1.PipesTokenSpec{Slug: "github", UserID: "u1", InactivePolicy: v1alpha1.InactivePolicyClear},
 	})
-	connection := workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, State: workossim.Connected, Lifetime: 30 * time.Second}
+	connection := workossim.Connection{ID: theirs, State: workossim.Connected, Lifetime: 30 * time.Second}
 	for _, c := range change {
 		c(&connection)
 	}
@@ -57,10 +105,8 @@ func (w *world) requestRefresh(key types.NamespacedName, value string) {
 // token, and noted the time of the next attempt by that clock. After the clock was right again,
 // the operator waited for hours.
 func TestAWaitThatAClockNotedWhichWasAheadEndsWithIt(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
+	w, _ := story(t, "tenant-a")
 	o := w.operators[0]
-	w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"})
 	o.skew, w.takesTheCeiling = 3*time.Hour, true
 	o.drain()
 	w.settle()
@@ -70,16 +116,14 @@ func TestAWaitThatAClockNotedWhichWasAheadEndsWithIt(t *testing.T) {
 // the Secret for hours after it had expired.
 func TestAClockThatIsBehindCostsNoToken(t *testing.T) {
 	for _, off := range []time.Duration{-3 * time.Hour, 3 * time.Hour} {
-		w := newWorld(t, plenty)
+		w, _ := story(t, "tenant-a", alwaysFresh, func(c *workossim.Connection) { c.Lifetime = 10 * time.Minute })
 		o := w.operators[0]
-		w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"}, alwaysFresh, func(c *workossim.Connection) { c.Lifetime = 10 * time.Minute })
 		o.skew = off
 		o.drain()
 		o.run(30 * time.Minute) // a clock that is ahead is noticed after a minute
 		w.quiet = true
 		o.run(4 * time.Hour)
 		w.check()
-		w.end()
 	}
 }
 
@@ -87,15 +131,8 @@ func TestAClockThatIsBehindCostsNoToken(t *testing.T) {
 // labels and owner, but with another type. Each rehearsal found that the type was not the
 // requested type, and blamed admission, forever.
 func TestASecretOfAnotherTypeInOurNameIsMadeAnew(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key, workingDay)
-	w.server.edit(tokens, key, func(object client.Object) {
-		object.(*v1alpha1.PipesToken).Spec.SecretTemplate = &v1alpha1.SecretTemplate{
-			Type: v1alpha1.SecretTypeBasicAuth, Data: map[string]v1alpha1.DataTemplate{"username": "x", "password": "{{ .AccessToken }}"},
-		}
-	})
+	w, key := story(t, "tenant-a", workingDay)
+	w.change(key, func(token *v1alpha1.PipesToken) { token.Spec.SecretTemplate = templates[5] })
 	w.server.admission = down
 	w.operators[0].drain()
 	owner := *metav1.NewControllerRef(w.server.token(key), v1alpha1.GroupVersion.WithKind("PipesToken"))
@@ -112,10 +149,8 @@ func TestASecretOfAnotherTypeInOurNameIsMadeAnew(t *testing.T) {
 // Attack or defect of WorkOS: an answer whose date is hours in the past would delay the renewal
 // of the token by as many hours.
 func TestADateThatIsWrongForAMomentCostsNoToken(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
+	w, _ := story(t, "tenant-a", alwaysFresh, func(c *workossim.Connection) { c.Lifetime = 10 * time.Minute })
 	o := w.operators[0]
-	w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"}, alwaysFresh, func(c *workossim.Connection) { c.Lifetime = 10 * time.Minute })
 	w.workos.Inject(workossim.Fault{Kind: workossim.FaultDateOffset, DateOffset: -2 * time.Hour, Times: 2})
 	o.drain()
 	w.quiet = true
@@ -126,11 +161,9 @@ func TestADateThatIsWrongForAMomentCostsNoToken(t *testing.T) {
 // Defect: the Secret said that its token was obtained days in the future. The token has no
 // expiry, so the operator did not check it again until those days had passed.
 func TestATokenThatAClockNotedWhichWasAheadIsLookedAt(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
+	w, _ := story(t, "tenant-a")
 	o := w.operators[0]
-	w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"})
-	w.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "u1"}, NoExpiry: true})
+	w.workos.Put(workossim.Connection{ID: theirs, NoExpiry: true})
 	o.skew = 72 * time.Hour
 	o.drain()
 	o.dead = true
@@ -146,9 +179,7 @@ func TestATokenThatAClockNotedWhichWasAheadIsLookedAt(t *testing.T) {
 // Defect: a token that expired within five seconds of its arrival was due at once, but the
 // operator could not ask for it yet. It reconciled the object every millisecond.
 func TestATokenThatExpiresRightAfterItsArrivalIsNoHotLoop(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	w.user(types.NamespacedName{Namespace: "tenant-a", Name: "x"})
+	w, _ := story(t, "tenant-a")
 	w.clock.SetTime(start.Add(29 * time.Second))
 	w.operators[0].run(time.Minute)
 	w.check()
@@ -160,16 +191,8 @@ func TestATokenThatExpiresRightAfterItsArrivalIsNoHotLoop(t *testing.T) {
 // Defect: a forged status said that the user had not connected. A replica that had read this
 // status removed the token that the other replica had obtained in the meantime.
 func TestAStatusTakesNoTokenAway(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key)
-	w.server.edit(tokens, key, func(object client.Object) {
-		object.(*v1alpha1.PipesToken).Status.Conditions = []metav1.Condition{{
-			Type: v1alpha1.ReadyCondition, Status: metav1.ConditionFalse, Reason: v1alpha1.NotInstalledReason,
-			LastTransitionTime: metav1.NewTime(start.Add(time.Hour)),
-		}}
-	})
+	w, key := story(t, "tenant-a")
+	w.forgeNotInstalled(key, start.Add(time.Hour))
 	first, second := w.operators[0], newOperator(w, len(w.server.history))
 	w.operators = append(w.operators, second)
 	second.drain()
@@ -177,36 +200,26 @@ func TestAStatusTakesNoTokenAway(t *testing.T) {
 	first.drain()
 	second.drain()
 	w.check()
-	if held := tokensIn(w.server.secret(key)); len(held) != 1 {
-		t.Errorf("the Secret holds %v", held)
-	}
+	w.expectTokens(t, key, 1)
 }
 
 // Defect: after a crash, a changed template was not applied until another event requeued the
 // object, half an hour later.
 func TestATemplateThatChangedBeforeACrashIsAppliedSoon(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key, workingDay)
+	w, key := story(t, "tenant-a", workingDay)
 	w.operators[0].drain()
 	w.operators[0].dead = true
-	w.server.edit(tokens, key, func(object client.Object) { object.(*v1alpha1.PipesToken).Spec.SecretTemplate = templates[2] })
+	w.change(key, func(token *v1alpha1.PipesToken) { token.Spec.SecretTemplate = templates[2] })
 	w.buryTheDead()
 	w.operators[0].run(time.Minute)
-	if wrong := w.wrong(w.server.token(key)); wrong != "" {
-		t.Error(wrong)
-	}
+	w.expectRight(t, key)
 }
 
 // Defect: a leader that was stopped past its Lease continued for a while. It overwrote the status
 // of the new leader with its own older findings: a failed renewal and an older refresh request.
 // Nothing notified the new leader, because for it nothing had changed.
 func TestAFormerLeaderLeavesTheStatusOfALaterTokenAlone(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key, workingDay, alwaysFresh)
+	w, key := story(t, "tenant-a", workingDay, alwaysFresh)
 	former := w.operators[0]
 	former.drain()
 
@@ -235,23 +248,17 @@ func TestAFormerLeaderLeavesTheStatusOfALaterTokenAlone(t *testing.T) {
 // wrote the token and before it wrote the status. Its successor completed the status to a
 // contradiction: Ready, but not Connected.
 func TestAfterACrashTheLaterTokenSaysThatTheUserIsConnected(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key)
-	w.server.edit(tokens, key, func(object client.Object) {
-		object.(*v1alpha1.PipesToken).Spec.InactivePolicy = v1alpha1.InactivePolicyRetain
-	})
-	id := workossim.ID{Slug: "github", UserID: "u1"}
-	w.workos.SetState(id, workossim.NotInstalled)
+	w, key := story(t, "tenant-a")
+	w.change(key, func(token *v1alpha1.PipesToken) { token.Spec.InactivePolicy = v1alpha1.InactivePolicyRetain })
+	w.workos.SetState(theirs, workossim.NotInstalled)
 	w.operators[0].drain()
 	before := w.server.token(key).Status
 
 	w.clock.SetTime(start.Add(time.Hour))
-	w.workos.Put(workossim.Connection{ID: id, Lifetime: 8 * time.Hour})
+	w.workos.Put(workossim.Connection{ID: theirs, Lifetime: 8 * time.Hour})
 	w.operators[0].drain()
 	w.operators[0].dead = true
-	w.server.edit(tokens, key, func(object client.Object) { object.(*v1alpha1.PipesToken).Status = before })
+	w.change(key, func(token *v1alpha1.PipesToken) { token.Status = before })
 	w.buryTheDead()
 	w.operators[0].drain()
 	w.check()
@@ -265,25 +272,15 @@ func TestAfterACrashTheLaterTokenSaysThatTheUserIsConnected(t *testing.T) {
 // NotInstalled. A process that had just started removed the token, because it treated an altered
 // Secret as a Secret without a token.
 func TestAStatusTakesNoAlteredTokenAway(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key)
+	w, key := story(t, "tenant-a")
 	w.operators[0].drain()
 	w.operators[0].dead = true
 	w.editSecret(key, "kubectl", strangerEdits["data, same value"])
-	w.server.edit(tokens, key, func(object client.Object) {
-		object.(*v1alpha1.PipesToken).Status.Conditions = []metav1.Condition{{
-			Type: v1alpha1.ReadyCondition, Status: metav1.ConditionFalse, Reason: v1alpha1.NotInstalledReason,
-			LastTransitionTime: metav1.NewTime(start),
-		}}
-	})
+	w.forgeNotInstalled(key, start)
 	w.buryTheDead()
 	w.operators[0].run(time.Minute)
 	w.check()
-	if wrong := w.wrong(w.server.token(key)); wrong != "" {
-		t.Error(wrong)
-	}
+	w.expectRight(t, key)
 }
 
 // The following tests cover events that random sequences seldom produce, so that a broken guard
@@ -308,22 +305,17 @@ func TestABudgetIsKept(t *testing.T) {
 // Somebody edits the Secret after the reconcile has read it and before the reconcile deletes it. The
 // reconcile reads the Secret again first.
 func TestASecretThatHasChangedIsReadBeforeItIsDeleted(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key)
-	w.server.edit(tokens, key, func(object client.Object) {
-		object.(*v1alpha1.PipesToken).Spec.InactivePolicy = v1alpha1.InactivePolicyDelete
-	})
+	w, key := story(t, "tenant-a")
+	w.change(key, func(token *v1alpha1.PipesToken) { token.Spec.InactivePolicy = v1alpha1.InactivePolicyDelete })
 	o := w.operators[0]
 	o.drain()
-	w.workos.SetState(workossim.ID{Slug: "github", UserID: "u1"}, workossim.NotInstalled)
+	w.workos.SetState(theirs, workossim.NotInstalled)
 	w.requestRefresh(key, "now")
 	w.clock.SetTime(start.Add(10 * time.Second))
 	o.view.catchUp()
 	const deletion = 1 // the request after the call to WorkOS
 	intrusions := 0
-	o.turn("pipestoken", reconcile.Request{NamespacedName: key}, plan{at: deletion, effect: intruded, intrude: func() {
+	o.turnOf(key, plan{at: deletion, effect: intruded, intrude: func() {
 		w.editSecret(key, "kubectl", strangerEdits["label"])
 		intrusions++
 	}})
@@ -340,77 +332,60 @@ func TestASecretThatHasChangedIsReadBeforeItIsDeleted(t *testing.T) {
 // Secret left the cache. The status already said that there was no grant, so the operator did not
 // look for the Secret any more, and the token stayed.
 func TestATokenThatCouldNotBeWithdrawnIsLookedFor(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	key := types.NamespacedName{Namespace: "tenant-b", Name: "x"}
-	w.user(key)
+	w, key := story(t, "tenant-b")
 	o := w.operators[0]
 	o.drain()
 	w.withdrawGrants()
 	o.view.catchUp()
-	o.turn("pipestoken", reconcile.Request{NamespacedName: key}, plan{at: 0, effect: intruded, intrude: func() {
+	o.turnOf(key, plan{at: 0, effect: intruded, intrude: func() {
 		w.editSecret(key, "kubectl", strangerEdits["remove our label"])
 	}})
 	o.run(time.Minute)
 	w.check()
-	if held := tokensIn(w.server.secret(key)); len(held) > 0 {
-		t.Errorf("the Secret still holds %v", held)
-	}
+	w.expectTokens(t, key, 0)
 }
 
 // WorkOS says that the user has not connected the integration, the token is retained, and then
 // the PipesToken is suspended. The condition must stay, because the operator does not ask WorkOS
 // again, and the token must stay.
 func TestASuspendedPipesTokenKeepsWhatWorkOSSaidLast(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-	w.user(key, workingDay)
-	edit := func(change func(*v1alpha1.PipesToken)) {
-		w.server.edit(tokens, key, func(object client.Object) { change(object.(*v1alpha1.PipesToken)) })
-	}
-	edit(func(token *v1alpha1.PipesToken) { token.Spec.InactivePolicy = v1alpha1.InactivePolicyRetain })
+	w, key := story(t, "tenant-a", workingDay)
+	w.change(key, func(token *v1alpha1.PipesToken) { token.Spec.InactivePolicy = v1alpha1.InactivePolicyRetain })
 	o := w.operators[0]
 	o.run(time.Minute)
-	w.workos.SetState(workossim.ID{Slug: "github", UserID: "u1"}, workossim.NotInstalled)
+	w.workos.SetState(theirs, workossim.NotInstalled)
 	w.requestRefresh(key, "now")
 	o.run(time.Minute)
-	edit(func(token *v1alpha1.PipesToken) { token.Spec.Suspend = true })
+	w.change(key, func(token *v1alpha1.PipesToken) { token.Spec.Suspend = true })
 	o.run(time.Minute)
 	w.check()
 	if ready := meta.FindStatusCondition(w.server.token(key).Status.Conditions, v1alpha1.ReadyCondition); ready.Reason != v1alpha1.NotInstalledReason {
 		t.Errorf("Ready says %s", ready.Reason)
 	}
-	if wrong := w.wrong(w.server.token(key)); wrong != "" {
-		t.Error(wrong)
-	}
-	if held := tokensIn(w.server.secret(key)); len(held) != 1 {
-		t.Errorf("the Secret holds %v", held)
-	}
+	w.expectRight(t, key)
+	w.expectTokens(t, key, 1)
 }
 
 // askedAndFrozen makes a reconcile that has asked WorkOS for a second token, and stands still before
 // it handles the answer.
-func (w *world) askedAndFrozen(t *testing.T, key types.NamespacedName) *operator {
+func askedAndFrozen(t *testing.T, namespace string) (*world, *operator) {
 	t.Helper()
-	w.user(key, alwaysFresh)
+	w, key := story(t, namespace, alwaysFresh)
 	o := w.operators[0]
 	o.drain()
 	w.requestRefresh(key, "now")
 	w.clock.SetTime(start.Add(10 * time.Second))
 	o.view.catchUp()
-	o.turn("pipestoken", reconcile.Request{NamespacedName: key}, plan{at: 0, effect: freezeAfter})
+	o.turnOf(key, plan{at: 0, effect: freezeAfter})
 	if len(w.calls) != 2 || len(o.frozen) != 1 {
 		t.Fatalf("the story is not as it says: %d calls, %d passes that stand still", len(w.calls), len(o.frozen))
 	}
-	return o
+	return w, o
 }
 
 // The token expires while the node stands still.
 func TestAnAnswerThatHasWaitedForTooLongIsNotWritten(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	o := w.askedAndFrozen(t, types.NamespacedName{Namespace: "tenant-a", Name: "x"})
+	w, o := askedAndFrozen(t, "tenant-a")
 	w.clock.SetTime(start.Add(time.Minute))
 	o.thaw(0)
 	w.settle()
@@ -419,9 +394,7 @@ func TestAnAnswerThatHasWaitedForTooLongIsNotWritten(t *testing.T) {
 
 // The grant is withdrawn while the node stands still.
 func TestAnAnswerThatHasOutlivedItsGrantIsNotWritten(t *testing.T) {
-	w := newWorld(t, plenty)
-	defer w.end()
-	o := w.askedAndFrozen(t, types.NamespacedName{Namespace: "tenant-b", Name: "x"})
+	w, o := askedAndFrozen(t, "tenant-b")
 	w.withdrawGrants()
 	o.view.catchUp()
 	o.thaw(0)
@@ -433,10 +406,7 @@ func TestAnAnswerThatHasOutlivedItsGrantIsNotWritten(t *testing.T) {
 func TestAdmissionThatKeepsTokensOutCostsFewCalls(t *testing.T) {
 	for _, kept := range []admission{down, refuses, strips} {
 		t.Run(string(kept), func(t *testing.T) {
-			w := newWorld(t, plenty)
-			defer w.end()
-			key := types.NamespacedName{Namespace: "tenant-a", Name: "x"}
-			w.user(key, workingDay, alwaysFresh)
+			w, key := story(t, "tenant-a", workingDay, alwaysFresh)
 			w.server.admission = kept
 			o := w.operators[0]
 			o.run(10 * time.Minute)
@@ -459,22 +429,15 @@ func TestAdmissionThatKeepsTokensOutCostsFewCalls(t *testing.T) {
 func TestATokenInAHiddenSecretIsWithdrawn(t *testing.T) {
 	for _, edit := range []string{"orphan", "remove our label"} {
 		t.Run(edit, func(t *testing.T) {
-			w := newWorld(t, plenty)
-			defer w.end()
-			key := types.NamespacedName{Namespace: "tenant-b", Name: "x"}
-			w.user(key, workingDay)
+			w, key := story(t, "tenant-b", workingDay)
 			o := w.operators[0]
 			o.run(time.Minute)
 			w.editSecret(key, "kubectl", strangerEdits[edit])
 			w.withdrawGrants()
 			o.run(time.Minute)
 			w.check()
-			if wrong := w.wrong(w.server.token(key)); wrong != "" {
-				t.Error(wrong)
-			}
-			if held := tokensIn(w.server.secret(key)); len(held) > 0 {
-				t.Errorf("invariant 15: the Secret holds %v", held)
-			}
+			w.expectRight(t, key)
+			w.expectTokens(t, key, 0)
 		})
 	}
 }

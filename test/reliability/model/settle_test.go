@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 const (
@@ -65,7 +66,7 @@ func (w *world) settle() {
 func (w *world) expectFresh() {
 	for _, key := range w.server.keys(tokens) {
 		token := w.server.token(key)
-		connection := w.connections[idOf(token)]
+		connection := w.connections[harness.IDOf(token)]
 		secret := w.server.secret(types.NamespacedName{Namespace: key.Namespace, Name: token.TargetSecretName()})
 		early := connection.AlwaysFresh || connection.RefreshLead > 0
 		ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition)
@@ -218,7 +219,7 @@ func (w *world) expected(token *v1alpha1.PipesToken, secret *corev1.Secret) []st
 	case broken(token):
 		return []string{v1alpha1.InvalidTemplateReason}
 	}
-	connection, known := w.connections[idOf(token)]
+	connection, known := w.connections[harness.IDOf(token)]
 	reasons := []string{v1alpha1.TokenSyncedReason}
 	switch {
 	case foreign(token, secret):

@@ -19,7 +19,8 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
-	"github.com/pipes-operator/pipes-operator/test/canary"
+	"github.com/pipes-operator/pipes-operator/test/harness"
+	"github.com/pipes-operator/pipes-operator/test/harness/canary"
 )
 
 var (
@@ -105,7 +106,7 @@ func newWorld(t rapid.TB, perMinute int32) *world {
 	}
 	w.rotateKey()
 	for _, key := range []types.NamespacedName{defaultEnvironment, ownEnvironment} {
-		w.createEnvironment(key, []v1alpha1.Grant{anythingFor(v1alpha1.GrantNamespaces{Names: []string{"tenant-a", "tenant-b"}})}, perMinute)
+		w.createEnvironment(key, []v1alpha1.Grant{harness.Anything(v1alpha1.GrantNamespaces{Names: []string{"tenant-a", "tenant-b"}})}, perMinute)
 	}
 	w.operators = []*operator{newOperator(w, len(w.server.history))}
 	return w

@@ -3,16 +3,17 @@
 package tenancy_test
 
 import (
+	"fmt"
+	"net"
+	"net/http"
 	"strings"
+	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // ownEnvironment returns a PipesEnvironment of the tenant with this base URL. With withOwnKey,
@@ -21,7 +22,7 @@ import (
 // server.
 func (w *world) ownEnvironment(baseURL string) *unstructured.Unstructured {
 	GinkgoHelper()
-	baseURL = strings.NewReplacer("TRAP", network.trap.Listener.Addr().String(), "APISERVER", strings.TrimPrefix(apiServer.Host, "https://")).Replace(baseURL)
+	baseURL = strings.NewReplacer("TRAP", network.trap.Listener.Addr().String(), "APISERVER", plane.Address()).Replace(baseURL)
 	environment := newEnvironment(w.namespace, "own", `{apiKeySecretRef: {name: own-api-key}}`)
 	setSpec(environment, "baseURL", baseURL)
 	return environment
@@ -39,12 +40,7 @@ func (w *world) withOwnKey() {
 // docs/explanation/security.md warns against this binding.
 func (w *world) letKeysBeRead() {
 	GinkgoHelper()
-	w.must(&rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "api-key-reader"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: shipped.NamePrefix + "api-key-reader"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: shipped.Namespace, Name: shipped.ServiceAccount}},
-	})
-	waitUntilAllowed(w.ctx, shipped.User, w.namespace, "get", "", "secrets")
+	Expect(plane.AllowAPIKeys(w.ctx, w.namespace)).To(Succeed())
 }
 
 const ownToken = `{environmentRef: {name: own, namespace: null}}`
@@ -149,3 +145,94 @@ var _ = DescribeTable("A base URL that is another spelling of WorkOS leads there
 	attack("T7", "with a path that leads up, escaped", `https://api.workos.com/%2e%2e/a`, `api.workos.com/../a/data-integrations/github/token`),
 	attack("T7", "with a host in the path", `https://api.workos.com//loopback.example.com`, `api.workos.com/loopback.example.com/data-integrations/github/token`),
 )
+
+// Attack: strings.EqualFold treats the long s and the Kelvin sign as s and k in another case, but
+// for DNS they are other letters. A host with such a letter is not an allowed upstream host, so
+// it must not get an API key.
+var _ = DescribeTable("A base URL with a letter that is s or k in another case", func(baseURL string) {
+	w := newWorld(nothing)
+	w.withOwnKey()
+	environment, token := w.ownEnvironment(baseURL), w.pipesToken("mine", ownToken)
+	w.connect(token)
+	dials, before := network.count(toWorkOS), w.takeStock()
+	Expect(w.admin.Create(w.ctx, environment)).To(Succeed())
+	w.expectLookedAt(environment)
+	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
+	w.expectLookedAt(token)
+	Expect(network.count(toWorkOS)-dials).To(BeNumerically("<=", 1), "the operator has dialled WorkOS again and again for one call")
+	w.expectReady(environment, v1alpha1.UpstreamNotAllowedReason, notAllowed)
+	w.expectReady(token, v1alpha1.EnvironmentNotReadyReason, notAllowed)
+	w.expectNothingDone(before)
+},
+	attack("T7", "escaped", `https://api.worko%C5%BF.com`),
+	attack("T7", "the sign of Kelvin, escaped", `https://api.wor%E2%84%AAos.com`),
+	attack("T7", "escaped in lower case", `https://api.worko%c5%bf.com`),
+)
+
+var _ = DescribeTable("A redirect by WorkOS", func(code int, location string) {
+	w := newWorld(one)
+	network.answerWith(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", location)
+		w.WriteHeader(code)
+	})
+	token := w.pipesToken("mine", `{}`)
+	before := w.takeStock()
+	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
+	w.expectReady(token, v1alpha1.RequestRejectedReason, fmt.Sprintf("WorkOS refuses the request: HTTP %d", code))
+	w.expectOnly(before, askedForGitHub)
+}, func() []TableEntry {
+	var entries []TableEntry
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		for _, location := range []string{
+			"http://169.254.169.254/latest/meta-data",
+			"https://loopback.example.com/data-integrations/github/token",
+			"/data-integrations/slack/token",
+		} {
+			entries = append(entries, attack("T8", fmt.Sprintf("%d to %s", code, location), code, location))
+		}
+	}
+	return entries
+}())
+
+var _ = It("T9: looking around by base URLs tells the same of an open port, of a closed one, and of a host that is not there", Label("T9"), func() {
+	w := newWorld(nothing)
+	w.withOwnKey()
+	closed := freeAddress()
+	environment := w.ownEnvironment("https://TRAP")
+	Expect(w.admin.Create(w.ctx, environment)).To(Succeed())
+	before := w.takeStock()
+	messages := map[string]bool{}
+	for _, host := range []string{network.trap.Listener.Addr().String(), closed, "192.0.2.1:443", "loopback.example.com", "nobody.example.com", "api.workos.com:1"} {
+		Expect(w.edit(w.admin, environment, func() { setSpec(environment, "baseURL", "https://"+host) })).To(Succeed())
+		w.expectReady(environment, v1alpha1.UpstreamNotAllowedReason, fmt.Sprintf("%q", host))
+		messages[strings.ReplaceAll(fmt.Sprint(readyOf(w.reload(environment))["message"]), host, "HOST")] = true
+	}
+	Expect(messages).To(HaveLen(1))
+	w.expectNothingDone(before)
+})
+
+var _ = DescribeTable("A host that is allowed and cannot be reached", func(down error, says string) {
+	w := newWorld(one)
+	network.failWith(down)
+	token := w.pipesToken("mine", `{}`)
+	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
+	w.expectReady(token, v1alpha1.UpstreamUnavailableReason, "WorkOS cannot be reached or fails; the operator tries again by itself: "+says)
+	Expect(readyOf(w.reload(token))["message"]).To(HaveSuffix(says))
+},
+	attack("T9", "told as refused, without its address", &net.OpError{Op: "dial", Net: "tcp", Addr: inside, Err: syscall.ECONNREFUSED}, "connection refused"),
+	attack("T9", "told as failed, without its address", &net.OpError{Op: "dial", Net: "tcp", Addr: inside, Err: syscall.EHOSTUNREACH}, "connection failed"),
+	attack("T9", "told as unknown, without the resolver", &net.DNSError{Err: "no such host", Name: "api.workos.com", Server: "10.96.0.10:53", IsNotFound: true}, "no such host"),
+	attack("T9", "told as failed, without what answered", fmt.Errorf("proxyconnect tcp: %w at 10.96.0.1", errUnreachable), "connection failed"),
+)
+
+// inside is an address that must not be shown to tenants.
+var inside = &net.TCPAddr{IP: net.IPv4(10, 96, 0, 1), Port: 443}
+
+// freeAddress returns an address of this machine that nothing listens on.
+func freeAddress() string {
+	GinkgoHelper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	Expect(listener.Close()).To(Succeed())
+	return listener.Addr().String()
+}

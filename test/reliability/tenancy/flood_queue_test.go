@@ -24,8 +24,8 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // floods are the measurements of the specs in this file.
@@ -58,12 +58,9 @@ func newCrowded() *crowded {
 	DeferCleanup(func() { operator.start() })
 	network.answerWith(c.workos.ServeHTTP) // the clock of the shared simulator stands still
 	busy := &process{}
-	busy.startAt(place{
-		clock:        clocks.RealClock{},
-		tokens:       controller.Options{SkipNameValidation: ptr.To(true), MaxConcurrentReconciles: 20},
-		environments: controller.Options{SkipNameValidation: ptr.To(true), MaxConcurrentReconciles: 1},
-		transport:    network.transport(), hosts: workosHosts,
-	})
+	busy.startAt(clocks.RealClock{},
+		controller.Options{SkipNameValidation: ptr.To(true), MaxConcurrentReconciles: 20},
+		controller.Options{SkipNameValidation: ptr.To(true), MaxConcurrentReconciles: 1})
 	DeferCleanup(func() { busy.stop() })
 	c.other = newWorld(nothing)
 	c.world = newWorld(fmt.Sprintf(`{grants: [{namespaces: {names: [TENANT]}, `+anything+`}, {namespaces: {names: [%s]}, `+anything+`}]}`, c.other.namespace))
@@ -105,7 +102,7 @@ func (c *crowded) deny(denied string) {
 			}
 		}
 	}
-	environment := newEnvironment(shipped.Namespace, c.environment, `{}`)
+	environment := newEnvironment(harness.Namespace, c.environment, `{}`)
 	Expect(c.edit(root, environment, func() {
 		setSpec(environment, "grants", []any{
 			parse(`{namespaces: {names: [` + c.namespace + `]}, ` + anything + `}`),

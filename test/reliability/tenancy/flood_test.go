@@ -66,7 +66,7 @@ var _ = Describe("A flood", Label("T17"), func() {
 		w.must(late)
 		DeferCleanup(func() { Expect(root.Delete(w.ctx, late)).To(Succeed()) })
 		w.expectLookedAt(late)
-		queues.advance(4 * time.Minute)
+		queues.Advance(4 * time.Minute)
 		w.expectReady(late, v1alpha1.TokenSyncedReason, "")
 		Expect(expectNoMinuteAbove(requestsPerMinute, since)).To(BeNumerically(">", 100))
 	})
@@ -79,7 +79,7 @@ var _ = Describe("A flood", Label("T17"), func() {
 			for _, token := range tokens {
 				w.askNow(token, fmt.Sprint(round))
 			}
-			queues.advance(10 * time.Second)
+			queues.Advance(10 * time.Second)
 		}
 		Expect(expectNoMinuteAbove(requestsPerMinute, since)).To(BeNumerically(">", requestsPerMinute))
 	})
@@ -99,7 +99,7 @@ var _ = Describe("A flood", Label("T17"), func() {
 			w.connect(token)
 			Expect(w.editor.Create(w.ctx, token)).To(Succeed())
 		}
-		queues.advance(2 * time.Minute)
+		queues.Advance(2 * time.Minute)
 		Expect(expectNoMinuteAbove(requestsPerMinute, since)).To(BeNumerically(">", requestsPerMinute))
 	})
 
@@ -110,10 +110,10 @@ var _ = Describe("A flood", Label("T17"), func() {
 		before := len(network.workos.RequestsFor(id))
 		for i := range 60 {
 			w.editSecret("mine", token, func(s *corev1.Secret) { s.StringData = map[string]string{"access_token": fmt.Sprint("forged ", i)} })
-			queues.advance(10 * time.Second)
+			queues.Advance(10 * time.Second)
 		}
 		Expect(len(network.workos.RequestsFor(id)) - before).To(BeNumerically("<=", 12))
-		queues.advance(10 * time.Minute)
+		queues.Advance(10 * time.Minute)
 		w.expectReady(token, v1alpha1.TokenSyncedReason, "")
 	})
 })

@@ -5,11 +5,17 @@ package tenancy_test
 import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // organization allows the tenant one organization, for any user.
@@ -135,4 +141,125 @@ var _ = DescribeTable("Labelling the own namespace", func(role string) {
 },
 	attack("T3", "with edit", "edit"),
 	attack("T3", "with admin", "admin"),
+)
+
+// as returns the client of a user with a built-in role in the tenant's namespace.
+func (w *world) as(role string) client.Client {
+	if role == "admin" {
+		return w.admin
+	}
+	return w.editor
+}
+
+// reach is an attempt of a tenant to access objects that do not belong to them.
+type reach func(w *world, attacker client.Client) error
+
+func creates(object func(w *world) client.Object) reach {
+	return func(w *world, attacker client.Client) error { return attacker.Create(w.ctx, object(w)) }
+}
+
+func reads(namespace, name string) reach {
+	return func(w *world, attacker client.Client) error {
+		return attacker.Get(w.ctx, client.ObjectKey{Namespace: namespace, Name: name}, &corev1.Secret{})
+	}
+}
+
+var _ = DescribeTable("Reaching beyond the own namespace", func(role string, attempt reach, says string) {
+	common.refused(byAPIServer(says), func() (client.Object, error) { return nil, attempt(common, common.as(role)) })
+},
+	attack("T4", "by a PipesToken in a namespace that has a grant", "admin", creates(func(w *world) client.Object {
+		token := w.pipesToken("theirs", `{userID: user_victim, environmentRef: null}`)
+		token.SetNamespace(neighbour)
+		return token
+	}), `cannot create resource "pipestokens"`),
+	attack("T4", "by a PipesToken where no grant is needed", "admin", creates(func(w *world) client.Object {
+		token := w.pipesToken("theirs", `{environmentRef: null}`)
+		token.SetNamespace(harness.Namespace)
+		return token
+	}), `cannot create resource "pipestokens"`),
+	attack("T4", "by a PipesEnvironment beside the API key", "admin", creates(func(*world) client.Object {
+		return newEnvironment(harness.Namespace, "mine", `{grants: [{namespaces: {names: ["*"]}, `+anything+`}]}`)
+	}), `cannot create resource "pipesenvironments"`),
+	attack("T4", "by a PipesEnvironment with the rights of edit", "edit", creates(func(w *world) client.Object {
+		return newEnvironment(w.namespace, "mine", `{}`)
+	}), `cannot create resource "pipesenvironments"`),
+	attack("T4", "by a grant", "admin", reach(func(w *world, attacker client.Client) error {
+		environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: harness.Namespace, Name: "default"}}
+		return w.edit(attacker, environment, func() { environment.Spec.Grants[0].Namespaces.Names = []string{"*"} })
+	}), `cannot patch resource "pipesenvironments"`),
+	attack("T4", "for the API key", "admin", reads(harness.Namespace, "workos-api-key"), `cannot get resource "secrets"`),
+	attack("T4", "for the victim's token", "admin", reads(neighbour, victim), `cannot get resource "secrets"`),
+	attack("T4", "for a token of the operator's account", "admin", reach(func(w *world, attacker client.Client) error {
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: harness.Namespace, Name: harness.ServiceAccount}}
+		return attacker.SubResource("token").Create(w.ctx, account, &authenticationv1.TokenRequest{})
+	}), `cannot create resource "serviceaccounts/token"`),
+	attack("T4", "for the operator's role, in the own namespace", "admin", creates(func(w *world) client.Object {
+		return &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: "mine", Namespace: w.namespace},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: harness.ServiceAccount},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "admin-of-" + w.namespace}},
+		}
+	}), `attempting to grant RBAC permissions not currently held`),
+)
+
+var _ = It("T4: deleting a PipesToken ends nothing at WorkOS", Label("T4"), func() {
+	w := newWorld(one)
+	token := w.synced("mine", `{}`)
+	before := network.mark()
+	w.afterPass(token, func() { Expect(w.editor.Delete(w.ctx, token)).To(Succeed()) })
+	Expect(network.since(before)).To(BeEmpty())
+})
+
+// bare omits every field that can be omitted. full sets all fields that cannot change.
+const (
+	bare = `{environmentRef: null, userID: user_victim}`
+	full = `{organizationID: org_1, secretName: mine, secretTemplate: {type: Opaque}}`
+)
+
+var _ = DescribeTable("Changing a PipesToken once it is granted", func(spec, change, says string) {
+	w := newWorld(all)
+	token := w.pipesToken("mine", spec)
+	w.connect(token)
+	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
+	w.expectLookedAt(token)
+	patch, err := yaml.YAMLToJSON([]byte(`{spec: ` + change + `}`))
+	Expect(err).NotTo(HaveOccurred())
+	w.refused(byAPIServer(says), func() (client.Object, error) {
+		return nil, w.editor.Patch(w.ctx, token, client.RawPatch(types.MergePatchType, patch))
+	})
+},
+	attack("T5", "the user", full, `{userID: user_victim}`, `userID is immutable`),
+	attack("T5", "the slug", full, `{slug: slack}`, `slug is immutable`),
+	attack("T5", "the case of the slug", full, `{slug: GitHub}`, `slug is immutable`),
+	attack("T5", "the organization", full, `{organizationID: org_2}`, `organizationID is immutable`),
+	attack("T5", "the organization, away", full, `{organizationID: null}`, `organizationID cannot be added or removed`),
+	attack("T5", "an organization, later", bare, `{organizationID: org_1}`, `organizationID cannot be added or removed`),
+	attack("T5", "the PipesEnvironment", full, `{environmentRef: {name: private, namespace: neighbour}}`, `environmentRef is immutable`),
+	attack("T5", "the namespace of the PipesEnvironment, away", full, `{environmentRef: {namespace: null}}`, `environmentRef is immutable`),
+	attack("T5", "the PipesEnvironment, away", full, `{environmentRef: null}`, `environmentRef cannot be added or removed`),
+	attack("T5", "a PipesEnvironment, later", bare, `{environmentRef: {name: private, namespace: neighbour}}`, `environmentRef cannot be added or removed`),
+	attack("T5", "the Secret", full, `{secretName: workos-api-key}`, `secretName is immutable`),
+	attack("T5", "the Secret, away", full, `{secretName: null}`, `secretName cannot be added or removed`),
+	attack("T5", "a Secret, later", bare, `{secretName: workos-api-key}`, `secretName cannot be added or removed`),
+	attack("T5", "the type", full, `{secretTemplate: {type: kubernetes.io/basic-auth, data: {password: x}}}`, `secretTemplate.type is immutable`),
+	attack("T5", "a type, later", bare, `{secretTemplate: {type: kubernetes.io/basic-auth, data: {password: x}}}`, `secretTemplate.type is immutable`),
+)
+
+var _ = DescribeTable("Changing the user by another verb", func(write func(w *world, token *unstructured.Unstructured) error) {
+	w := newWorld(all)
+	token := w.synced("mine", full)
+	w.refused(byAPIServer(`userID is immutable`), func() (client.Object, error) {
+		changed := w.reload(token)
+		Expect(unstructured.SetNestedField(changed.Object, "user_victim", "spec", "userID")).To(Succeed())
+		return nil, write(w, changed)
+	})
+},
+	attack("T5", "update", func(w *world, token *unstructured.Unstructured) error { return w.editor.Update(w.ctx, token) }),
+	attack("T5", "server-side apply, by force", func(w *world, token *unstructured.Unstructured) error {
+		token.SetManagedFields(nil)
+		return w.editor.Apply(w.ctx, client.ApplyConfigurationFromUnstructured(token), client.ForceOwnership, client.FieldOwner("attacker"))
+	}),
+	attack("T5", "JSON patch", func(w *world, token *unstructured.Unstructured) error {
+		return w.editor.Patch(w.ctx, token, client.RawPatch(types.JSONPatchType, []byte(`[{"op": "replace", "path": "/spec/userID", "value": "user_victim"}]`)))
+	}),
 )

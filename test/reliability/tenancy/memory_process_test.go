@@ -15,36 +15,28 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	programs "github.com/pipes-operator/pipes-operator/hack/process"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // cluster is an API server with a watch cache, as in production, and one operator in a process of
 // its own.
 type cluster struct {
-	admin      *rest.Config
-	root       client.Client
-	workos     *workossim.Simulator
-	upstream   string // host:port
-	program    string
-	kubeconfig string
-	directory  string
-	operator   *programs.Process
-	metrics    string // host:port
-	markers    int
+	plane     *harness.ControlPlane
+	root      client.Client
+	workos    *workossim.Simulator
+	upstream  string // host:port
+	program   string
+	directory string
+	operator  *programs.Process
+	metrics   string // host:port
+	markers   int
 }
 
 // floodedNamespace is the namespace of the users who fill the operator's memory.
@@ -54,17 +46,19 @@ func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	g := NewWithT(t)
 	c := &cluster{directory: t.TempDir()}
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{shipped.Path("crd", "bases")}, ErrorIfCRDPathMissing: true}
 	var err error
-	c.admin, err = environment.Start()
+	c.plane, err = harness.Start(harness.Options{})
 	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { g.Expect(environment.Stop()).To(Succeed()) })
-	c.admin.QPS = -1
-	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	c.root, err = client.New(c.admin, client.Options{Scheme: scheme, FieldOwner: "kubectl"})
-	g.Expect(err).NotTo(HaveOccurred())
-	c.install(g)
+	t.Cleanup(func() { g.Expect(c.plane.Stop()).To(Succeed()) })
+	c.root = c.plane.Root
+	ctx := t.Context()
+	g.Expect(c.plane.Install(ctx, nil, "rbac")).To(Succeed())
+	for _, file := range []string{"auth_role.yaml", "auth_role_binding.yaml"} {
+		g.Expect(c.plane.InstallFile(ctx, "", "metrics", file)).To(Succeed())
+	}
+	g.Expect(c.plane.CreateNamespaces(ctx, floodedNamespace)).To(Succeed())
+	g.Expect(c.plane.AllowAPIKeys(ctx, floodedNamespace)).To(Succeed())
+	g.Expect(c.plane.WriteOperatorKubeconfig(ctx, c.path("kubeconfig"))).To(Succeed())
 
 	c.workos = workossim.New(workossim.Options{APIKeys: []string{apiKey}, Slugs: []string{"github"}})
 	server := httptest.NewServer(c.workos)
@@ -79,45 +73,9 @@ func startCluster(t *testing.T) *cluster {
 		},
 	})
 
-	c.program = c.path("pipes-operator")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", c.program, "../../../cmd/pipes-operator")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	text, err := build.CombinedOutput()
-	g.Expect(err).NotTo(HaveOccurred(), string(text))
-	return c
-}
-
-// install gives the operator the rights of config/default, and writes a kubeconfig with a token
-// of its service account.
-func (c *cluster) install(g *WithT) {
-	for _, name := range []string{shipped.Namespace, floodedNamespace} {
-		c.create(g, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
-	}
-	objects, err := shipped.Folder("rbac")
+	c.program, err = harness.BuildOperator(c.directory, false)
 	g.Expect(err).NotTo(HaveOccurred())
-	for _, file := range []string{"auth_role.yaml", "auth_role_binding.yaml"} {
-		more, err := shipped.File(shipped.Path("metrics", file))
-		g.Expect(err).NotTo(HaveOccurred())
-		objects = append(objects, more...)
-	}
-	for _, object := range objects {
-		c.create(g, object)
-	}
-	c.create(g, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: floodedNamespace, Name: "api-key-reader"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: shipped.NamePrefix + "api-key-reader"},
-		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: shipped.Namespace, Name: shipped.ServiceAccount}},
-	})
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: shipped.ServiceAccount}}
-	token := &authenticationv1.TokenRequest{}
-	g.Expect(c.root.SubResource("token").Create(context.Background(), account, token)).To(Succeed())
-	config := clientcmdapi.NewConfig()
-	config.Clusters["test"] = &clientcmdapi.Cluster{Server: "https://" + strings.TrimPrefix(c.admin.Host, "https://"), CertificateAuthorityData: c.admin.CAData}
-	config.AuthInfos["operator"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
-	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "operator"}
-	config.CurrentContext = "test"
-	c.kubeconfig = c.path("kubeconfig")
-	g.Expect(clientcmd.WriteToFile(*config, c.kubeconfig)).To(Succeed())
+	return c
 }
 
 func (c *cluster) create(g *WithT, object client.Object) {
@@ -133,25 +91,14 @@ func (c *cluster) restart(t *testing.T) {
 	addresses, err := programs.FreeAddresses(t.Context(), 2)
 	g.Expect(err).NotTo(HaveOccurred())
 	c.metrics = addresses[0]
-	c.operator, err = programs.Start("pipes-operator", c.path("operator.log"), exec.Command(c.program,
-		"--kubeconfig="+c.kubeconfig, "--default-environment="+floodedNamespace+"/default",
+	c.operator, err = harness.StartProgram("pipes-operator", c.path("operator.log"), exec.Command(c.program,
+		"--kubeconfig="+c.path("kubeconfig"), "--default-environment="+floodedNamespace+"/default",
 		"--allow-insecure-upstream", "--allowed-upstream-hosts="+c.upstream,
 		"--metrics-bind-address="+c.metrics, "--health-probe-bind-address="+addresses[1]))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(c.operator.WaitUntil(t.Context(), time.Minute, func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addresses[1]+"/readyz", http.NoBody)
-		if err != nil {
-			return err
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return err
-		}
-		_ = answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			return fmt.Errorf("readyz says %s", answer.Status)
-		}
-		return nil
+		_, err := harness.Get(ctx, http.DefaultClient, "http://"+addresses[1]+"/readyz")
+		return err
 	})).To(Succeed())
 	c.settle(g)
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,7 +79,6 @@ var ways = []struct {
 // Each way is measured from the memory of an operator that has just started: while users create
 // the objects, and in an operator that starts when the objects already exist.
 func TestMemory(t *testing.T) {
-	runtime.LockOSThread() // the kernel kills the operator when the thread that started it ends
 	listen()
 	c := startCluster(t)
 	defer c.stop(t)

@@ -4,33 +4,24 @@ package tenancy_test
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/prometheus/client_golang/prometheus"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	clocks "k8s.io/utils/clock"
 	testingclock "k8s.io/utils/clock/testing"
-	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
-	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
-	"github.com/pipes-operator/pipes-operator/internal/compact"
-	"github.com/pipes-operator/pipes-operator/internal/connection"
-	"github.com/pipes-operator/pipes-operator/internal/ledger"
-	"github.com/pipes-operator/pipes-operator/internal/metrics"
-	"github.com/pipes-operator/pipes-operator/internal/sharding"
-	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	"github.com/pipes-operator/pipes-operator/test/harness"
+	"github.com/pipes-operator/pipes-operator/test/harness/timeline"
 )
 
 const (
@@ -42,7 +33,7 @@ var (
 	// clock is the clock of the operator and of WorkOS. It stands still unless a spec steps it.
 	clock = testingclock.NewFakeClock(time.Now().UTC().Truncate(time.Second))
 	// queues are the queues of the operator. Their timers run on clock.
-	queues = newTimeline(clock)
+	queues = timeline.New(clock)
 	// operator works in all namespaces, as config/default installs it.
 	operator = &process{}
 )
@@ -52,60 +43,83 @@ type process struct {
 	stop func()
 }
 
-// place is everything that differs between the operators of this suite: the clock, the queues and
-// the network.
-type place struct {
-	clock                clocks.PassiveClock
-	tokens, environments controller.Options
-	transport            http.RoundTripper
-	hosts                []string
-}
-
 // start starts the operator as cmd/pipes-operator does, with the rights of its service account
 // and the default flags of config/default. Only the clock, the queues and the network differ.
 func (p *process) start() {
 	GinkgoHelper()
-	p.startAt(place{clock: clock, tokens: queues.options(), environments: queues.options(), transport: network.transport(), hosts: workosHosts})
+	p.startAt(clock, queues.Options(), queues.Options())
 }
 
-func (p *process) startAt(where place) {
+// startAt starts the operator with another clock and other queues.
+func (p *process) startAt(clock clocks.PassiveClock, tokens, environments controller.Options) {
 	GinkgoHelper()
-	waitUntilAllowed(context.Background(), shipped.User, shipped.Namespace, "get", "", "secrets")
-	waitUntilAllowed(context.Background(), shipped.User, "", "watch", "pipes.workos.com", "pipestokens")
-	manager, err := ctrl.NewManager(actingAs(shipped.User, "system:serviceaccounts", "system:serviceaccounts:"+shipped.Namespace), ctrl.Options{
-		Scheme:  scheme,
-		Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:   cache.Options{ByObject: compact.ByObject(sharding.Shard{}), ReaderFailOnMissingInformer: true},
-		Client:  client.Options{FieldOwner: tokensecret.FieldManager, Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
-	})
-	Expect(err).NotTo(HaveOccurred())
-	secrets, err := pipestoken.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
-	Expect(err).NotTo(HaveOccurred())
-	registry := prometheus.NewRegistry()
-	tokensDue := &ledger.Ledger{}
-	counters, err := metrics.New(registry, tokensDue, where.clock, true)
-	Expect(err).NotTo(HaveOccurred())
-	connections := &connection.Registry{
-		Reader:       manager.GetAPIReader(),
-		Upstream:     workos.New(workos.Options{UserAgent: "pipes-operator/test", Clock: where.clock, Transport: where.transport}),
-		AllowedHosts: where.hosts,
-	}
-	tokens := &pipestoken.Reconciler{
-		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
-		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: where.clock, Ledger: tokensDue, Metrics: counters,
-		DefaultEnvironment: types.NamespacedName{Namespace: shipped.Namespace, Name: "default"},
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	Expect(tokens.SetupWithManager(ctx, manager, where.tokens)).To(Succeed())
-	environments := &pipesenvironment.Reconciler{
-		Client: manager.GetClient(), Connections: connections, Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: where.clock, Ledger: tokensDue, Metrics: counters,
-	}
-	Expect(environments.SetupWithManager(manager, where.environments)).To(Succeed())
-
-	var running sync.WaitGroup
-	running.Go(func() {
+	running, err := harness.Operator{
+		Config:      actingAs(harness.User, "system:serviceaccounts", "system:serviceaccounts:"+harness.Namespace),
+		Environment: types.NamespacedName{Namespace: harness.Namespace, Name: "default"},
+		WorkOS:      workos.Options{UserAgent: "pipes-operator/test", Clock: clock, Transport: network.transport()},
+		Hosts:       workosHosts,
+		Tokens:      tokens, Environments: environments,
+	}.Start(func(err error) {
 		defer GinkgoRecover()
-		Expect(manager.Start(ctx)).To(Succeed())
+		Expect(err).NotTo(HaveOccurred())
 	})
-	p.stop = sync.OnceFunc(func() { cancel(); running.Wait(); said.gather(registry) })
+	Expect(err).NotTo(HaveOccurred())
+	p.stop = sync.OnceFunc(func() { running.Stop(); Expect(said.Gather(running.Metrics)).To(Succeed()) })
+}
+
+// install gives the operator and the users of the cluster the rights of config/default, from its
+// files.
+func install() {
+	GinkgoHelper()
+	ctx := context.Background()
+	Expect(plane.Install(ctx, nil, "rbac", "user-roles")).To(Succeed())
+	aggregate(ctx)
+}
+
+// aggregate merges roles into the built-in roles by their labels. In a cluster, the controller
+// manager does this.
+func aggregate(ctx context.Context) {
+	GinkgoHelper()
+	for _, name := range []string{"view", "edit", "admin"} { // each role is part of the next
+		role := &rbacv1.ClusterRole{}
+		Expect(root.Get(ctx, client.ObjectKey{Name: name}, role)).To(Succeed())
+		for _, selector := range role.AggregationRule.ClusterRoleSelectors {
+			parts := &rbacv1.ClusterRoleList{}
+			Expect(root.List(ctx, parts, client.MatchingLabels(selector.MatchLabels))).To(Succeed())
+			for _, part := range parts.Items {
+				role.Rules = append(role.Rules, part.Rules...)
+			}
+		}
+		Expect(role.Rules).NotTo(BeEmpty())
+		Expect(root.Update(ctx, role)).To(Succeed())
+	}
+}
+
+func createNamespace(name string) {
+	GinkgoHelper()
+	Expect(plane.CreateNamespaces(context.Background(), name)).To(Succeed())
+}
+
+// actingAs returns a configuration that impersonates a user.
+func actingAs(user string, groups ...string) *rest.Config {
+	config := rest.CopyConfig(plane.Admin)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
+	return config
+}
+
+// userWith returns a client of a user who is bound to a built-in role in one namespace, and has
+// no other right.
+func userWith(ctx context.Context, role, namespace string) client.Client {
+	GinkgoHelper()
+	name := role + "-of-" + namespace
+	Expect(root.Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}},
+	})).To(Succeed())
+	Expect(plane.AwaitRights(ctx, name,
+		harness.Right{Verb: "create", Group: v1alpha1.GroupVersion.Group, Resource: "pipestokens", Namespace: namespace})).To(Succeed())
+	user, err := client.New(actingAs(name), client.Options{Scheme: harness.Scheme, Mapper: root.RESTMapper(), FieldOwner: "kubectl"})
+	Expect(err).NotTo(HaveOccurred())
+	return client.WithFieldValidation(user, metav1.FieldValidationStrict)
 }

@@ -69,7 +69,7 @@ func (w *world) expectLookedAt(object client.Object) {
 		seen := w.reload(object)
 		g.Expect(readyOf(seen)["observedGeneration"]).To(BeEquivalentTo(seen.GetGeneration()))
 	}, soon, often).Should(Succeed())
-	queues.settle()
+	queues.Settle()
 }
 
 // stock is the network activity of the operator, and the objects that do not belong to the
@@ -106,7 +106,7 @@ func (w *world) takeStock() stock {
 // dialled.
 func (w *world) expectNothingDone(before stock) {
 	GinkgoHelper()
-	queues.settle()
+	queues.Settle()
 	Expect(network.since(before.mark)).To(BeEmpty(), "the attack has sent the operator into the network")
 	w.expectNoDamage(before)
 }
@@ -115,7 +115,7 @@ func (w *world) expectNothingDone(before stock) {
 // dial.
 func (w *world) expectOnly(before stock, calls ...string) {
 	GinkgoHelper()
-	queues.settle()
+	queues.Settle()
 	Expect(network.callsSince(before.mark)).To(HaveExactElements(calls), "the attack has sent the operator into the network")
 	w.expectNoDamage(before)
 }

@@ -154,7 +154,7 @@ var _ = DescribeTable("An upstream that tells what it was sent", func(status int
 	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
 	w.expectReady(token, reason, "")
 	w.expectOnly(before, askedForGitHub)
-	expectNoCanaryIn(w.ctx, w.namespace)
+	expectNoCanaryIn(w.namespace)
 },
 	attack("T12", "in a message", 400, `{"message": "%s is not welcome"}`, v1alpha1.RequestRejectedReason),
 	attack("T12", "in the reason of an inactive connection", 200, `{"active": false, "error": "%s"}`, v1alpha1.InactiveReason),

@@ -8,34 +8,25 @@ package tenancy_test
 
 import (
 	"context"
-	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-logr/logr"
 	. "github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
-	"go.uber.org/zap/zapcore"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
-	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 	"github.com/pipes-operator/pipes-operator/test/reliability/figures"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
 )
 
 // All attacks share one cluster, one network and one operator.
 var (
-	apiServer *rest.Config
-	scheme    = runtime.NewScheme()
+	plane *harness.ControlPlane
 	// root is a client of the cluster administrator, without a cache and without a rate limit.
 	root client.Client
 	// report has the result of each attack.
@@ -62,33 +53,41 @@ func TestTenancy(t *testing.T) {
 
 var _ = ReportAfterSuite("figures", func(r Report) { report = r })
 
-// listen sends the log to said. controller-runtime uses only the first logger that is set, so
-// every test of the package must call listen first.
-var listen = sync.OnceFunc(func() {
-	logger := zap.New(zap.WriteTo(said), zap.UseDevMode(true), zap.Level(zapcore.Level(-10)))
-	ctrl.SetLogger(logger)
-	klog.SetLogger(logger)
-})
+// Every token of the simulator, every API key and every Secret of this suite contains "canary" in
+// its value. The output of the operator must never contain that word.
+var (
+	said = &harness.Transcript{}
+	// leaks counts the places where a canary was found.
+	leaks atomic.Int32
+)
+
+// listen sends the log to said. Every test of the package must call it first.
+var listen = sync.OnceFunc(said.Listen)
+
+// expectNoCanaryIn searches a namespace.
+func expectNoCanaryIn(namespace string) {
+	GinkgoHelper()
+	expectNone(plane.Leaks(context.Background(), namespace))
+}
+
+func expectNone(leaked []string, err error) {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	leaks.Add(int32(len(leaked)))
+	Expect(leaked).To(BeEmpty())
+}
 
 var _ = BeforeSuite(func() {
-	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "no control plane to test against: set it to what `make controlplane` prints")
 	listen()
 	DeferCleanup(func() { ctrl.SetLogger(logr.Discard()) })
 
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{shipped.Path("crd", "bases")}, ErrorIfCRDPathMissing: true}
 	// A list after a write waits up to a tenth of a second for the watch cache. Without the watch
 	// cache it does not wait.
-	environment.ControlPlane.GetAPIServer().Configure().Set("watch-cache", "false")
 	var err error
-	apiServer, err = environment.Start()
+	plane, err = harness.Start(harness.Options{APIServer: map[string]string{"watch-cache": "false"}})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-	apiServer.QPS = -1
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	root, err = client.New(apiServer, client.Options{Scheme: scheme, FieldOwner: "kubectl"})
-	Expect(err).NotTo(HaveOccurred())
-
+	DeferCleanup(plane.Stop)
+	root = plane.Root
 	install()
 	network.start()
 	operator.start()
@@ -101,9 +100,9 @@ var _ = AfterSuite(func() {
 		return
 	}
 	operator.stop()
-	said.expectNoCanary()
-	expectNoCanaryIn(context.Background(), shipped.Namespace)
-	expectNoCanaryIn(context.Background(), neighbour)
+	expectNone(said.Leaks())
+	expectNoCanaryIn(harness.Namespace)
+	expectNoCanaryIn(neighbour)
 })
 
 // attack is an entry of a table: the number of its threat, its name, and its parameters.

@@ -10,13 +10,13 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 // withdraw removes the tenant's grant. It does not wait for the operator.
 func (w *world) withdraw() {
 	GinkgoHelper()
-	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: shipped.Namespace, Name: w.environment}}
+	environment := &v1alpha1.PipesEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: harness.Namespace, Name: w.environment}}
 	Expect(w.edit(root, environment, func() { environment.Spec.Grants = nil })).To(Succeed())
 }
 
@@ -29,7 +29,7 @@ var _ = DescribeTable("Keeping a token whose grant is gone", func(spec string, c
 	mark := network.mark()
 	w.withdraw()
 	w.expectReady(token, v1alpha1.NotGrantedReason, `its owner can add one to spec.grants`)
-	queues.settle()
+	queues.Settle()
 	left(w.secretOf("mine"))
 	Expect(network.since(mark)).To(BeEmpty())
 },
@@ -52,7 +52,7 @@ var _ = DescribeTable("Keeping a token by suspension, once its grant is gone", f
 	w.editSecret("mine", token, change)
 	w.withdraw()
 	w.expectReady(token, v1alpha1.NotGrantedReason, "")
-	queues.settle()
+	queues.Settle()
 	isEmpty(w.secretOf("mine"))
 },
 	attack("T16", "and a further owner", furtherOwner),
@@ -68,7 +68,7 @@ var _ = It("T16: a Secret that the PipesToken no longer controls is not touched,
 	before := w.takeStock()
 	w.withdraw()
 	w.expectReady(token, v1alpha1.NotGrantedReason, "")
-	queues.settle()
+	queues.Settle()
 	Expect(w.takeStock().objects).To(HaveKeyWithValue("SecretList "+w.namespace+"/mine", before.objects["SecretList "+w.namespace+"/mine"]))
 })
 
@@ -88,3 +88,25 @@ func isGone(secret *corev1.Secret) {
 	GinkgoHelper()
 	Expect(secret).To(BeNil())
 }
+
+// Attack: a deleted Secret stays, with its data, as long as any finalizer is on it. The operator
+// must remove the token first, or tell the administrator that the token is still in the Secret.
+var _ = DescribeTable("Keeping a token in a Secret that waits for its deletion", func(spec string, change func(*corev1.Secret)) {
+	w := newWorld(one)
+	token := w.synced("mine", spec)
+	w.editSecret("mine", token, change)
+	w.withdraw()
+	w.expectReady(token, v1alpha1.NotGrantedReason, "")
+	Eventually(func(g Gomega) {
+		// While the operator cannot remove the token, its reconciles fail, so queues.Settle would
+		// not return.
+		if secret := w.secretOf("mine"); secret != nil && len(secret.Data) > 0 {
+			g.Expect(readyOf(w.reload(token))["message"]).To(ContainSubstring("The token is still in the Secret"))
+		}
+	}, soon, often).Should(Succeed())
+	w.editSecret("mine", nil, func(s *corev1.Secret) { s.Finalizers = nil })
+	Eventually(func() *corev1.Secret { return w.secretOf("mine") }, soon, often).Should(BeNil())
+},
+	attack("T16", "by a finalizer, to be deleted", `{inactivePolicy: Delete}`, finalizer),
+	attack("T16", "by a finalizer, and a Secret that cannot be changed", `{}`, func(s *corev1.Secret) { finalizer(s); s.Immutable = ptr.To(true) }),
+)

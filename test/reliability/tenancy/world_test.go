@@ -19,7 +19,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/workossim"
-	"github.com/pipes-operator/pipes-operator/test/reliability/shipped"
+	"github.com/pipes-operator/pipes-operator/test/harness"
 )
 
 const (
@@ -40,16 +40,16 @@ func settleIn() {
 	GinkgoHelper()
 	w := &world{ctx: context.Background(), namespace: neighbour}
 	createNamespace(neighbour)
-	w.must(newSecret(shipped.Namespace, "workos-api-key", map[string]string{"api-key": apiKey}))
-	w.must(newSecret(shipped.Namespace, "flood-api-key", map[string]string{"api-key": floodKey}))
+	w.must(newSecret(harness.Namespace, "workos-api-key", map[string]string{"api-key": apiKey}))
+	w.must(newSecret(harness.Namespace, "flood-api-key", map[string]string{"api-key": floodKey}))
 	w.must(newSecret(neighbour, "workos-api-key", map[string]string{"api-key": apiKey}))
-	w.must(newEnvironment(shipped.Namespace, "default", `{grants: [{namespaces: {names: [neighbour]}, `+anything+`}]}`))
+	w.must(newEnvironment(harness.Namespace, "default", `{grants: [{namespaces: {names: [neighbour]}, `+anything+`}]}`))
 	w.must(newEnvironment(neighbour, private, `{}`))
 	network.workos.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "user_victim"}, Lifetime: 10000 * time.Hour})
 	token := w.pipesToken(victim, `{userID: user_victim, environmentRef: null}`)
 	w.must(token)
 	w.expectReady(token, v1alpha1.TokenSyncedReason, "")
-	queues.settle()
+	queues.Settle()
 	Expect(network.count(toWorkOS)).To(Equal(1), "the network of the tests works")
 	common = makeWorld(all)
 	DeferCleanup(common.end)
@@ -84,10 +84,10 @@ func makeWorld(grants string) *world {
 	w := &world{ctx: context.Background(), namespace: name, environment: name}
 	createNamespace(name)
 	w.editor, w.admin = userWith(w.ctx, "edit", name), userWith(w.ctx, "admin", name)
-	environment := newEnvironment(shipped.Namespace, w.environment, strings.ReplaceAll(grants, "TENANT", name))
+	environment := newEnvironment(harness.Namespace, w.environment, strings.ReplaceAll(grants, "TENANT", name))
 	w.must(environment)
 	w.expectReady(environment, v1alpha1.AvailableReason, "")
-	queues.settle()
+	queues.Settle()
 	return w
 }
 
@@ -103,12 +103,12 @@ const (
 // end searches the namespace for canaries, and deletes the objects that the operator would
 // requeue.
 func (w *world) end() {
-	expectNoCanaryIn(w.ctx, w.namespace)
+	expectNoCanaryIn(w.namespace)
 	for _, object := range []client.Object{&v1alpha1.PipesToken{}, &v1alpha1.PipesEnvironment{}} {
 		Expect(root.DeleteAllOf(w.ctx, object, client.InNamespace(w.namespace))).To(Succeed())
 	}
-	Expect(root.Delete(w.ctx, newEnvironment(shipped.Namespace, w.environment, `{}`))).To(Succeed())
-	queues.settle()
+	Expect(root.Delete(w.ctx, newEnvironment(harness.Namespace, w.environment, `{}`))).To(Succeed())
+	queues.Settle()
 }
 
 // must creates an object as the administrator of the cluster.
@@ -122,7 +122,7 @@ func (w *world) must(object client.Object) {
 func (w *world) pipesToken(name, changes string) *unstructured.Unstructured {
 	GinkgoHelper()
 	return object("PipesToken", w.namespace, name, fmt.Sprintf(`{slug: github, userID: %s, environmentRef: {name: %q, namespace: %s}}`,
-		granted, w.environment, shipped.Namespace), changes)
+		granted, w.environment, harness.Namespace), changes)
 }
 
 // newEnvironment returns a PipesEnvironment with the API key of its namespace.
@@ -143,7 +143,7 @@ func (w *world) synced(name, changes string) *unstructured.Unstructured {
 	w.connect(token)
 	Expect(w.editor.Create(w.ctx, token)).To(Succeed())
 	w.expectReady(token, v1alpha1.TokenSyncedReason, "")
-	queues.settle()
+	queues.Settle()
 	return token
 }
 
@@ -158,10 +158,10 @@ func (w *world) connect(token *unstructured.Unstructured) {
 func (w *world) afterPass(object client.Object, do func()) {
 	GinkgoHelper()
 	request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
-	before := queues.passesOf(request)
+	before := queues.PassesOf(request)
 	do()
-	Eventually(func() int { return queues.passesOf(request) }, soon, often).Should(BeNumerically(">", before))
-	queues.settle()
+	Eventually(func() int { return queues.PassesOf(request) }, soon, often).Should(BeNumerically(">", before))
+	queues.Settle()
 }
 
 // edit changes an object with the rights of attacker, as kubectl edit does.
