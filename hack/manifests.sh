@@ -63,13 +63,13 @@ everywhere=(
 # component network-policy restricts it, and with that component this check passes. The user
 # decides where the pods of the samples may connect to.
 open_egress=(--ignore-test pod-networkpolicy)
-version=$(awk '$1 == "k8s.io/kubernetes" {print $2}' hack/controlplane/kubernetes/go.mod)
+version=$(sed -n 's|^.*k8s.io/kubernetes \(v[0-9]*\.[0-9]*\).*|\1|p' hack/controlplane/kubernetes/go.mod)
 
 # score NAME FLAG...: runs kube-score, where warnings are failures too, and prints all findings.
 score() {
   local name=$1
   shift
-  "$kube_score" score --kubernetes-version "${version%.*}" --exit-one-on-warning --output-format ci \
+  "$kube_score" score --kubernetes-version "$version" --exit-one-on-warning --output-format ci \
     --enable-optional-test container-seccomp-profile --enable-optional-test container-ports-check \
     "${everywhere[@]}" "$@" "$work/rendered/$name.yaml" >"$work/score" && return
   grep -v -E '^\[(OK|SKIPPED)\]' "$work/score" >&2 || cat "$work/score" >&2

@@ -118,9 +118,8 @@ func (s sample) ready(status metav1.ConditionStatus, reason string) check {
 
 // holds checks which keys the Secret has. "empty" means none, "no Secret" that there is none.
 func (s sample) holds(keys string) check {
-	return check{"the keys of Secret " + s.name + " are: " + keys, func(_, now *state) (string, bool) {
-		seen := now.keys(s.name)
-		return seen, seen == keys
+	return check{"the keys of Secret " + s.name + ", expected " + keys, func(_, now *state) (string, bool) {
+		return now.keys(s.name), now.keys(s.name) == keys
 	}}
 }
 
@@ -167,10 +166,10 @@ func (s sample) count(seen *state) (calls, tokens int) {
 
 // calls checks the exact number of requests to WorkOS for this connection during the phase.
 func (s sample) calls(want int) check {
-	return check{fmt.Sprintf("WorkOS was called %[2]d times for %[1]s", s.name, want), func(before, now *state) (string, bool) {
+	return check{fmt.Sprintf("calls to WorkOS for %s, expected %d", s.name, want), func(before, now *state) (string, bool) {
 		was, _ := s.count(before)
 		is, _ := s.count(now)
-		return fmt.Sprint("calls: ", is-was), is-was == want
+		return fmt.Sprint(is - was), is-was == want
 	}}
 }
 

@@ -82,8 +82,9 @@ func (r *runner) phase(ctx context.Context, p phase) error {
 
 func perform(ctx context.Context, actions []action) error {
 	for _, a := range actions {
+		printBlock("$ " + a.line)
 		output, err := a.run(ctx)
-		printBlock("$ "+a.line, output)
+		printLines(output)
 		if err != nil {
 			return err
 		}
@@ -132,11 +133,7 @@ func (r *runner) examine(ctx context.Context, checks []check, before *state) (pa
 		if !ok {
 			err = errors.Join(err, fmt.Errorf("not so: %s: %s", c.what, cmp.Or(seen, "no")))
 		}
-		line := "ok " + c.what
-		if seen != "" {
-			line += ": " + seen
-		}
-		passed = append(passed, line)
+		passed = append(passed, strings.TrimSuffix("ok "+c.what+": "+seen, ": "))
 	}
 	return passed, err
 }
@@ -145,8 +142,12 @@ func (r *runner) examine(ctx context.Context, checks []check, before *state) (pa
 func printBlock(texts ...string) {
 	fmt.Println()
 	for _, text := range texts {
-		for line := range strings.Lines(text) {
-			fmt.Printf("  %s\n", strings.TrimRight(line, "\n"))
-		}
+		printLines(text)
+	}
+}
+
+func printLines(text string) {
+	for line := range strings.Lines(text) {
+		fmt.Println(strings.TrimRight("  "+line, " \n"))
 	}
 }
