@@ -44,15 +44,14 @@ build() {
   local what=$1 folder=$2 out=$3 ldflags=$4
   shift 4
   local log=$work/$what.log started=$SECONDS said=$SECONDS pid
-  # -v prints each package after its compilation. progress counts these lines.
-  (cd "$folder" && exec "$go" build -v -trimpath -ldflags "$ldflags" -o "$out" "$@") >"$log" 2>&1 9>&- &
+  (cd "$folder" && exec "$go" build -trimpath -ldflags "$ldflags" -o "$out" "$@") >"$log" 2>&1 9>&- &
   pid=$!
   builds=$pid
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.5
     if ((SECONDS - said >= progress_seconds)); then
       said=$SECONDS
-      say "$what: building, $((SECONDS - started)) s, $(progress "$log")"
+      say "$what: building, $((SECONDS - started)) s"
     fi
   done
   builds=
@@ -63,19 +62,6 @@ build() {
       "$instead"
   fi
   say "$what: built in $((SECONDS - started)) s"
-}
-
-progress() {
-  local modules packages
-  modules=$(grep -c '^go: downloading ' "$1" || true)
-  packages=$(grep -c -v '^go: ' "$1" || true)
-  if ((packages > 0)); then
-    echo "$packages packages compiled"
-  elif ((modules > 0)); then
-    echo "$modules modules downloaded"
-  else
-    echo "from the Go build cache"
-  fi
 }
 
 # lock: one run installs while other runs wait. The kernel releases the lock when its holder ends

@@ -20,21 +20,9 @@ figures=$(mktemp -d)
 trap 'rm -rf "$figures"' EXIT
 export KUBEBUILDER_ASSETS RELIABILITY_FIGURES=$figures RELIABILITY_FULL=$full RELIABILITY_SEED=${RELIABILITY_SEED:-$storm} CGO_ENABLED=1
 
-failed=()
-
-# step NAME COMMAND...: runs the command and continues after a failure, so that one run shows all
-# failures.
-step() {
-  local name=$1 started=$SECONDS
-  shift
-  echo "reliability: $name"
-  if "$@"; then
-    echo "reliability: $name: ok, $((SECONDS - started)) s"
-  else
-    failed+=("$name")
-    echo "reliability: $name: FAILED, $((SECONDS - started)) s" >&2
-  fi
-}
+label=reliability
+# shellcheck source=hack/steps.sh
+source hack/steps.sh
 
 # suite PACKAGE FLAGS...: tests a package of test/reliability.
 suite() {
@@ -66,8 +54,4 @@ if ((full)); then
 fi
 "$go" run ./hack/figures "${arguments[@]}"
 
-if ((${#failed[@]})); then
-  printf 'reliability: failed: %s\n' "$(IFS=,; echo "${failed[*]}")" >&2
-  exit 1
-fi
-echo "reliability: all passed in $SECONDS s"
+finish

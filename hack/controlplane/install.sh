@@ -28,20 +28,14 @@ readonly download_seconds=600
 # shellcheck source=hack/programs.sh
 source "$repo/hack/programs.sh"
 
-# run_with_limit SECONDS COMMAND...: fails after SECONDS. (Not every system has timeout(1).)
-run_with_limit() {
+# limited SECONDS COMMAND...: kills the command after SECONDS. (Not every system has timeout(1).)
+limited() {
   local limit=$1 pid started=$SECONDS
   shift
   "$@" 9>&- &
   pid=$!
-  while kill -0 "$pid" 2>/dev/null; do
-    if ((SECONDS - started >= limit)); then
-      kill "$pid" 2>/dev/null || true
-      wait "$pid" 2>/dev/null || true
-      return 124
-    fi
-    sleep 0.2
-  done
+  while kill -0 "$pid" 2>/dev/null && ((SECONDS - started < limit)); do sleep 0.2; done
+  kill "$pid" 2>/dev/null || true
   wait "$pid"
 }
 
@@ -67,16 +61,12 @@ download() {
     return 1
   fi
   say "asking setup-envtest for Kubernetes $series (at most $index_seconds s)"
-  if ! run_with_limit "$index_seconds" "$tool" list "$series" >"$work/index" 2>"$work/index.log"; then
-    say "its index cannot be reached from here"
-    return 1
-  fi
-  if ! grep -q -F "v${series%x}" "$work/index"; then
-    say "it has no Kubernetes $series for this machine"
+  if ! limited "$index_seconds" "$tool" list "$series" >"$work/index" 2>&1 || ! grep -q -F "v${series%x}" "$work/index"; then
+    say "it has none for this machine, or its index cannot be reached from here"
     return 1
   fi
   say "downloading with setup-envtest (at most $download_seconds s)"
-  if ! run_with_limit "$download_seconds" "$tool" use "$series" --bin-dir "$work/envtest" -p path >"$work/found" 2>"$work/use.log"; then
+  if ! limited "$download_seconds" "$tool" use "$series" --bin-dir "$work/envtest" -p path >"$work/found" 2>"$work/use.log"; then
     tail -n 5 "$work/use.log" >&2
     say "the download failed"
     return 1

@@ -1,71 +1,78 @@
 package main
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/pipes-operator/pipes-operator/hack/process"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipes-operator/pipes-operator/internal/workossim"
 )
 
-// script starts a shell script as the demo starts its programs.
-func script(t *testing.T, text string) *process.Process {
-	t.Helper()
-	p, err := process.Start("script", filepath.Join(t.TempDir(), "log"),
-		exec.CommandContext(t.Context(), "sh", "-c", text))
-	if err != nil {
-		t.Fatal(err)
+// journal returns a state in which WorkOS answered requests for Alice's GitHub connection with
+// tokens of these serials.
+func journal(serials ...int) *state {
+	s := &state{requests: []workossim.Request{{ID: slackAlice.id}}}
+	for _, serial := range serials {
+		s.requests = append(s.requests, workossim.Request{ID: githubAlice.id, TokenSerial: serial})
 	}
-	t.Cleanup(p.Kill)
-	return p
+	return s
 }
 
-func TestTheGuardEndsWhatIsLeftAndNothingElse(t *testing.T) {
-	left, ended := script(t, "sleep 60"), script(t, "sleep 60")
-	directory := filepath.Join(t.TempDir(), "workspace")
-	if err := os.MkdirAll(filepath.Join(directory, "sub"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	keepGuard(strings.NewReader(strings.Join([]string{
-		"directory " + directory,
-		"started " + strconv.Itoa(left.PID()), "started " + strconv.Itoa(ended.PID()), "ended " + strconv.Itoa(ended.PID()),
-	}, "\n") + "\n"))
-	<-left.Ended
-	if err := ended.Dead(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(directory); !os.IsNotExist(err) {
-		t.Errorf("the directory is still there: %v", err)
+func TestARotationIsOneNewTokenByOneCall(t *testing.T) {
+	for name, test := range map[string]struct {
+		now *state
+		ok  bool
+	}{
+		"too few":                   {journal(1, 2), false},
+		"two":                       {journal(1, 2, 3), true},
+		"the same token once more":  {journal(1, 2, 2, 3), false},
+		"the old token once more":   {journal(1, 1, 2, 3), false},
+		"an answer without a token": {journal(1, 2, 0, 3), false},
+	} {
+		if seen, ok := githubAlice.rotated(2).met(journal(1), test.now); ok != test.ok {
+			t.Errorf("%s: got %q, %v", name, seen, ok)
+		}
 	}
 }
 
-func TestTheSamplesPointToTheSimulator(t *testing.T) {
-	w := workspace(t.TempDir())
-	if err := w.writeSample("environment.yaml", "127.0.0.1:4711"); err != nil {
-		t.Fatal(err)
+func TestAWriteShowsInTheResourceVersion(t *testing.T) {
+	version := func(v string) *state {
+		return &state{secrets: map[string]corev1.Secret{"a": {ObjectMeta: metav1.ObjectMeta{ResourceVersion: v}}}}
 	}
-	content, err := os.ReadFile(w.path("environment.yaml"))
-	if err != nil || !strings.Contains(string(content), "baseURL: http://127.0.0.1:4711\n") {
-		t.Errorf("got %s, %v", content, err)
+	if seen, ok := nothingDone().met(version("1"), version("1")); !ok {
+		t.Errorf("nothing was written: got %q", seen)
 	}
-}
-
-func TestWhenTheFirstSecretIsCountedFrom(t *testing.T) {
-	if got := startOfMake("1795435200", noon); got.what != "make demo" || got.at.Unix() != 1795435200 {
-		t.Errorf("got %+v", got)
-	}
-	if got := startOfMake("", noon); got.what != "the start of the demo" || got.at != noon {
-		t.Errorf("got %+v", got)
+	if seen, ok := nothingDone().met(version("1"), version("2")); ok {
+		t.Errorf("a Secret was written: got %q", seen)
 	}
 }
 
-func TestMissingProgramsAreSaidWithWhatToDo(t *testing.T) {
-	for _, directory := range []string{"", t.TempDir()} {
-		if _, err := findAssets(directory); err == nil || !strings.Contains(err.Error(), "run make demo") {
-			t.Errorf("%q: got %v", directory, err)
+func TestAStepFailsUnlessItsChecksStayTrue(t *testing.T) {
+	looks, broken := 0, errors.New("the operator has ended")
+	for name, test := range map[string]struct {
+		met  func() bool
+		dead error
+		want string
+	}{
+		"true":              {met: func() bool { return true }},
+		"never true":        {met: func() bool { return false }, want: "not so: it is well: no"},
+		"true for a moment": {met: func() bool { return looks == 2 }, want: "not so: it is well: no"},
+		"the operator ends": {met: func() bool { return false }, dead: broken, want: broken.Error()},
+	} {
+		looks = 0
+		r := &runner{poll: time.Millisecond, dead: func() error { return test.dead },
+			look: func(context.Context) (*state, error) { looks++; return &state{}, nil }}
+		err := r.run(t.Context(), []step{{"first", []phase{{
+			until:  []check{{"it is well", func(_, _ *state) (string, bool) { return "", test.met() }}},
+			within: 50 * time.Millisecond, steady: 20 * time.Millisecond,
+		}}}})
+		if (err == nil) != (test.want == "") || err != nil && !strings.HasSuffix(err.Error(), test.want) {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }

@@ -1,236 +1,134 @@
 package main
 
 import (
-	"context"
-	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
-const (
-	// soon is the deadline for operations that take about a second. It is long because the
-	// machine may be busy.
-	soon = time.Minute
-	// quiet is how long a state must stay unchanged.
-	quiet = 2 * time.Second
-)
-
 // steps returns the steps of the demo.
 func (d *demo) steps() []step {
-	return []step{d.sync(), d.rotate(), d.connect(), d.reauthorize(), d.grant(), d.repair(), d.restart()}
+	return []step{
+		{"a token is synced", d.sync()},
+		{"it rotates", d.rotate()},
+		{"a user connects", d.connect()},
+		{"a user has to connect again", d.reauthorize()},
+		{"a grant is missing, and given", d.grant()},
+		{"a hand-edited Secret is repaired", d.repair()},
+		{"the operator restarts, at no call", d.reboot()},
+	}
 }
 
-func (d *demo) sync() step {
-	return step{title: "a token is synced", phases: []phase{{
-		say: "A PipesEnvironment holds the API key and says who may use it; a PipesToken asks for Alice's GitHub token. " +
-			"The table is what kubectl get pipestokens -w shows.",
-		do: []action{d.apply("environment"), d.apply(githubAlice.name)},
+func (d *demo) sync() []phase {
+	return []phase{{
+		say: `A PipesEnvironment holds the API key and says who may use it.
+A PipesToken asks for Alice's GitHub token.`,
+		do: []action{d.user("kubectl apply -f environment.yaml"), d.user("kubectl apply -f github-alice.yaml")},
 		until: []check{
-			githubAlice.synced(), githubAlice.hasKeys("access_token", "expires_at", "scopes"),
-			githubAlice.calls(1), githubAlice.cameAfter(d.since.at, d.since.what),
+			githubAlice.synced(), githubAlice.holds("access_token, expires_at, scopes"), githubAlice.calls(1),
+			githubAlice.firstSecret(d.since),
 		},
-		within: soon,
-		show:   []action{d.user("describe", "secret", githubAlice.name)},
-	}}}
+		show: []action{d.user("kubectl get pipestokens"), d.user("kubectl describe secret github-alice")},
+	}}
 }
 
-func (d *demo) rotate() step {
-	return step{title: "it rotates", phases: []phase{{
-		say: "In this demo Alice's GitHub tokens live for 40 seconds. Once half of that has passed the operator asks " +
-			"for the next one, and the Secret never holds an expired token. Watch two rotations; it goes on in the " +
-			"background after that.",
+func (d *demo) rotate() []phase {
+	return []phase{{
+		say: `In this demo Alice's GitHub tokens live for 40 seconds. Once half of that has
+passed, the operator asks for the next one. The Secret never holds an expired
+token. Two rotations take about 45 seconds. They go on in the background.`,
 		until:  []check{githubAlice.rotated(2), githubAlice.synced(), githubAlice.holdsNewest()},
-		within: 3 * time.Minute, // two rotations take about 45 s
-		show:   []action{d.journal(githubAlice)},
-	}}}
+		within: 3 * time.Minute,
+		show:   []action{d.user("kubectl get pipestokens")},
+	}}
 }
 
-func (d *demo) connect() step {
-	return step{title: "a user connects", phases: []phase{{
-		say: "Alice has not connected Slack yet. The PipesToken says so, and there is no Secret: " +
-			"a pod that mounts it waits.",
-		do:     []action{d.apply(slackAlice.name)},
-		until:  []check{slackAlice.stuck(v1alpha1.NotInstalledReason), slackAlice.noSecret()},
-		within: soon,
+func (d *demo) connect() []phase {
+	return []phase{{
+		say: `Alice has not connected Slack yet. The PipesToken says so, and there is no
+Secret: a pod that mounts it waits.`,
+		do:    []action{d.user("kubectl apply -f slack-alice.yaml")},
+		until: []check{slackAlice.stuck(v1alpha1.NotInstalledReason), slackAlice.holds("no Secret")},
 	}, {
-		say: "Now she connects it. The operator would notice by itself: it asks again every 30 seconds, later less " +
-			"often. Whoever cannot wait, such as the page that she has connected on, asks for it with an annotation.",
+		say: `Now she connects it. The operator notices this by itself: it asks again every
+30 seconds, later less often. The annotation makes it ask now. The page on which
+Alice has connected can set it.`,
 		do: []action{
-			d.simulate("state", `{"slug":"slack","userID":"user_01ALICE","state":"connected"}`),
-			d.requestRefresh(slackAlice),
+			d.simulate("state", `{"slug":"slack","userID":"user_01ALICE","state":"connected"}`), d.refresh(slackAlice),
 		},
-		until:  []check{slackAlice.synced(), slackAlice.holdsNewest()},
-		within: soon,
-	}}}
+		until: []check{slackAlice.synced(), slackAlice.holdsNewest()},
+	}}
 }
 
-func (d *demo) reauthorize() step {
-	return step{title: "a user has to connect again", phases: []phase{{
-		say:    "Bob's Notion token is there.",
-		do:     []action{d.apply(notionBob.name)},
-		until:  []check{notionBob.synced(), notionBob.holdsNewest()},
-		within: soon,
+func (d *demo) reauthorize() []phase {
+	return []phase{{
+		say:   "Bob's Notion token is there.",
+		do:    []action{d.user("kubectl apply -f notion-bob.yaml")},
+		until: []check{notionBob.synced(), notionBob.holdsNewest()},
 	}, {
-		say: "Bob's connection breaks, and WorkOS says needs_reauthorization. At the next renewal, or at once with " +
-			"the annotation, the token is taken out of the Secret (inactivePolicy: Clear), so that it also vanishes " +
-			"from running pods.",
+		say: `Bob's connection breaks, and WorkOS says needs_reauthorization. At the next
+renewal, or now with the annotation, the operator takes the token out of the
+Secret (the default of inactivePolicy). It then also vanishes from running pods.`,
 		do: []action{
-			d.simulate("state", `{"slug":"notion","userID":"user_01BOB","state":"needs_reauthorization"}`),
-			d.requestRefresh(notionBob),
+			d.simulate("state", `{"slug":"notion","userID":"user_01BOB","state":"needs_reauthorization"}`), d.refresh(notionBob),
 		},
-		until:  []check{notionBob.stuck(v1alpha1.NeedsReauthorizationReason), notionBob.cleared()},
-		within: soon,
+		until:  []check{notionBob.stuck(v1alpha1.NeedsReauthorizationReason), notionBob.holds("empty")},
 		steady: quiet,
-		show:   []action{d.user("get", "secret", notionBob.name)},
+		show:   []action{d.user("kubectl get secret notion-bob")},
 	}, {
 		say: "Bob connects again, and the same Secret holds a token again.",
 		do: []action{
-			d.simulate("state", `{"slug":"notion","userID":"user_01BOB","state":"connected"}`),
-			d.requestRefresh(notionBob),
+			d.simulate("state", `{"slug":"notion","userID":"user_01BOB","state":"connected"}`), d.refresh(notionBob),
 		},
-		until:  []check{notionBob.synced(), notionBob.holdsNewest()},
-		within: soon,
-		show:   []action{d.user("get", "secret", notionBob.name)},
-	}}}
+		until: []check{notionBob.synced(), notionBob.holdsNewest()},
+	}}
 }
 
-func (d *demo) grant() step {
-	return step{title: "a grant is missing, and given", phases: []phase{{
-		say: "The namespace agents may use the API key for github, slack and notion. " +
-			"Carol's Linear token is refused, and WorkOS is not even asked.",
-		do:     []action{d.apply(linearCarol.name)},
-		until:  []check{linearCarol.stuck(v1alpha1.NotGrantedReason), linearCarol.noSecret(), linearCarol.calls(0)},
-		within: soon,
+func (d *demo) grant() []phase {
+	return []phase{{
+		say: `The namespace agents may use the API key for github, slack and notion. The
+operator refuses Carol's Linear token, and does not even ask WorkOS.`,
+		do: []action{d.user("kubectl apply -f linear-carol.yaml")},
+		until: []check{
+			linearCarol.stuck(v1alpha1.NotGrantedReason), linearCarol.holds("no Secret"), linearCarol.calls(0),
+		},
 		steady: quiet,
 	}, {
 		say: "The owner of the PipesEnvironment grants it. That takes effect at once.",
-		do: []action{d.user("patch", "pipesenvironment", "default", "--namespace="+operatorNamespace, "--type=json",
-			"-p", `[{"op":"add","path":"/spec/grants/0/slugs/-","value":"linear"}]`)},
-		until: []check{
-			linearCarol.synced(), linearCarol.holdsNewest(), linearCarol.calls(1), linearCarol.cameAfterGrant(),
-		},
-		within: soon,
-	}}}
+		do: []action{d.user("kubectl patch pipesenvironment default -n " + operatorNamespace + " --type=json \\\n" +
+			`      -p '[{"op":"add","path":"/spec/grants/0/slugs/-","value":"linear"}]'`)},
+		until: []check{linearCarol.synced(), linearCarol.holdsNewest(), linearCarol.calls(1)},
+	}}
 }
 
-func (d *demo) repair() step {
-	return step{title: "a hand-edited Secret is repaired", phases: []phase{{
-		say: "Somebody puts a label of their own onto a Secret, which is theirs to keep, " +
-			"and then overwrites the token, which is not.",
+func (d *demo) repair() []phase {
+	return []phase{{
+		say: `Somebody puts a label of their own onto a Secret, which is theirs to keep.
+Then they overwrite the token, which is not.`,
 		do: []action{
-			d.user("label", "secret", slackAlice.name, "team=payments"),
-			d.user("patch", "secret", slackAlice.name, "-p", `{"stringData":{"access_token":"edited by hand"}}`),
+			d.user("kubectl label secret slack-alice team=payments"),
+			d.user(`kubectl patch secret slack-alice -p '{"stringData":{"access_token":"edited by hand"}}'`),
 		},
-		until: []check{
-			slackAlice.sameToken(), slackAlice.labelled("team", "payments"), slackAlice.calls(1), slackAlice.synced(),
-		},
-		within: soon,
+		until:  []check{slackAlice.repaired("team", "payments"), slackAlice.calls(1), slackAlice.synced()},
 		steady: quiet,
-		show:   []action{d.user("get", "secret", slackAlice.name, "--label-columns=team")},
-	}}}
+		show:   []action{d.user("kubectl get secret slack-alice --label-columns=team")},
+	}}
 }
 
-func (d *demo) restart() step {
-	return step{title: "the operator restarts, at no call", phases: []phase{{
-		say: "So that no renewal is due during the restart, Alice's GitHub tokens live for an hour from now on.",
+func (d *demo) reboot() []phase {
+	return []phase{{
+		say: `So that no renewal is due during the restart, Alice's GitHub tokens live for an
+hour from now on.`,
 		do: []action{
-			d.simulate("connections", `{"slug":"github","userID":"user_01ALICE","lifetime":"1h"}`),
-			d.requestRefresh(githubAlice),
+			d.simulate("connections", `{"slug":"github","userID":"user_01ALICE","lifetime":"1h"}`), d.refresh(githubAlice),
 		},
-		until:  []check{githubAlice.synced(), githubAlice.holdsNewest(), githubAlice.livesLong(30 * time.Minute)},
-		within: soon,
+		until: []check{githubAlice.synced(), githubAlice.holdsNewest(), githubAlice.livesLong(30 * time.Minute)},
 	}, {
-		say: "The operator is stopped and started again. All it has to know is in the Secrets' metadata: " +
-			"it asks WorkOS for nothing, and writes nothing.",
-		do: []action{d.halt(), d.launch()},
-		until: []check{
-			allLookedAfter(), noCalls(), noWrites(), allSynced(),
-		},
-		within: soon,
+		say: `The operator is stopped and started again. All that it has to know is in the
+metadata of the Secrets: it asks WorkOS for nothing, and writes nothing.`,
+		do:     []action{d.restart()},
+		until:  []check{allReconciled(), nothingDone()},
 		steady: quiet,
-	}}}
-}
-
-// apply applies a sample.
-func (d *demo) apply(name string) action {
-	return d.user("apply", "-f", d.space.path(name+".yaml"))
-}
-
-// user returns a kubectl command.
-func (d *demo) user(args ...string) action {
-	return action{
-		line: func() string {
-			words := []string{"kubectl"}
-			for i, arg := range args {
-				if i > 0 && len(args[i-1]) == 2 && args[i-1][0] == '-' { // keep -f FILE together
-					words[len(words)-1] += " " + quote(arg)
-					continue
-				}
-				words = append(words, quote(arg))
-			}
-			return shellLine(words...)
-		},
-		run: func(ctx context.Context) (string, error) { return d.kubectl(ctx, args...) },
-	}
-}
-
-// requestRefresh makes the operator ask WorkOS immediately. Any new value of the annotation does
-// that.
-func (d *demo) requestRefresh(s sample) action {
-	args := []string{"annotate", "pipestoken", s.name, "--overwrite"}
-	const value = v1alpha1.RefreshRequestedAtAnnotation + "="
-	return action{
-		line: func() string {
-			return shellLine(append(append([]string{"kubectl"}, args...), value+`"$(date +%s)"`)...)
-		},
-		run: func(ctx context.Context) (string, error) {
-			return d.kubectl(ctx, append(args, value+strconv.FormatInt(time.Now().Unix(), 10))...)
-		},
-	}
-}
-
-// simulate calls the control API of the simulator. It prints a curl command but does not run
-// curl, which may not be installed.
-func (d *demo) simulate(endpoint, body string) action {
-	return action{
-		line: func() string { return shellLine("curl", "$SIMULATOR/"+endpoint, "-d "+quote(body)) },
-		run: func(ctx context.Context) (string, error) {
-			return "", d.simulator.do(ctx, http.MethodPost, endpoint, body, nil)
-		},
-	}
-}
-
-// journal prints the requests to WorkOS, for the given connections or for all.
-func (d *demo) journal(of ...sample) action {
-	return action{
-		line: func() string { return shellLine("curl", "$SIMULATOR/requests") + "   # in short:" },
-		run: func(ctx context.Context) (string, error) {
-			requests, err := d.simulator.requests(ctx)
-			return journalTable(requests, of...), err
-		},
-	}
-}
-
-// halt stops the operator.
-func (d *demo) halt() action {
-	return action{
-		line: func() string { return shellLine("kill", strconv.Itoa(d.operator.process.PID())) },
-		run:  func(context.Context) (string, error) { return "", d.stopOperator() },
-	}
-}
-
-// launch starts the operator.
-func (d *demo) launch() action {
-	return action{
-		line: func() string {
-			words := []string{d.built("pipes-operator")}
-			for _, flag := range d.operatorFlags() {
-				words = append(words, quote(flag))
-			}
-			return shellLine(append(words, "2>>"+d.space.path(operatorLog), "&")...)
-		},
-		run: func(ctx context.Context) (string, error) { return "", d.startOperator(ctx) },
-	}
+		show:   []action{d.user("kubectl get pipestokens")},
+	}}
 }

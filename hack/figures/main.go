@@ -1,5 +1,5 @@
-// Command figures prints the results of the reliability suites, and writes them into
-// docs/explanation/reliability.md.
+// Command figures prints the results of the reliability suites, and writes those with a promise
+// into docs/explanation/reliability.md.
 package main
 
 import (
@@ -28,12 +28,23 @@ func main() {
 }
 
 func run(from, into, commit string) error {
-	suites, err := read(from)
-	if err != nil {
-		return err
+	files, err := filepath.Glob(filepath.Join(from, "*.json")) // Glob returns sorted names
+	if err != nil || len(files) == 0 {
+		return errors.Join(err, fmt.Errorf("there are no figures in %q: run make test-reliability", from))
 	}
-	tables := render(suites)
-	fmt.Print(tables)
+	tables := ""
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		var suite figures.Suite
+		if err := json.Unmarshal(text, &suite); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		fmt.Print(table(suite, false))
+		tables += table(suite, true)
+	}
 	if into == "" {
 		return nil
 	}
@@ -50,40 +61,16 @@ func run(from, into, commit string) error {
 	return os.WriteFile(into, []byte(fresh), 0o644)
 }
 
-// read reads the suites in the order of their file names.
-func read(directory string) ([]figures.Suite, error) {
-	files, err := filepath.Glob(filepath.Join(directory, "*.json")) // Glob returns sorted names
-	if err != nil {
-		return nil, err
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("there are no figures in %q: run make test-reliability", directory)
-	}
-	suites := make([]figures.Suite, len(files))
-	for i, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(text, &suites[i]); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-	}
-	return suites, nil
-}
-
-// render returns a table for each suite.
-func render(suites []figures.Suite) string {
-	var text strings.Builder
+// table returns the figures of a suite as a table: all, or those with a promise.
+func table(suite figures.Suite, promised bool) string {
+	text := fmt.Sprintf("### %s\n\n| Figure | Seen | Promised |\n|---|---|---|\n", suite.Name)
 	cell := strings.NewReplacer("|", `\|`, "\n", " ").Replace
-	for _, suite := range suites {
-		fmt.Fprintf(&text, "### %s\n\n| Figure | Seen | Promised |\n|---|---|---|\n", suite.Name)
-		for _, figure := range suite.Figures {
-			fmt.Fprintf(&text, "| %s | %s | %s |\n", cell(figure.Name), cell(figure.Value), cell(figure.Promise))
+	for _, figure := range suite.Figures {
+		if figure.Promise != "" || !promised {
+			text += fmt.Sprintf("| %s | %s | %s |\n", cell(figure.Name), cell(figure.Value), cell(figure.Promise))
 		}
-		text.WriteString("\n")
 	}
-	return text.String()
+	return text + "\n"
 }
 
 // This program writes the text between these marks.

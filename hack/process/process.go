@@ -2,7 +2,6 @@
 package process
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +23,6 @@ type Process struct {
 	Name string
 	// Log is the file for its output.
 	Log string
-	// Patience is how long the program may take to end at the final stop.
-	Patience time.Duration
 	// Ended is closed when the program has ended.
 	Ended chan struct{}
 
@@ -90,17 +87,6 @@ func (p *Process) Stop(patience time.Duration) error {
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // fails if the program has ended already
 	<-p.Ended
-}
-
-// PortTaken reports whether the program has ended because another process took its port first.
-func (p *Process) PortTaken() bool {
-	select {
-	case <-p.Ended:
-		text, err := os.ReadFile(p.Log)
-		return err == nil && bytes.Contains(text, []byte("address already in use"))
-	default:
-		return false
-	}
 }
 
 // FreeAddresses returns n loopback addresses on which no process listens.

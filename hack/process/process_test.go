@@ -55,13 +55,10 @@ func contains(file, text string) error {
 }
 
 func TestAProgramThatEndsTellsWhy(t *testing.T) {
-	p := script(t, "echo first; echo bind: address already in use; exit 3")
+	p := script(t, "echo first; echo second; exit 3")
 	err := p.WaitUntil(t.Context(), time.Minute, func(context.Context) error { return os.ErrNotExist })
-	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "first\nbind") {
+	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "first\nsecond") {
 		t.Errorf("got %v", err)
-	}
-	if !p.PortTaken() {
-		t.Error("not seen that a port was taken")
 	}
 }
 
