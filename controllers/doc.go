@@ -1,17 +1,3 @@
-// Package controllers turns PipesTokens into Secrets, and PipesEnvironments into connections to
-// WorkOS.
-//
-// The loop of a PipesToken is observe → decide → act → report:
-//
-//   - observe (observe.go) reads the object, its environment, the grant and the metadata of its
-//     Secret, all from caches;
-//   - decide (decide.go) is a pure function from the observation to one action, and judge
-//     (judge.go) is a pure function from the answer of WorkOS to its consequence;
-//   - act (act.go) makes at most one call to WorkOS and one write of the Secret (write.go,
-//     withdraw.go). A call takes time, therefore the data that its answer is judged by is observed
-//     again afterwards (recheck.go);
-//   - report (report.go) is the only place that turns the outcome into conditions, events, metrics
-//     and the delay until the next reconcile.
-//
-// A second controller (expiry.go) reports that a token has expired, even if the loop is blocked.
+// Package controllers holds the two controllers, and the specs that test them together against a
+// real API server and a simulator of WorkOS.
 package controllers
