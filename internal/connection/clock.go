@@ -27,7 +27,7 @@ func (r *Registry) Skew(environment types.NamespacedName, now time.Time) time.Du
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if state, ok := r.known[environment]; ok {
-		return state.skew.At(now)
+		return state.clocks.skew.At(now)
 	}
 	return 0
 }
@@ -41,7 +41,7 @@ func (r *Registry) ClockUnknown(environment *v1alpha1.PipesEnvironment) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	state, ok := r.known[client.ObjectKeyFromObject(environment)]
-	return !ok || !state.skew.Known()
+	return !ok || !state.clocks.skew.Known()
 }
 
 // skewIsTold reports whether the status says that the clocks differ. The status survives
@@ -72,13 +72,13 @@ func (s *connection) learnClock(answer workos.Answer, told bool, now time.Time) 
 	if !ok {
 		return false
 	}
-	known, wild := s.skew.Known(), s.skew.Wild()
-	s.skew.Learn(sample, told)
-	moved := (s.skew.At(now) - s.timed).Abs() >= retimed
+	known, wild := s.clocks.skew.Known(), s.clocks.skew.Wild()
+	s.clocks.skew.Learn(sample, told)
+	moved := (s.clocks.skew.At(now) - s.clocks.timed).Abs() >= retimed
 	if moved {
-		s.timed, s.degraded = s.skew.At(now), true
+		s.clocks.timed, s.degraded = s.clocks.skew.At(now), true
 	}
-	return moved || s.skew.Known() != known || s.skew.Wild() != wild
+	return moved || s.clocks.skew.Known() != known || s.clocks.skew.Wild() != wild
 }
 
 const (

@@ -42,26 +42,26 @@ func (r *Registry) Health(environment *v1alpha1.PipesEnvironment, perMinute floa
 	if !ok {
 		return told
 	}
-	told.Clocks = clockSkewed(state.skew, skewIsTold(environment), now)
+	told.Clocks = clockSkewed(state.clocks.skew, skewIsTold(environment), now)
 	if state.client == nil {
 		return told
 	}
-	if state.since.IsZero() {
-		state.since = now
+	if state.upstream.since.IsZero() {
+		state.upstream.since = now
 	}
-	if state.first.IsZero() {
-		state.first = now
+	if state.upstream.first.IsZero() {
+		state.upstream.first = now
 	}
 	const room = 0.95
 	switch together, limit := state.client.Need(perMinute); {
-	case overloaded && now.Sub(state.first) < settling:
+	case overloaded && now.Sub(state.upstream.first) < settling:
 		told.Overload = nil
 	case together > float64(limit) || overloaded && together > room*float64(limit):
 		told.Overload = r.tooMany(together, limit)
 	}
 	if trouble, troubled := state.client.Trouble(); troubled {
 		told.Failing = troubleOf(trouble)
-	} else if !state.heard && now.Sub(state.since) < settling {
+	} else if !state.upstream.heard && now.Sub(state.upstream.since) < settling {
 		told.Failing = nil
 	}
 	return told

@@ -102,7 +102,7 @@ func (r *Registry) Check(ctx context.Context, environment *v1alpha1.PipesEnviron
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if state.problem.Present() || !state.rejected {
+	if state.problem.Present() || !state.key.rejected {
 		return state.problem, nil
 	}
 	return finding.Newf(v1alpha1.APIKeyRejectedReason,
@@ -166,12 +166,12 @@ func (r *Registry) Forget(name types.NamespacedName) {
 
 // refresh reads the API key, and makes a new connection if it or the spec has changed.
 func (r *Registry) refresh(ctx context.Context, environment *v1alpha1.PipesEnvironment) (*connection, error) {
-	fresh := &connection{uid: environment.UID, generation: environment.Generation, baseURL: environment.Spec.BaseURL}
+	fresh := &connection{of: identity{environment.UID, environment.Generation, environment.Spec.BaseURL}}
 	fresh.problem = r.refuse(environment.Spec.BaseURL)
 	var key redact.String
 	if !fresh.problem.Present() {
 		var err error
-		if key, fresh.keyVersion, fresh.problem, err = r.readKey(ctx, environment); err != nil {
+		if key, fresh.key.version, fresh.problem, err = r.readKey(ctx, environment); err != nil {
 			return nil, err
 		}
 	}
@@ -193,11 +193,11 @@ func (r *Registry) refresh(ctx context.Context, environment *v1alpha1.PipesEnvir
 	// A new key counts as valid until WorkOS refuses it. A key that is found at the start of the
 	// process may be the key that was refused before. The status then keeps the reason
 	// APIKeyRejected until WorkOS accepts the key.
-	fresh.rejected = known && old.rejected && old.keyVersion == fresh.keyVersion ||
+	fresh.key.rejected = known && old.key.rejected && old.key.version == fresh.key.version ||
 		!known && conditions.Ready(environment.Status.Conditions).Reason == v1alpha1.APIKeyRejectedReason
 	// The problem may be fixed before the next reconcile of the environment. degraded remembers it
 	// until the PipesTokens have been requeued.
-	fresh.degraded = fresh.rejected || fresh.problem.Present()
+	fresh.degraded = fresh.key.rejected || fresh.problem.Present()
 	if known {
 		fresh.inherit(old)
 	}
