@@ -77,7 +77,8 @@ func (done *outcome) wasOrphaned() bool {
 // lookForHidden reads the Secret live once before the status says that the token is gone. The
 // cache does not show a Secret that has lost our label.
 func (r *Reconciler) lookForHidden(ctx context.Context, done *outcome) error {
-	told := conditions.Ready(done.seen.token.Status.Conditions).Reason == done.finding.Reason && done.seen.token.Status.Binding == nil
+	status := done.seen.token.Status
+	told := conditions.Ready(status.Conditions).Reason == done.finding.Reason && status.Binding == nil
 	if done.secret.State != tokensecret.Absent || told {
 		return nil
 	}

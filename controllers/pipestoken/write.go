@@ -84,7 +84,8 @@ func (r *Reconciler) nameTaken(ctx context.Context, done *outcome) {
 		r.notWritten(done, "find", err)
 		return
 	}
-	if done.secret = tokensecret.Observe(found, done.seen.token, done.seen.template); done.secret.State == tokensecret.Foreign {
+	done.secret = tokensecret.Observe(found, done.seen.token, done.seen.template)
+	if done.secret.State == tokensecret.Foreign {
 		done.finding = conflict(done.seen.token)
 		return
 	}

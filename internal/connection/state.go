@@ -85,7 +85,8 @@ func (s *connection) hear(answer workos.Answer, skewIsTold bool, now time.Time) 
 		s.key.rejected = false
 	}
 	clocks := s.learnClock(answer, skewIsTold, now)
-	return !ptr.Equal(s.upstream.trouble, before.upstream.trouble) || s.upstream.heard != before.upstream.heard || s.key.rejected != before.key.rejected || clocks
+	return !ptr.Equal(s.upstream.trouble, before.upstream.trouble) ||
+		s.upstream.heard != before.upstream.heard || s.key.rejected != before.key.rejected || clocks
 }
 
 // inherit takes over what the connection before has learned, and what still holds.
