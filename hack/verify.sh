@@ -32,7 +32,7 @@ regenerate() {
   local before
   before=$(changes)
   "$make" generate manifests || return 1
-  if ! diff <(echo "$before") <(changes); then
+  if ! diff <(echo "$before") <(echo "$(changes)"); then
     echo "generated files differ from their sources (above): run make generate manifests, and commit the result" >&2
     return 1
   fi

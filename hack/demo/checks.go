@@ -166,7 +166,7 @@ func (s sample) count(seen *state) (calls, tokens int) {
 
 // calls checks the exact number of requests to WorkOS for this connection during the phase.
 func (s sample) calls(want int) check {
-	return check{fmt.Sprintf("calls to WorkOS for %s, expected %d", s.name, want), func(before, now *state) (string, bool) {
+	return check{fmt.Sprintf("calls for %s, expected %d", s.name, want), func(before, now *state) (string, bool) {
 		was, _ := s.count(before)
 		is, _ := s.count(now)
 		return fmt.Sprint(is - was), is-was == want
