@@ -18,7 +18,6 @@ import (
 var (
 	plane     *harness.ControlPlane
 	apiServer *rest.Config
-	scheme    = harness.Scheme
 	// user is a client of the person with kubectl, without a cache and without a rate limit.
 	user client.Client
 	said = &harness.Transcript{}

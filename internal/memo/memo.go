@@ -13,7 +13,7 @@ type Table[K comparable, V any] struct {
 	bytes   int
 }
 
-// New returns a Table of at most most results. Their inputs and results have at most mostBytes
+// New returns a Table that holds up to most results. Their inputs and results take up to mostBytes
 // bytes, as the callers of Of count them.
 func New[K comparable, V any](most, mostBytes int) *Table[K, V] {
 	return &Table[K, V]{most: most, mostBytes: mostBytes, results: map[K]V{}}

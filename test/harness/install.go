@@ -34,17 +34,23 @@ func (c *ControlPlane) Install(
 			return err
 		}
 		for _, object := range objects {
-			if change != nil {
-				if err := change(object); err != nil {
-					return err
-				}
-			}
-			if err := c.Root.Create(ctx, object); err != nil {
+			if err := c.create(ctx, object, change); err != nil {
 				return fmt.Errorf("installing %s %s: %w", object.GetKind(), object.GetName(), err)
 			}
 		}
 	}
 	return c.AwaitRights(ctx, User, OperatorRights...)
+}
+
+func (c *ControlPlane) create(
+	ctx context.Context, object *unstructured.Unstructured, change func(*unstructured.Unstructured) error,
+) error {
+	if change != nil {
+		if err := change(object); err != nil {
+			return err
+		}
+	}
+	return c.Root.Create(ctx, object)
 }
 
 // AllowAPIKeys lets the operator read the Secrets of a namespace, as its owner can.

@@ -42,13 +42,13 @@ func StartProgram(name, log string, cmd *exec.Cmd) (started *process.Process, er
 
 // BuildOperator builds the operator into a directory, with the race detector if race is set, and
 // returns its path.
-func BuildOperator(directory string, race bool) (string, error) {
+func BuildOperator(ctx context.Context, directory string, race bool) (string, error) {
 	program := filepath.Join(directory, "pipes-operator")
 	arguments, cgo := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", program}, "CGO_ENABLED=0"
 	if race {
 		arguments, cgo = []string{"build", "-race", "-o", program}, "CGO_ENABLED=1"
 	}
-	cmd := exec.Command("go", append(arguments, "./cmd/pipes-operator")...)
+	cmd := exec.CommandContext(ctx, "go", append(arguments, "./cmd/pipes-operator")...)
 	cmd.Dir, cmd.Env = Root(), append(os.Environ(), cgo)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the operator: %w\n%s", err, output)

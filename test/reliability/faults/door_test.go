@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"log"
 	"maps"
@@ -231,17 +230,20 @@ func (d *door) noteWatch(r *http.Request) (cut *http.Request, forget func()) {
 
 // give sends the refusal in the format of the API server.
 func (f *refusal) give(w http.ResponseWriter) {
-	status := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"a fault of the tests","reason":%q,"code":%d}`, f.reason, f.status)
+	status := map[string]any{
+		"kind": "Status", "apiVersion": "v1", "status": "Failure",
+		"message": "a fault of the tests", "reason": f.reason, "code": f.status,
+	}
 	w.Header().Set("Content-Type", "application/json")
 	if f.inStream {
-		_, _ = fmt.Fprintf(w, `{"type":"ERROR","object":%s}`, status)
+		_ = json.NewEncoder(w).Encode(map[string]any{"type": "ERROR", "object": status})
 		return
 	}
 	if f.retryAfter != "" {
 		w.Header().Set("Retry-After", f.retryAfter)
 	}
 	w.WriteHeader(f.status)
-	_, _ = io.WriteString(w, status)
+	_ = json.NewEncoder(w).Encode(status)
 }
 
 // statusWriter records the status of an answer.

@@ -7,6 +7,7 @@
 package faults_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -36,7 +37,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(directory) }()
-	if operatorBinary, err = harness.BuildOperator(directory, true); err != nil {
+	if operatorBinary, err = harness.BuildOperator(context.Background(), directory, true); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

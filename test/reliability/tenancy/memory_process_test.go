@@ -73,7 +73,7 @@ func startCluster(t *testing.T) *cluster {
 		},
 	})
 
-	c.program, err = harness.BuildOperator(c.directory, false)
+	c.program, err = harness.BuildOperator(ctx, c.directory, false)
 	g.Expect(err).NotTo(HaveOccurred())
 	return c
 }
