@@ -221,6 +221,7 @@ var _ = Describe("Grants", func() {
 
 	It("by label follow the labels of the namespace", func() {
 		setGrants(anythingFor(v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}))
+		w.waitForEnvironment(v1alpha1.AvailableReason)
 		token := w.token("alice")
 		w.connect(token)
 		w.settled(token, v1alpha1.NotGrantedReason)
