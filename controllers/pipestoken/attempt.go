@@ -29,8 +29,8 @@ type attempt struct {
 	streak    streak
 	refresh   handled
 	basis     basis
-	// habit is the lead of this connection.
-	habit renewal.Habit
+	// lead is the lead of this connection.
+	lead renewal.Estimate
 }
 
 // attemptState says where the knowledge about the last attempt comes from.
@@ -126,7 +126,7 @@ func attemptFromStatus(seen observation, began time.Time) attempt {
 		finding:  findingFromStatus(seen.token),
 		schedule: schedule{noted: seen.now},
 		basis:    basis{connection: seen.origin.connection},
-		habit:    writtenHabit(seen.secret.Facts),
+		lead:     writtenEstimate(seen.secret.Facts),
 	}
 	switch {
 	case last.finding.Present():
@@ -167,7 +167,7 @@ func (seen observation) inTurn(last attempt) attempt {
 	}
 	last.state = noAttempt
 	if seen.nextDue().Add(backlog).Before(seen.slug.lastObtained) {
-		last.schedule.renewNotBefore = renewal.InheritedProbe(renewalToken(seen), seen.now, last.habit, seen.slug.Habit)
+		last.schedule.renewNotBefore = renewal.InheritedProbe(renewalToken(seen), seen.now, last.lead, seen.slug.Estimate)
 	}
 	return last
 }

@@ -42,7 +42,7 @@ func judgeToken(seen observation, token workos.Token) verdict {
 		Scopes:        token.Scopes,
 		MissingScopes: token.MissingScopes,
 	}
-	if lead, known := seen.last.habit.Lead(); known {
+	if lead, known := seen.last.lead.Lead(); known {
 		facts.UpstreamLead = &lead
 	}
 	sameToken := seen.secret.State == tokensecret.Intact && facts.SameToken(seen.secret.Facts)

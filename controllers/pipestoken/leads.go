@@ -23,7 +23,7 @@ type leads struct {
 
 // slugLead is the knowledge about a slug: its lead, and the fields below.
 type slugLead struct {
-	renewal.Habit
+	renewal.Estimate
 	// lastObtained is when the newest token of the slug was obtained, among the tokens that this
 	// process has found. At that time a leader was running.
 	lastObtained time.Time
@@ -103,25 +103,25 @@ func (h *leads) makeRoom(environment types.NamespacedName) {
 
 // learn records the answer of WorkOS to a renewal that was due. It returns the new knowledge
 // about the connection and about the slug.
-func (h *leads) learn(seen observation, token workos.Token) (own renewal.Habit, others slugLead) {
+func (h *leads) learn(seen observation, token workos.Token) (own renewal.Estimate, others slugLead) {
 	key, facts := leadKeyOf(seen), seen.secret.Facts
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	own, others = seen.last.habit, h.entries[key]
+	own, others = seen.last.lead, h.entries[key]
 	if facts.ExpiresAt.IsZero() {
 		return own, others
 	}
 	left := facts.ExpiresAt.Sub(seen.now)
 	renewed := facts.TokenHash != tokensecret.HashToken(string(seen.token.UID), token.Value)
-	own, others.Habit = own.Own(left, renewed, others.Habit), others.After(left, renewed)
+	own, others.Estimate = own.Own(left, renewed, others.Estimate), others.After(left, renewed)
 	h.note(key, others)
 	return own, others
 }
 
-// writtenHabit returns the lead that was known when the Secret was written.
-func writtenHabit(facts tokensecret.Facts) renewal.Habit {
+// writtenEstimate returns the lead that was known when the Secret was written.
+func writtenEstimate(facts tokensecret.Facts) renewal.Estimate {
 	if facts.UpstreamLead == nil {
-		return renewal.Habit{}
+		return renewal.Estimate{}
 	}
-	return renewal.Habit{Granted: *facts.UpstreamLead, Known: true, Trust: renewal.MaxTrust}
+	return renewal.Estimate{Granted: *facts.UpstreamLead, Known: true, Trust: renewal.MaxTrust}
 }

@@ -15,22 +15,22 @@ import (
 
 // An answer for one PipesToken shows something about its own connection, and about connections
 // with the same slug and environment. It shows nothing about any other connection.
-func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
+func TestLeadsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 	h := &leads{}
 	same, another := redact.NewString("the same"), redact.NewString("another")
 	seen := healthy()
 	seen.secret.Facts.TokenHash = tokensecret.HashToken(string(seen.token.UID), same)
 	answered := func(left time.Duration, value redact.String) {
 		seen.now = seen.secret.Facts.ExpiresAt.Add(-left)
-		seen.last.habit, seen.slug = h.learn(seen, workos.Token{Value: value})
+		seen.last.lead, seen.slug = h.learn(seen, workos.Token{Value: value})
 	}
-	if answered(40*time.Second, same); seen.last.habit.Known {
-		t.Errorf("a refusal alone tells %+v", seen.last.habit)
+	if answered(40*time.Second, same); seen.last.lead.Known {
+		t.Errorf("a refusal alone tells %+v", seen.last.lead)
 	}
 	for range 2 {
 		answered(20*time.Second, another)
 	}
-	if lead, known := seen.last.habit.Lead(); !known || lead != 20*time.Second {
+	if lead, known := seen.last.lead.Lead(); !known || lead != 20*time.Second {
 		t.Errorf("this connection: %v, %v, want 20s", lead, known)
 	}
 	if lead, known := h.of(leadKeyOf(seen)).Lead(); !known || lead != 20*time.Second {
@@ -53,15 +53,15 @@ func TestHabitsAreLearnedForTheConnectionAndForTheSlug(t *testing.T) {
 }
 
 // A process that has just started uses the lead that is stored in the Secret, beside the token.
-func TestHabitIsRecalledFromTheSecret(t *testing.T) {
+func TestEstimateIsRecalledFromTheSecret(t *testing.T) {
 	r, seen := &Reconciler{}, healthy()
 	seen.secret.Facts.UpstreamLead = ptr.To(50 * time.Second)
-	if lead, known := r.recall(seen).habit.Lead(); !known || lead != 50*time.Second {
+	if lead, known := r.recall(seen).lead.Lead(); !known || lead != 50*time.Second {
 		t.Errorf("got %v, %v, want 50s", lead, known)
 	}
 	seen.token.UID, seen.secret.Facts.UpstreamLead = "another", nil
-	if habit := r.recall(seen).habit; habit != (renewal.Habit{}) {
-		t.Errorf("got %+v of a Secret that tells nothing", habit)
+	if lead := r.recall(seen).lead; lead != (renewal.Estimate{}) {
+		t.Errorf("got %+v of a Secret that tells nothing", lead)
 	}
 }
 
@@ -77,17 +77,17 @@ func TestWhatWasAskedInVainWaitsForWhenOthersAreReplaced(t *testing.T) {
 		"others have got a token since":                 {func(*observation) {}, true},
 		"no other has":                                  {func(o *observation) { o.slug.lastObtained = noon }, false},
 		"others have got one just then":                 {func(o *observation) { o.slug.lastObtained = o.nextDue().Add(5 * time.Second) }, false},
-		"nothing is known of the slug":                  {func(o *observation) { o.slug.Habit = renewal.Habit{} }, false},
+		"nothing is known of the slug":                  {func(o *observation) { o.slug.Estimate = renewal.Estimate{} }, false},
 		"those like it are replaced earlier":            {func(o *observation) { o.slug.Granted = 5 * time.Minute }, false},
 		"it has been looked at before that was due":     {func(o *observation) { o.last.state = noAttempt }, false},
-		"what others get is not what this one has seen": {func(o *observation) { o.last.habit = renewal.Habit{Known: true, Granted: 6 * time.Minute} }, false},
+		"what others get is not what this one has seen": {func(o *observation) { o.last.lead = renewal.Estimate{Known: true, Granted: 6 * time.Minute} }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := healthy()
 			seen.now = noon.Add(56 * time.Minute)
 			seen.last.state = awaitingTurn
 			seen.slug = slugLead{
-				Habit: renewal.Habit{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}, lastObtained: noon.Add(55 * time.Minute),
+				Estimate: renewal.Estimate{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}, lastObtained: noon.Add(55 * time.Minute),
 			}
 			test.change(&seen)
 			due, turn := seen.nextDue(), seen.inTurn(seen.last)
@@ -123,7 +123,7 @@ func TestWhatOthersFoundIsTheLatest(t *testing.T) {
 
 // Tenants choose slugs. So what is known of slugs is bounded, and many slugs of one environment
 // must not displace those of another.
-func TestHabitsAreBounded(t *testing.T) {
+func TestLeadsAreBounded(t *testing.T) {
 	h := &leads{}
 	note := func(environment, slug string) {
 		seen := healthy()

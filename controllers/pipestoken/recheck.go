@@ -39,7 +39,7 @@ func (r *Reconciler) observeAfterCall(ctx context.Context, done *outcome, decide
 	done.call.superseded = obstacle.Present() || token.Spec.Suspend || deleting(token) ||
 		asksElsewhere(before.origin.environment, seen.origin.environment)
 	if !done.call.superseded {
-		done.seen.last.habit, done.seen.slug = r.learn(before, done.call.answer, decided)
+		done.seen.last.lead, done.seen.slug = r.learn(before, done.call.answer, decided)
 		return nil
 	}
 	done.finding = obstacle
@@ -56,14 +56,14 @@ func (r *Reconciler) observeAfterCall(ctx context.Context, done *outcome, decide
 // counted from the time of the request, therefore asked is the observation before the call.
 func (r *Reconciler) learn(
 	asked observation, answer workos.Answer, decided decision,
-) (renewal.Habit, slugLead) {
+) (renewal.Estimate, slugLead) {
 	// WorkOS returns the expired token again if its clock is behind. The next fetch then has a
 	// failed attempt as its cause, but it is a renewal that is due.
 	due := decided.cause == renewalIsDue || asked.standing.Reason == v1alpha1.TokenExpiredReason
 	if due && answer.Outcome == workos.OutcomeToken {
 		return r.leads.learn(asked, answer.Token)
 	}
-	return asked.last.habit, asked.slug
+	return asked.last.lead, asked.slug
 }
 
 // asksElsewhere reports whether the PipesEnvironment now leads to another environment of WorkOS.

@@ -77,7 +77,7 @@ func nextProbe(done outcome) time.Time {
 	case done.finding.Present(), done.dropped(), after.secret.Facts.ExpiresAt.IsZero(), after.now.Before(after.nextDue()):
 		return time.Time{}
 	default:
-		return renewal.Probe(renewalToken(after), after.now, 0, after.last.habit, after.slug.Habit)
+		return renewal.Probe(renewalToken(after), after.now, 0, after.last.lead, after.slug.Estimate)
 	}
 }
 

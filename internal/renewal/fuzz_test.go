@@ -103,7 +103,7 @@ func FuzzRetry(f *testing.F) {
 		for _, scale := range scales {
 			expires := time.Unix(seconds+left*scale, 0)
 			token := renewal.Token{Expires: expires, Seed: seed}
-			probe := renewal.Probe(token, now, failures, renewal.Habit{}, renewal.Habit{})
+			probe := renewal.Probe(token, now, failures, renewal.Estimate{}, renewal.Estimate{})
 			retry := renewal.Retry(now, expires, failures, time.Duration(retryAfter), seed)
 			if isOfThisEra(now, expires) {
 				expectProbe(t, now, expires, probe)
@@ -136,8 +136,8 @@ func expectGuidedProbe(t *testing.T, token renewal.Token, now time.Time, failure
 	if lead < 0 || lead > 24*time.Hour || !token.Expires.After(now) {
 		return
 	}
-	own := renewal.Habit{Granted: lead, Known: true}
-	probe, inherited := renewal.Probe(token, now, failures, own, renewal.Habit{}), renewal.InheritedProbe(token, now, own, renewal.Habit{})
+	own := renewal.Estimate{Granted: lead, Known: true}
+	probe, inherited := renewal.Probe(token, now, failures, own, renewal.Estimate{}), renewal.InheritedProbe(token, now, own, renewal.Estimate{})
 	known := token.Expires.Add(-lead)
 	if !probe.After(now) || probe.After(token.Expires) || known.Sub(now) > 15*time.Second && (probe.Before(known) || probe.Sub(known) > lead/5+time.Second) {
 		t.Errorf("at %v, with a token until %v that is replaced %v before, the next probe is at %v", now, token.Expires, lead, probe)

@@ -32,8 +32,8 @@ func (u *upstream) token(now time.Time) time.Time {
 type loop struct {
 	seed     string
 	current  renewal.Token
-	habit    renewal.Habit
-	others   renewal.Habit
+	lead     renewal.Estimate
+	others   renewal.Estimate
 	failures int
 	calls    []call
 	tokens   int
@@ -77,7 +77,7 @@ func (l *loop) answer(u *upstream, now time.Time, failed bool) (next time.Time, 
 	expires := u.token(now)
 	if l.tokens > 0 && l.failures == 0 {
 		left, renewed := l.current.Expires.Sub(now), !expires.Equal(l.current.Expires)
-		l.habit, l.others = l.habit.Own(left, renewed, l.others), l.others.After(left, renewed)
+		l.lead, l.others = l.lead.Own(left, renewed, l.others), l.others.After(left, renewed)
 	}
 	switch {
 	case !expires.After(now): // expired on arrival
@@ -85,12 +85,12 @@ func (l *loop) answer(u *upstream, now time.Time, failed bool) (next time.Time, 
 		return renewal.Retry(now, l.current.Expires, l.failures, 0, l.seed), true, false
 	case expires.Equal(l.current.Expires):
 		l.failures = 0
-		return renewal.Probe(l.current, now, 0, l.habit, l.others), false, true
+		return renewal.Probe(l.current, now, 0, l.lead, l.others), false, true
 	}
 	l.failures = 0
 	l.tokens++
 	l.current = renewal.Token{Obtained: now.Truncate(time.Second), Expires: expires, Seed: l.seed}
-	if lead, known := l.habit.Lead(); known {
+	if lead, known := l.lead.Lead(); known {
 		l.current.Lead = &lead
 	}
 	return renewal.Time(l.current, 0), false, false

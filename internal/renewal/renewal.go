@@ -12,7 +12,7 @@
 //     fifth of the lead.
 //  3. WorkOS may return the same token until it expires. The next probe then comes after half of
 //     the remaining time, but not sooner than 15 seconds. A probe that would come just before E is
-//     made at E. After E the probes back off. Habit learns from the probes how early WorkOS returns
+//     made at E. After E the probes back off. Estimate learns from the probes how early WorkOS returns
 //     the next token. A learned lead replaces a longer lead of the policy, so that in the long run
 //     each token costs one call. One renewal in 40 asks earlier, to find out whether the lead has
 //     changed.
@@ -103,9 +103,9 @@ func lead(lifetime, renewBefore time.Duration) time.Duration {
 }
 
 // Probe returns when to ask again after WorkOS, asked at now, returned the current token again.
-// failures counts these answers since the token expired, including this one. own is the Habit
-// of this connection. others is the Habit of all connections like it.
-func Probe(t Token, now time.Time, failures int, own, others Habit) time.Time {
+// failures counts these answers since the token expired, including this one. own is the Estimate
+// of this connection. others is the Estimate of all connections like it.
+func Probe(t Token, now time.Time, failures int, own, others Estimate) time.Time {
 	left := t.Expires.Sub(now)
 	if left <= 0 {
 		return now.Add(Backoff(failures, t.Seed))
@@ -122,13 +122,13 @@ func Probe(t Token, now time.Time, failures int, own, others Habit) time.Time {
 
 // InheritedProbe returns when to ask for the successor of t if an earlier process asked for it
 // without success at an unknown time. That is now, unless now is known to be too early.
-func InheritedProbe(t Token, now time.Time, own, others Habit) time.Time {
+func InheritedProbe(t Token, now time.Time, own, others Estimate) time.Time {
 	return latest(now, t.guided(own, others))
 }
 
 // guided returns when WorkOS is known to return the successor of t. It returns the zero time if
 // that is not known.
-func (t Token) guided(own, others Habit) time.Time {
+func (t Token) guided(own, others Estimate) time.Time {
 	lead, known := own.Granted, own.Known
 	if !known {
 		lead, known = others.Lead()

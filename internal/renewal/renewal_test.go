@@ -177,7 +177,7 @@ func TestProbeWaitsForHalfOfWhatIsLeft(t *testing.T) {
 		"at expiry, in less":                 {time.Millisecond, time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := renewal.Probe(renewal.Token{Expires: start.Add(test.left), Seed: "uid"}, start, 0, renewal.Habit{}, renewal.Habit{}).Sub(start); got != test.wait {
+			if got := renewal.Probe(renewal.Token{Expires: start.Add(test.left), Seed: "uid"}, start, 0, renewal.Estimate{}, renewal.Estimate{}).Sub(start); got != test.wait {
 				t.Errorf("with %v left, got %v, want %v", test.left, got, test.wait)
 			}
 		})
@@ -191,7 +191,7 @@ func TestProbesOfATokenThatStaysTheSame(t *testing.T) {
 	for i, want := range []time.Duration{
 		5 * time.Minute, 150 * time.Second, 75 * time.Second, 37 * time.Second, 19 * time.Second, 19 * time.Second,
 	} {
-		next := renewal.Probe(renewal.Token{Expires: expires, Seed: "uid"}, now, 0, renewal.Habit{}, renewal.Habit{})
+		next := renewal.Probe(renewal.Token{Expires: expires, Seed: "uid"}, now, 0, renewal.Estimate{}, renewal.Estimate{})
 		if next.Sub(now) != want {
 			t.Errorf("probe %d comes after %v, want %v", i+1, next.Sub(now), want)
 		}
@@ -201,7 +201,7 @@ func TestProbesOfATokenThatStaysTheSame(t *testing.T) {
 		t.Errorf("the last probe of a valid token comes %v before it expires, want at that very second", expires.Sub(now))
 	}
 	for failures := 1; failures < 12; failures++ {
-		next := renewal.Probe(renewal.Token{Expires: expires, Seed: "uid"}, now, failures, renewal.Habit{}, renewal.Habit{})
+		next := renewal.Probe(renewal.Token{Expires: expires, Seed: "uid"}, now, failures, renewal.Estimate{}, renewal.Estimate{})
 		if want := renewal.Backoff(failures, "uid"); next.Sub(now) != want {
 			t.Errorf("probe %d after expiry comes after %v, want the back-off %v", failures, next.Sub(now), want)
 		}

@@ -15,7 +15,7 @@ type asked struct {
 	renewed bool
 }
 
-func TestHabit(t *testing.T) {
+func TestEstimate(t *testing.T) {
 	const unknown = -1
 	for name, test := range map[string]struct {
 		asked []asked
@@ -39,12 +39,12 @@ func TestHabit(t *testing.T) {
 		"an expired token again":                             {[]asked{{110 * time.Second, false}, {55 * time.Second, true}, {0, false}}, 55 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			habit := renewal.Habit{}
+			estimate := renewal.Estimate{}
 			for _, a := range test.asked {
-				habit = habit.After(a.left, a.renewed)
+				estimate = estimate.After(a.left, a.renewed)
 			}
-			if habit.Known != (test.lead != unknown) || habit.Known && habit.Granted != test.lead {
-				t.Errorf("got %v, %v, want %v", habit.Granted, habit.Known, test.lead)
+			if estimate.Known != (test.lead != unknown) || estimate.Known && estimate.Granted != test.lead {
+				t.Errorf("got %v, %v, want %v", estimate.Granted, estimate.Known, test.lead)
 			}
 		})
 	}
@@ -53,8 +53,8 @@ func TestHabit(t *testing.T) {
 // One renewal is not enough, but two that agree make the lead known. After many renewals a
 // contradiction is followed at once. After many contradictions it takes many renewals until the
 // lead is known again.
-func TestHabitIsTrusted(t *testing.T) {
-	once := renewal.Habit{}.After(110*time.Second, false).After(55*time.Second, true)
+func TestEstimateIsTrusted(t *testing.T) {
+	once := renewal.Estimate{}.After(110*time.Second, false).After(55*time.Second, true)
 	if lead, known := once.Lead(); known {
 		t.Errorf("after one renewal: %v", lead)
 	}
@@ -130,7 +130,7 @@ func TestLoopLearnsAnew(t *testing.T) {
 			if perToken := float64(len(l.calls)-calls) / float64(l.tokens-tokens); perToken > 1.05 {
 				t.Errorf("%.3f calls for each token in the end", perToken)
 			}
-			if lead, known := l.habit.Lead(); !known || lead < leads[1]*9/10-time.Second || lead > leads[1]+time.Second {
+			if lead, known := l.lead.Lead(); !known || lead < leads[1]*9/10-time.Second || lead > leads[1]+time.Second {
 				t.Errorf("learned %v, %v", lead, known)
 			}
 			if l.expired != 0 {
@@ -143,10 +143,10 @@ func TestLoopLearnsAnew(t *testing.T) {
 // Where the lead of WorkOS is shorter than the lead of the policy, several objects share the
 // lead that one of them has learned.
 func TestWhatOneHasLearnedOthersNeedNot(t *testing.T) {
-	habit := renewal.Habit{}.After(110*time.Second, false).After(55*time.Second, true).After(54*time.Second, true)
+	estimate := renewal.Estimate{}.After(110*time.Second, false).After(55*time.Second, true).After(54*time.Second, true)
 	token := renewal.Token{Obtained: start, Expires: start.Add(time.Hour), Seed: "another"}
 	now := token.Expires.Add(-115 * time.Second)
-	if wait := renewal.Probe(token, now, 0, renewal.Habit{}, habit).Sub(now); wait < 60*time.Second || wait > 71*time.Second {
+	if wait := renewal.Probe(token, now, 0, renewal.Estimate{}, estimate).Sub(now); wait < 60*time.Second || wait > 71*time.Second {
 		t.Errorf("after a refusal with 115 s left, asks again after %v; 55 s are known to work", wait)
 	}
 }
@@ -169,7 +169,7 @@ func TestConnectionsThatDifferAreNotTakenForOneAnother(t *testing.T) {
 				connections[i] = &upstream{lifetime: 90 * time.Second, lead: lead}
 				loops[i], next[i] = &loop{seed: fmt.Sprint("uid", i)}, start.Add(time.Duration(i)*17*time.Second)
 			}
-			habit, renewals, late := renewal.Habit{}, 0, 0
+			estimate, renewals, late := renewal.Estimate{}, 0, 0
 			for range 4000 {
 				i := 0
 				for j := range next {
@@ -184,9 +184,9 @@ func TestConnectionsThatDifferAreNotTakenForOneAnother(t *testing.T) {
 						late++
 					}
 				}
-				l.others = habit
+				l.others = estimate
 				next[i], _, _ = l.answer(connections[i], now, false)
-				habit = l.others
+				estimate = l.others
 			}
 			if late > renewals/100 {
 				t.Errorf("%d of %d tokens that could have been replaced %v before they expired had less than %v left", late, renewals, early, enough)
@@ -197,29 +197,29 @@ func TestConnectionsThatDifferAreNotTakenForOneAnother(t *testing.T) {
 	}
 }
 
-// The Habit of others saves a connection some probes. The connection still learns from its own
+// The Estimate of others saves a connection some probes. The connection still learns from its own
 // renewal.
 func TestAConnectionLearnsWhereOthersHaveGuidedIt(t *testing.T) {
-	others := renewal.Habit{Known: true, Trust: renewal.MaxTrust}
-	own := renewal.Habit{}.Own(2*time.Minute, false, others).Own(-300*time.Millisecond, true, others)
+	others := renewal.Estimate{Known: true, Trust: renewal.MaxTrust}
+	own := renewal.Estimate{}.Own(2*time.Minute, false, others).Own(-300*time.Millisecond, true, others)
 	if lead, known := own.Lead(); !known || lead != 0 {
 		t.Errorf("got %v, %v, want 0", lead, known)
 	}
-	others = renewal.Habit{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}
-	probed := renewal.Habit{}.Own(2*time.Minute, false, renewal.Habit{}).Own(61*time.Second, false, renewal.Habit{}).Own(20*time.Second, true, others)
+	others = renewal.Estimate{Known: true, Granted: time.Minute, Trust: renewal.MaxTrust}
+	probed := renewal.Estimate{}.Own(2*time.Minute, false, renewal.Estimate{}).Own(61*time.Second, false, renewal.Estimate{}).Own(20*time.Second, true, others)
 	if lead, known := probed.Lead(); !known || lead != 48*time.Second {
 		t.Errorf("got %v, %v, want 48s, as late as those are asked for that have the lead of the others", lead, known)
 	}
-	unlike := renewal.Habit{}.Own(2*time.Minute, false, others).Own(50*time.Second, false, others).Own(25*time.Second, true, others)
+	unlike := renewal.Estimate{}.Own(2*time.Minute, false, others).Own(50*time.Second, false, others).Own(25*time.Second, true, others)
 	if unlike.Granted != 25*time.Second {
 		t.Errorf("got %v, want 25s: it has been refused when the others are not", unlike.Granted)
 	}
-	if again := (renewal.Habit{}).Own(97*time.Second, true, renewal.Habit{}).Own(118*time.Second, false, renewal.Habit{}); again.Known {
+	if again := (renewal.Estimate{}).Own(97*time.Second, true, renewal.Estimate{}).Own(118*time.Second, false, renewal.Estimate{}); again.Known {
 		t.Errorf("a user may have connected again, and %v is taken for known", again.Granted)
 	}
-	lost := renewal.Habit{}
+	lost := renewal.Estimate{}
 	for range 2 {
-		lost = lost.Own(2*time.Minute, false, renewal.Habit{}).Own(0, true, renewal.Habit{})
+		lost = lost.Own(2*time.Minute, false, renewal.Estimate{}).Own(0, true, renewal.Estimate{})
 	}
 	if lead, known := lost.Lead(); known {
 		t.Errorf("nobody had asked for two minutes, and %v is taken for known", lead)

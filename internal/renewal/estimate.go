@@ -2,10 +2,10 @@ package renewal
 
 import "time"
 
-// Habit is the lead that has been learned: how long before expiry WorkOS returns the next
-// token. The zero Habit knows nothing. Only renewals that were due teach it, because a user who
+// Estimate is the lead that has been learned: how long before expiry WorkOS returns the next
+// token. The zero Estimate knows nothing. Only renewals that were due teach it, because a user who
 // connects again gets a new token at any time.
-type Habit struct {
+type Estimate struct {
 	// Granted is the longest remaining life at which WorkOS returned the next token. Known says
 	// that Granted is close to the real lead: a request slightly earlier got the same token.
 	Granted time.Duration
@@ -15,7 +15,7 @@ type Habit struct {
 	// refused is the shortest remaining life at which WorkOS returned the same token again.
 	// Zero means that no refusal is known.
 	refused time.Duration
-	// Trust grows by 1 with each renewal that agrees with the Habit, and falls by contradiction
+	// Trust grows by 1 with each renewal that agrees with the Estimate, and falls by contradiction
 	// with each answer that does not. The fall is larger because one bad hour, or one
 	// connection that differs from the others, must not delay a request until the token
 	// expires.
@@ -26,25 +26,25 @@ const (
 	// trusted is the Trust that is needed to ask later than the policy does.
 	trusted = 2
 	// contradiction is the Trust that one contradiction costs. With this value, a
-	// well-confirmed Habit follows a single change at once. A WorkOS that contradicts itself in
+	// well-confirmed Estimate follows a single change at once. A WorkOS that contradicts itself in
 	// more than one answer of nine is no longer trusted.
 	contradiction = 8
 	leastTrust    = -64
 )
 
-// MaxTrust is the upper bound of Trust. A Habit has it after many confirmations, and still
+// MaxTrust is the upper bound of Trust. An Estimate has it after many confirmations, and still
 // trusts its lead after a single contradiction.
 const MaxTrust = 2 * contradiction
 
 // Lead returns the learned lead, and whether it is trusted enough to be used.
-func (h Habit) Lead() (lead time.Duration, known bool) {
+func (h Estimate) Lead() (lead time.Duration, known bool) {
 	return h.Granted, h.Known && h.Trust >= trusted
 }
 
-// After returns the Habit after one more answer: left is the remaining life of the token, and
+// After returns the Estimate after one more answer: left is the remaining life of the token, and
 // renewed says whether WorkOS returned another one. An answer that contradicts a known lead
 // replaces it, because WorkOS may change its lead.
-func (h Habit) After(left time.Duration, renewed bool) Habit {
+func (h Estimate) After(left time.Duration, renewed bool) Estimate {
 	left = max(left, 0)
 	contradicted := renewed && h.refused > 0 && left >= h.refused || !renewed && left > 0 && h.Known && left <= h.Granted
 	if contradicted {
@@ -82,12 +82,12 @@ func (h Habit) After(left time.Duration, renewed bool) Habit {
 	return h
 }
 
-// Own is After for the Habit of a single connection, where others guides the next probe after a
+// Own is After for the Estimate of a single connection, where others guides the next probe after a
 // refusal (Probe). Because of that guidance, no probe is made shortly before the lead of
 // others. The connection learns from a renewal at that lead or later all the same. One renewal
 // is enough, because others agree on the lead. A renewal that came late, after a probe or
 // because the operator was busy, does not teach a late lead.
-func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
+func (h Estimate) Own(left time.Duration, renewed bool, others Estimate) Estimate {
 	left = max(left, 0)
 	lead, known := others.Lead()
 	asOthers := known && renewed && left <= lead && lead < h.refused
@@ -109,7 +109,7 @@ func (h Habit) Own(left time.Duration, renewed bool, others Habit) Habit {
 // closeTo reports whether a refusal came so shortly before a renewal with left to live that
 // left is close to the real lead. Shortly means not longer than Probe waits. After a longer gap
 // the next token may have existed for some time.
-func (h Habit) closeTo(left time.Duration) bool {
+func (h Estimate) closeTo(left time.Duration) bool {
 	return left < h.refused && h.refused <= 2*(left+minProbe)
 }
 
