@@ -32,6 +32,11 @@ const (
 	// cannot be read. Such a grant fits no PipesToken.
 	GrantsValidCondition = "GrantsValid"
 
+	// EventsFollowedCondition of a PipesEnvironment says whether the operator receives the events of
+	// WorkOS. Absent while spec.events.disabled is true, and until the first answer to a request for
+	// events.
+	EventsFollowedCondition = "EventsFollowed"
+
 	// UpstreamFailingCondition of a PipesEnvironment is present, and True, only while WorkOS fails
 	// or limits the rate, and the operator holds calls back. A PipesToken with a valid token does
 	// not report a call that was held back.
@@ -176,6 +181,20 @@ const (
 	// InvalidGrantReason: a grant lacks a list, or its label selector cannot be read. The message
 	// names the field.
 	InvalidGrantReason = "InvalidGrant"
+)
+
+// Reasons of EventsFollowed of a PipesEnvironment.
+const (
+	// EventsReceivedReason: WorkOS answers the requests for events.
+	EventsReceivedReason = "EventsReceived"
+
+	// EventsRefusedReason: WorkOS refuses the requests for events, for example because the API key
+	// may not read events. Users who connect are noticed by slow polls.
+	EventsRefusedReason = "EventsRefused"
+
+	// EventsUnavailableReason: WorkOS does not answer the requests for events at the moment, or the
+	// PipesEnvironment is not ready.
+	EventsUnavailableReason = "EventsUnavailable"
 )
 
 // Reasons of BudgetTooSmall of a PipesEnvironment. The reasons of UpstreamFailing are

@@ -52,6 +52,31 @@ type PipesEnvironmentSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	Grants []Grant `json:"grants,omitempty"`
+
+	// events says how the operator follows the events of WorkOS. An event makes
+	// the operator ask WorkOS at once when a user connects or disconnects, and
+	// not only at the next renewal. Default: {pollInterval: 15s}.
+	// +optional
+	// +kubebuilder:default={pollInterval: "15s"}
+	Events *Events `json:"events,omitempty"`
+}
+
+// Events says how the operator follows the events of WorkOS.
+// +kubebuilder:validation:MinProperties=1
+type Events struct {
+	// pollInterval is the time between two requests for new events: a duration of
+	// 5s to 10m, for example 15s. With a small requestsPerMinute the time is
+	// longer, so that these requests take at most a quarter of it. Default: 15s.
+	// +optional
+	// +kubebuilder:default="15s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('5s') && duration(self) <= duration('10m')",message="pollInterval must be a duration between 5s and 10m, such as 15s or 1m30s"
+	PollInterval *metav1.Duration `json:"pollInterval,omitempty"`
+
+	// disabled turns the requests for events off. Default: false.
+	// +optional
+	Disabled bool `json:"disabled,omitempty"`
 }
 
 // SecretKeyReference names one key of a Secret in the same namespace.
@@ -75,12 +100,15 @@ type SecretKeyReference struct {
 // says what to write. The message of the schema is "Required value" alone.
 
 // Grant allows PipesTokens of some namespaces to use a PipesEnvironment. A
-// grant fits if its namespaces, slugs, organizationIDs and userIDs all fit.
-// Every list is required: a grant with an absent, null or empty list is
+// grant fits if its namespaces, slugs, organizations, users and
+// connectionOwners all fit. slugs, and one of the two forms for organizations
+// and for users, are required: a grant with an absent, null or empty list is
 // refused, and fits no PipesToken.
 // +kubebuilder:validation:XValidation:rule="has(self.slugs) && self.slugs.size() > 0",reason=FieldValueRequired,fieldPath=".slugs",message="slugs is required: list slugs, or write [\"*\"] for any"
-// +kubebuilder:validation:XValidation:rule="has(self.organizationIDs) && self.organizationIDs.size() > 0",reason=FieldValueRequired,fieldPath=".organizationIDs",message="organizationIDs is required: list IDs, \"none\" for PipesTokens without an organization, or write [\"*\"] for any"
-// +kubebuilder:validation:XValidation:rule="has(self.userIDs) && self.userIDs.size() > 0",reason=FieldValueRequired,fieldPath=".userIDs",message="userIDs is required: list IDs, or write [\"*\"] for any"
+// +kubebuilder:validation:XValidation:rule="has(self.organizationIDsFrom) || has(self.organizationIDs) && self.organizationIDs.size() > 0",reason=FieldValueRequired,fieldPath=".organizationIDs",message="organizationIDs is required: list IDs, \"none\" for PipesTokens without an organization, or write [\"*\"] for any; or use organizationIDsFrom"
+// +kubebuilder:validation:XValidation:rule="!has(self.organizationIDsFrom) || !has(self.organizationIDs)",fieldPath=".organizationIDsFrom",message="organizationIDs and organizationIDsFrom exclude each other: remove one of them"
+// +kubebuilder:validation:XValidation:rule="has(self.userIDsFrom) || has(self.userIDs) && self.userIDs.size() > 0",reason=FieldValueRequired,fieldPath=".userIDs",message="userIDs is required: list IDs, or write [\"*\"] for any; or use userIDsFrom"
+// +kubebuilder:validation:XValidation:rule="!has(self.userIDsFrom) || !has(self.userIDs)",fieldPath=".userIDsFrom",message="userIDs and userIDsFrom exclude each other: remove one of them"
 type Grant struct {
 	// namespaces whose PipesTokens may use the PipesEnvironment.
 	// +required
@@ -99,7 +127,7 @@ type Grant struct {
 
 	// organizationIDs that a PipesToken may name, 1 to 1024. "none" means
 	// PipesTokens without an organizationID. ["*"] means any organization and
-	// none. Required.
+	// none. Required, unless organizationIDsFrom is set.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -110,8 +138,13 @@ type Grant struct {
 	// +kubebuilder:validation:XValidation:rule="!('*' in self) || self.size() == 1",message="'*' stands for any organization and none, and must be alone in organizationIDs"
 	OrganizationIDs []string `json:"organizationIDs,omitempty"`
 
+	// organizationIDsFrom takes the organizationID from a label of the namespace of
+	// the PipesToken. It stands in place of organizationIDs.
+	// +optional
+	OrganizationIDsFrom *NamespaceLabelSource `json:"organizationIDsFrom,omitempty"`
+
 	// userIDs that a PipesToken may name, 1 to 1024. ["*"] means any user.
-	// Required.
+	// Required, unless userIDsFrom is set.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -121,6 +154,35 @@ type Grant struct {
 	// +kubebuilder:validation:items:XValidation:rule="self == '*' || !self.matches(r'[^\\w-]')",message="userIDs must be letters, digits, '-' and '_', or be '*' for any"
 	// +kubebuilder:validation:XValidation:rule="!('*' in self) || self.size() == 1",message="'*' stands for any user and must be alone in userIDs"
 	UserIDs []string `json:"userIDs,omitempty"`
+
+	// userIDsFrom takes the userID from a label of the namespace of the PipesToken.
+	// It stands in place of userIDs. One grant then serves any number of
+	// namespaces with one user each.
+	// +optional
+	UserIDsFrom *NamespaceLabelSource `json:"userIDsFrom,omitempty"`
+
+	// connectionOwners that a PipesToken may name: User, Organization or both.
+	// Default: [User].
+	// +optional
+	// +listType=set
+	// +kubebuilder:default={User}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	ConnectionOwners []ConnectionOwner `json:"connectionOwners,omitempty"`
+}
+
+// NamespaceLabelSource takes an ID from a label of a namespace. The ID of the
+// PipesToken must be the value of the label. A namespace without the label, or
+// with an empty value, does not fit.
+type NamespaceLabelSource struct {
+	// namespaceLabel is the key of the label, for example
+	// pipes.example.com/user-id. Only those who may change the labels of
+	// namespaces can change its value.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.indexOf('/') <= 253 && self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')",message="namespaceLabel must be the key of a label: up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, and optionally a DNS name and '/' before them"
+	NamespaceLabel string `json:"namespaceLabel,omitempty"`
 }
 
 // GrantNamespaces selects namespaces by name, by label, or both. A namespace
@@ -149,7 +211,8 @@ type GrantNamespaces struct {
 // API key.
 // +kubebuilder:validation:MinProperties=1
 type PipesEnvironmentStatus struct {
-	// conditions of the PipesEnvironment: Ready and GrantsValid always; Stalled,
+	// conditions of the PipesEnvironment: Ready and GrantsValid always;
+	// EventsFollowed unless spec.events.disabled is true; Stalled,
 	// UpstreamFailing, BudgetTooSmall and ClockSkewed while they apply.
 	// +optional
 	// +listType=map

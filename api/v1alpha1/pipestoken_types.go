@@ -35,11 +35,41 @@ const (
 	InactivePolicyRetain InactivePolicy = "Retain"
 )
 
+// ConnectionOwner says whose connection a PipesToken uses: WorkOS's
+// connection_owner.
+// +kubebuilder:validation:Enum=User;Organization
+type ConnectionOwner string
+
+const (
+	// ConnectionOwnerUser is the connection of the user.
+	ConnectionOwnerUser ConnectionOwner = "User"
+	// ConnectionOwnerOrganization is the connection that the organization shares
+	// with its members.
+	ConnectionOwnerOrganization ConnectionOwner = "Organization"
+)
+
+// AuthMethod says how the connected account authenticates: WorkOS's
+// auth_method.
+// +kubebuilder:validation:Enum=OAuth;APIKey;ClientCredentials
+type AuthMethod string
+
+const (
+	// AuthMethodOAuth is an account that the user has connected with OAuth (oauth).
+	AuthMethodOAuth AuthMethod = "OAuth"
+	// AuthMethodAPIKey is an account with an API key (api_key).
+	AuthMethodAPIKey AuthMethod = "APIKey"
+	// AuthMethodClientCredentials is an account with a client ID and a client
+	// secret (client_credentials).
+	AuthMethodClientCredentials AuthMethod = "ClientCredentials"
+)
+
 // PipesTokenSpec says which token the operator keeps, and in which Secret.
 // +kubebuilder:validation:XValidation:rule="has(self.organizationID) == has(oldSelf.organizationID)",message="organizationID cannot be added or removed: create another PipesToken",fieldPath=".organizationID"
 // +kubebuilder:validation:XValidation:rule="has(self.environmentRef) == has(oldSelf.environmentRef)",message="environmentRef cannot be added or removed: create another PipesToken",fieldPath=".environmentRef"
 // +kubebuilder:validation:XValidation:rule="has(self.secretName) == has(oldSelf.secretName)",message="secretName cannot be added or removed: create another PipesToken",fieldPath=".secretName"
 // +kubebuilder:validation:XValidation:rule="(has(self.secretTemplate) ? self.secretTemplate.type : 'Opaque') == (has(oldSelf.secretTemplate) ? oldSelf.secretTemplate.type : 'Opaque')",message="secretTemplate.type is immutable: create another PipesToken",fieldPath=".secretTemplate.type"
+// +kubebuilder:validation:XValidation:rule="has(self.connectedAccountID) == has(oldSelf.connectedAccountID)",message="connectedAccountID cannot be added or removed: create another PipesToken",fieldPath=".connectedAccountID"
+// +kubebuilder:validation:XValidation:rule="self.connectionOwner != 'Organization' || has(self.organizationID)",reason=FieldValueRequired,message="connectionOwner Organization needs organizationID: name the organization that shares the connection",fieldPath=".organizationID"
 type PipesTokenSpec struct {
 	// slug names the integration as the WorkOS dashboard does, for example github,
 	// slack or google-drive. It is 1 to 128 letters, digits, '-' and '_', and
@@ -74,6 +104,36 @@ type PipesTokenSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="organizationID is immutable: create another PipesToken"
 	OrganizationID string `json:"organizationID,omitempty"`
 
+	// connectionOwner says whose connection the operator uses. User: the
+	// connection of the user. Organization: the connection that the organization
+	// shares; organizationID is then required, and the user must be an active
+	// member of the organization. Default: User. Immutable.
+	// +optional
+	// +kubebuilder:default=User
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="connectionOwner is immutable: create another PipesToken"
+	ConnectionOwner ConnectionOwner `json:"connectionOwner,omitempty"`
+
+	// connectedAccountID selects one of several connections by its WorkOS ID, for
+	// example data_installation_01EHZNVPK3SFK441A1RGBFSHRT. It is 1 to 128
+	// letters, digits, '-' and '_'. Set it when the reason of Ready is
+	// AccountSelectionRequired. Default: the only connection that matches.
+	// Immutable: it cannot be added or removed later.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]*$')",message="connectedAccountID must be letters, digits, '-' and '_', for example data_installation_01EHZNVPK3SFK441A1RGBFSHRT"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="connectedAccountID is immutable: create another PipesToken"
+	ConnectedAccountID string `json:"connectedAccountID,omitempty"`
+
+	// authMethod says how the connected account authenticates. OAuth: the Secret
+	// holds an access token. APIKey: it holds an API key. ClientCredentials: it
+	// holds an access token that WorkOS gets with the client's credentials.
+	// Default: OAuth. Immutable.
+	// +optional
+	// +kubebuilder:default=OAuth
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="authMethod is immutable: create another PipesToken"
+	AuthMethod AuthMethod `json:"authMethod,omitempty"`
+
 	// environmentRef names the PipesEnvironment with the API key. Default: the
 	// operator's --default-environment. Immutable: it cannot be added or removed
 	// later.
@@ -95,7 +155,8 @@ type PipesTokenSpec struct {
 	// secretTemplate sets the type, labels, annotations and data of the Secret. It
 	// is at most 64 KiB. Default: a Secret of type Opaque with the keys
 	// access_token, expires_at (RFC 3339 in UTC; absent if the token has no known
-	// expiry) and scopes (separated by spaces).
+	// expiry) and scopes (separated by spaces). With authMethod APIKey its only key
+	// is api_key.
 	// +optional
 	SecretTemplate *SecretTemplate `json:"secretTemplate,omitempty"`
 
@@ -187,10 +248,11 @@ type SecretTemplate struct {
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
 	// data replaces the default keys of the Secret: at most 16 keys, each with a
-	// Go text/template of at most 8192 characters. Templates use .AccessToken,
-	// .ExpiresAt, .Scopes, .Slug, .UserID and .OrganizationID, and the functions
-	// b64enc, toJson, quote, join and urlquery. range, define, template and block
-	// are not allowed.
+	// Go text/template of at most 8192 characters. Templates use .AccessToken (or
+	// .APIKey with authMethod APIKey), .ExpiresAt, .Scopes, .Slug, .UserID,
+	// .OrganizationID, .Metadata and .Config (maps that WorkOS returns unless
+	// authMethod is OAuth), and the functions b64enc, toJson, quote, join, urlquery
+	// and index. range, define, template and block are not allowed.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
@@ -264,6 +326,11 @@ type PipesTokenStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	LastHandledRefreshRequest string `json:"lastHandledRefreshRequest,omitempty"`
+
+	// environmentRef names the PipesEnvironment that the operator uses, also if
+	// spec.environmentRef is absent. Absent if there is none.
+	// +optional
+	EnvironmentRef *EnvironmentReference `json:"environmentRef,omitempty"`
 
 	// binding names the Secret, once it exists. It makes a PipesToken a
 	// Provisioned Service of servicebinding.io.

@@ -18,10 +18,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=pipes.workos.com, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("EnvironmentReference"):
 		return &apiv1alpha1.EnvironmentReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Events"):
+		return &apiv1alpha1.EventsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Grant"):
 		return &apiv1alpha1.GrantApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GrantNamespaces"):
 		return &apiv1alpha1.GrantNamespacesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NamespaceLabelSource"):
+		return &apiv1alpha1.NamespaceLabelSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PipesEnvironment"):
 		return &apiv1alpha1.PipesEnvironmentApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PipesEnvironmentSpec"):

@@ -25,6 +25,10 @@ var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.pipes-operator.pipes-operator.api.v1alpha1.AnnotationValue
   scalar: string
+- name: com.github.pipes-operator.pipes-operator.api.v1alpha1.AuthMethod
+  scalar: string
+- name: com.github.pipes-operator.pipes-operator.api.v1alpha1.ConnectionOwner
+  scalar: string
 - name: com.github.pipes-operator.pipes-operator.api.v1alpha1.DataTemplate
   scalar: string
 - name: com.github.pipes-operator.pipes-operator.api.v1alpha1.EnvironmentReference
@@ -36,9 +40,27 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: namespace
       type:
         scalar: string
+- name: com.github.pipes-operator.pipes-operator.api.v1alpha1.Events
+  map:
+    fields:
+    - name: disabled
+      type:
+        scalar: boolean
+    - name: pollInterval
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 15s
 - name: com.github.pipes-operator.pipes-operator.api.v1alpha1.Grant
   map:
     fields:
+    - name: connectionOwners
+      type:
+        list:
+          elementType:
+            namedType: com.github.pipes-operator.pipes-operator.api.v1alpha1.ConnectionOwner
+          elementRelationship: associative
+      default:
+      - User
     - name: namespaces
       type:
         namedType: com.github.pipes-operator.pipes-operator.api.v1alpha1.GrantNamespaces
@@ -48,6 +70,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+    - name: organizationIDsFrom
+      type:
+        namedType: com.github.pipes-operator.pipes-operator.api.v1alpha1.NamespaceLabelSource
     - name: slugs
       type:
         list:
@@ -60,6 +85,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+    - name: userIDsFrom
+      type:
+        namedType: com.github.pipes-operator.pipes-operator.api.v1alpha1.NamespaceLabelSource
 - name: com.github.pipes-operator.pipes-operator.api.v1alpha1.GrantNamespaces
   map:
     fields:
@@ -76,6 +104,12 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.pipes-operator.pipes-operator.api.v1alpha1.LabelValue
   scalar: string
+- name: com.github.pipes-operator.pipes-operator.api.v1alpha1.NamespaceLabelSource
+  map:
+    fields:
+    - name: namespaceLabel
+      type:
+        scalar: string
 - name: com.github.pipes-operator.pipes-operator.api.v1alpha1.PipesEnvironment
   map:
     fields:
@@ -111,6 +145,11 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: https://api.workos.com
+    - name: events
+      type:
+        namedType: com.github.pipes-operator.pipes-operator.api.v1alpha1.Events
+      default:
+        pollInterval: 15s
     - name: grants
       type:
         list:
@@ -163,6 +202,17 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.pipes-operator.pipes-operator.api.v1alpha1.PipesTokenSpec
   map:
     fields:
+    - name: authMethod
+      type:
+        namedType: com.github.pipes-operator.pipes-operator.api.v1alpha1.AuthMethod
+      default: OAuth
+    - name: connectedAccountID
+      type:
+        scalar: string
+    - name: connectionOwner
+      type:
+        namedType: com.github.pipes-operator.pipes-operator.api.v1alpha1.ConnectionOwner
+      default: User
     - name: environmentRef
       type:
         namedType: com.github.pipes-operator.pipes-operator.api.v1alpha1.EnvironmentReference
@@ -209,6 +259,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: environmentRef
+      type:
+        namedType: com.github.pipes-operator.pipes-operator.api.v1alpha1.EnvironmentReference
     - name: expirationTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time

@@ -2,14 +2,19 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/pipes-operator/pipes-operator/api/v1alpha1"
+)
+
 // GrantApplyConfiguration represents a declarative configuration of the Grant type for use
 // with apply.
 //
 // The lists of a Grant are required by rules and not by the schema, because the message of a rule
 // says what to write. The message of the schema is "Required value" alone.
 // Grant allows PipesTokens of some namespaces to use a PipesEnvironment. A
-// grant fits if its namespaces, slugs, organizationIDs and userIDs all fit.
-// Every list is required: a grant with an absent, null or empty list is
+// grant fits if its namespaces, slugs, organizations, users and
+// connectionOwners all fit. slugs, and one of the two forms for organizations
+// and for users, are required: a grant with an absent, null or empty list is
 // refused, and fits no PipesToken.
 type GrantApplyConfiguration struct {
 	// namespaces whose PipesTokens may use the PipesEnvironment.
@@ -18,11 +23,21 @@ type GrantApplyConfiguration struct {
 	Slugs []string `json:"slugs,omitempty"`
 	// organizationIDs that a PipesToken may name, 1 to 1024. "none" means
 	// PipesTokens without an organizationID. ["*"] means any organization and
-	// none. Required.
+	// none. Required, unless organizationIDsFrom is set.
 	OrganizationIDs []string `json:"organizationIDs,omitempty"`
+	// organizationIDsFrom takes the organizationID from a label of the namespace of
+	// the PipesToken. It stands in place of organizationIDs.
+	OrganizationIDsFrom *NamespaceLabelSourceApplyConfiguration `json:"organizationIDsFrom,omitempty"`
 	// userIDs that a PipesToken may name, 1 to 1024. ["*"] means any user.
-	// Required.
+	// Required, unless userIDsFrom is set.
 	UserIDs []string `json:"userIDs,omitempty"`
+	// userIDsFrom takes the userID from a label of the namespace of the PipesToken.
+	// It stands in place of userIDs. One grant then serves any number of
+	// namespaces with one user each.
+	UserIDsFrom *NamespaceLabelSourceApplyConfiguration `json:"userIDsFrom,omitempty"`
+	// connectionOwners that a PipesToken may name: User, Organization or both.
+	// Default: [User].
+	ConnectionOwners []apiv1alpha1.ConnectionOwner `json:"connectionOwners,omitempty"`
 }
 
 // GrantApplyConfiguration constructs a declarative configuration of the Grant type for use with
@@ -59,12 +74,38 @@ func (b *GrantApplyConfiguration) WithOrganizationIDs(values ...string) *GrantAp
 	return b
 }
 
+// WithOrganizationIDsFrom sets the OrganizationIDsFrom field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OrganizationIDsFrom field is set to the value of the last call.
+func (b *GrantApplyConfiguration) WithOrganizationIDsFrom(value *NamespaceLabelSourceApplyConfiguration) *GrantApplyConfiguration {
+	b.OrganizationIDsFrom = value
+	return b
+}
+
 // WithUserIDs adds the given value to the UserIDs field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the UserIDs field.
 func (b *GrantApplyConfiguration) WithUserIDs(values ...string) *GrantApplyConfiguration {
 	for i := range values {
 		b.UserIDs = append(b.UserIDs, values[i])
+	}
+	return b
+}
+
+// WithUserIDsFrom sets the UserIDsFrom field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the UserIDsFrom field is set to the value of the last call.
+func (b *GrantApplyConfiguration) WithUserIDsFrom(value *NamespaceLabelSourceApplyConfiguration) *GrantApplyConfiguration {
+	b.UserIDsFrom = value
+	return b
+}
+
+// WithConnectionOwners adds the given value to the ConnectionOwners field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the ConnectionOwners field.
+func (b *GrantApplyConfiguration) WithConnectionOwners(values ...apiv1alpha1.ConnectionOwner) *GrantApplyConfiguration {
+	for i := range values {
+		b.ConnectionOwners = append(b.ConnectionOwners, values[i])
 	}
 	return b
 }

@@ -24,6 +24,10 @@ type PipesEnvironmentSpecApplyConfiguration struct {
 	// most 64. A PipesToken of another namespace needs one grant that fits.
 	// PipesTokens of the same namespace need none. Default: none.
 	Grants []GrantApplyConfiguration `json:"grants,omitempty"`
+	// events says how the operator follows the events of WorkOS. An event makes
+	// the operator ask WorkOS at once when a user connects or disconnects, and
+	// not only at the next renewal. Default: {pollInterval: 15s}.
+	Events *EventsApplyConfiguration `json:"events,omitempty"`
 }
 
 // PipesEnvironmentSpecApplyConfiguration constructs a declarative configuration of the PipesEnvironmentSpec type for use with
@@ -66,5 +70,13 @@ func (b *PipesEnvironmentSpecApplyConfiguration) WithGrants(values ...*GrantAppl
 		}
 		b.Grants = append(b.Grants, *values[i])
 	}
+	return b
+}
+
+// WithEvents sets the Events field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Events field is set to the value of the last call.
+func (b *PipesEnvironmentSpecApplyConfiguration) WithEvents(value *EventsApplyConfiguration) *PipesEnvironmentSpecApplyConfiguration {
+	b.Events = value
 	return b
 }

@@ -12,7 +12,8 @@ import (
 // PipesEnvironmentStatus describes the PipesEnvironment. It never contains the
 // API key.
 type PipesEnvironmentStatusApplyConfiguration struct {
-	// conditions of the PipesEnvironment: Ready and GrantsValid always; Stalled,
+	// conditions of the PipesEnvironment: Ready and GrantsValid always;
+	// EventsFollowed unless spec.events.disabled is true; Stalled,
 	// UpstreamFailing, BudgetTooSmall and ClockSkewed while they apply.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the metadata.generation that this status describes.

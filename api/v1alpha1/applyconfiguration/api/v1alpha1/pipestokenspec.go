@@ -26,6 +26,22 @@ type PipesTokenSpecApplyConfiguration struct {
 	// organization. Default: the connection belongs to no organization. Immutable:
 	// it cannot be added or removed later.
 	OrganizationID *string `json:"organizationID,omitempty"`
+	// connectionOwner says whose connection the operator uses. User: the
+	// connection of the user. Organization: the connection that the organization
+	// shares; organizationID is then required, and the user must be an active
+	// member of the organization. Default: User. Immutable.
+	ConnectionOwner *apiv1alpha1.ConnectionOwner `json:"connectionOwner,omitempty"`
+	// connectedAccountID selects one of several connections by its WorkOS ID, for
+	// example data_installation_01EHZNVPK3SFK441A1RGBFSHRT. It is 1 to 128
+	// letters, digits, '-' and '_'. Set it when the reason of Ready is
+	// AccountSelectionRequired. Default: the only connection that matches.
+	// Immutable: it cannot be added or removed later.
+	ConnectedAccountID *string `json:"connectedAccountID,omitempty"`
+	// authMethod says how the connected account authenticates. OAuth: the Secret
+	// holds an access token. APIKey: it holds an API key. ClientCredentials: it
+	// holds an access token that WorkOS gets with the client's credentials.
+	// Default: OAuth. Immutable.
+	AuthMethod *apiv1alpha1.AuthMethod `json:"authMethod,omitempty"`
 	// environmentRef names the PipesEnvironment with the API key. Default: the
 	// operator's --default-environment. Immutable: it cannot be added or removed
 	// later.
@@ -38,7 +54,8 @@ type PipesTokenSpecApplyConfiguration struct {
 	// secretTemplate sets the type, labels, annotations and data of the Secret. It
 	// is at most 64 KiB. Default: a Secret of type Opaque with the keys
 	// access_token, expires_at (RFC 3339 in UTC; absent if the token has no known
-	// expiry) and scopes (separated by spaces).
+	// expiry) and scopes (separated by spaces). With authMethod APIKey its only key
+	// is api_key.
 	SecretTemplate *SecretTemplateApplyConfiguration `json:"secretTemplate,omitempty"`
 	// renewBefore is how long before its expiry the operator renews a token: a
 	// duration of 10s to 24h, for example 10m. The operator uses at most half of
@@ -88,6 +105,30 @@ func (b *PipesTokenSpecApplyConfiguration) WithUserID(value string) *PipesTokenS
 // If called multiple times, the OrganizationID field is set to the value of the last call.
 func (b *PipesTokenSpecApplyConfiguration) WithOrganizationID(value string) *PipesTokenSpecApplyConfiguration {
 	b.OrganizationID = &value
+	return b
+}
+
+// WithConnectionOwner sets the ConnectionOwner field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ConnectionOwner field is set to the value of the last call.
+func (b *PipesTokenSpecApplyConfiguration) WithConnectionOwner(value apiv1alpha1.ConnectionOwner) *PipesTokenSpecApplyConfiguration {
+	b.ConnectionOwner = &value
+	return b
+}
+
+// WithConnectedAccountID sets the ConnectedAccountID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ConnectedAccountID field is set to the value of the last call.
+func (b *PipesTokenSpecApplyConfiguration) WithConnectedAccountID(value string) *PipesTokenSpecApplyConfiguration {
+	b.ConnectedAccountID = &value
+	return b
+}
+
+// WithAuthMethod sets the AuthMethod field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AuthMethod field is set to the value of the last call.
+func (b *PipesTokenSpecApplyConfiguration) WithAuthMethod(value apiv1alpha1.AuthMethod) *PipesTokenSpecApplyConfiguration {
+	b.AuthMethod = &value
 	return b
 }
 

@@ -35,6 +35,9 @@ type PipesTokenStatusApplyConfiguration struct {
 	// pipes.workos.com/refresh-requested-at that WorkOS has answered. If the
 	// answer contained a token, that token is in the Secret.
 	LastHandledRefreshRequest *string `json:"lastHandledRefreshRequest,omitempty"`
+	// environmentRef names the PipesEnvironment that the operator uses, also if
+	// spec.environmentRef is absent. Absent if there is none.
+	EnvironmentRef *EnvironmentReferenceApplyConfiguration `json:"environmentRef,omitempty"`
 	// binding names the Secret, once it exists. It makes a PipesToken a
 	// Provisioned Service of servicebinding.io.
 	Binding *SecretReferenceApplyConfiguration `json:"binding,omitempty"`
@@ -116,6 +119,14 @@ func (b *PipesTokenStatusApplyConfiguration) WithMissingScopes(values ...string)
 // If called multiple times, the LastHandledRefreshRequest field is set to the value of the last call.
 func (b *PipesTokenStatusApplyConfiguration) WithLastHandledRefreshRequest(value string) *PipesTokenStatusApplyConfiguration {
 	b.LastHandledRefreshRequest = &value
+	return b
+}
+
+// WithEnvironmentRef sets the EnvironmentRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the EnvironmentRef field is set to the value of the last call.
+func (b *PipesTokenStatusApplyConfiguration) WithEnvironmentRef(value *EnvironmentReferenceApplyConfiguration) *PipesTokenStatusApplyConfiguration {
+	b.EnvironmentRef = value
 	return b
 }
 

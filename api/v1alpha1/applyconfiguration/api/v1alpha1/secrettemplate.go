@@ -25,10 +25,11 @@ type SecretTemplateApplyConfiguration struct {
 	// labels. Values are literal: they cannot contain the token. Default: none.
 	Annotations map[string]apiv1alpha1.AnnotationValue `json:"annotations,omitempty"`
 	// data replaces the default keys of the Secret: at most 16 keys, each with a
-	// Go text/template of at most 8192 characters. Templates use .AccessToken,
-	// .ExpiresAt, .Scopes, .Slug, .UserID and .OrganizationID, and the functions
-	// b64enc, toJson, quote, join and urlquery. range, define, template and block
-	// are not allowed.
+	// Go text/template of at most 8192 characters. Templates use .AccessToken (or
+	// .APIKey with authMethod APIKey), .ExpiresAt, .Scopes, .Slug, .UserID,
+	// .OrganizationID, .Metadata and .Config (maps that WorkOS returns unless
+	// authMethod is OAuth), and the functions b64enc, toJson, quote, join, urlquery
+	// and index. range, define, template and block are not allowed.
 	Data map[string]apiv1alpha1.DataTemplate `json:"data,omitempty"`
 }
 
