@@ -86,14 +86,16 @@ const (
 	// used, or WorkOS refuses the key (401).
 	EnvironmentNotReadyReason = "EnvironmentNotReady"
 
-	// IntegrationNotFoundReason: WorkOS knows no such slug, user or organization (404).
+	// IntegrationNotFoundReason: WorkOS knows no such slug, user, organization or connected account
+	// (404).
 	IntegrationNotFoundReason = "IntegrationNotFound"
 
-	// AccountSelectionRequiredReason: several connections of the user match (409).
+	// AccountSelectionRequiredReason: several connections match (409). spec.connectedAccountID of
+	// another PipesToken can name one of them.
 	AccountSelectionRequiredReason = "AccountSelectionRequired"
 
-	// AuthMethodMismatchReason: the connected account does not use OAuth, so it has no access token
-	// (422).
+	// AuthMethodMismatchReason: the connected account uses another method than spec.authMethod (422,
+	// or the method of the answer). The message names the method to use.
 	AuthMethodMismatchReason = "AuthMethodMismatch"
 
 	// RequestRejectedReason: WorkOS refuses the request for another reason (other 3xx and 4xx).

@@ -144,9 +144,7 @@ func (r *Reconciler) ask(ctx context.Context, done *outcome, decided decision) e
 			"PipesEnvironment %q in namespace %q is not ready: %s", environment.Name, environment.Namespace, problem.Message)
 		return nil
 	}
-	answer, err := upstream.Token(ctx, workos.Request{
-		Slug: spec.Slug, UserID: spec.UserID, OrganizationID: spec.OrganizationID,
-	}, turnOf(done.after()))
+	answer, err := upstream.Token(ctx, requestOf(spec), turnOf(done.after()))
 	if err != nil {
 		return fmt.Errorf("asking WorkOS: %w", err)
 	}
@@ -157,6 +155,26 @@ func (r *Reconciler) ask(ctx context.Context, done *outcome, decided decision) e
 	done.call.outdated = !r.Connections.Heard(environment, version, answer, r.Clock.Now())
 	return nil
 }
+
+// requestOf returns the request for the connection that a PipesToken names.
+func requestOf(spec v1alpha1.PipesTokenSpec) workos.Request {
+	return workos.Request{
+		Slug: spec.Slug, UserID: spec.UserID, OrganizationID: spec.OrganizationID,
+		Owner: owners[spec.ConnectionOwner], AccountID: spec.ConnectedAccountID, Method: methods[spec.AuthMethod],
+	}
+}
+
+// owners and methods translate the spec into the words of WorkOS. Fields of an object that was
+// stored before the CRD had them are empty, and mean the defaults.
+var (
+	owners = map[v1alpha1.ConnectionOwner]workos.Owner{
+		v1alpha1.ConnectionOwnerUser: workos.OwnerUser, v1alpha1.ConnectionOwnerOrganization: workos.OwnerOrganization,
+	}
+	methods = map[v1alpha1.AuthMethod]workos.Method{
+		v1alpha1.AuthMethodOAuth: workos.MethodOAuth, v1alpha1.AuthMethodAPIKey: workos.MethodAPIKey,
+		v1alpha1.AuthMethodClientCredentials: workos.MethodClientCredentials,
+	}
+)
 
 // turnOf returns the rank of a call among the calls that wait for the budget of the same API
 // key.

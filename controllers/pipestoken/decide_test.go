@@ -22,7 +22,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 // healthy is an observation with nothing to do: a token that lives for an hour, obtained at noon,
 // one minute later.
 func healthy() observation {
-	template, err := tokensecret.Compile(nil)
+	template, err := tokensecret.Compile(v1alpha1.PipesTokenSpec{})
 	if err != nil {
 		panic(err)
 	}

@@ -110,7 +110,7 @@ func (p *passes) make(answer workos.Answer) {
 
 func (p *passes) observe() observation {
 	seen := observation{now: p.now, token: p.token, origin: origin{name: p.reconciler.environmentOf(p.token)}}
-	seen.template, seen.templateErr = tokensecret.Compile(p.token.Spec.SecretTemplate)
+	seen.template, seen.templateErr = tokensecret.Compile(p.token.Spec)
 	if seen.origin.environment = p.environment(); seen.origin.environment != nil {
 		seen.origin.granted = grants.Allowed(seen.origin.environment, grants.Claim{
 			Namespace: p.token.Namespace, Slug: p.token.Spec.Slug, UserID: p.token.Spec.UserID, OrganizationID: p.token.Spec.OrganizationID,
@@ -141,7 +141,7 @@ func (p *passes) environment() *v1alpha1.PipesEnvironment {
 // changed.
 func (p *passes) storedSecret() *metav1.PartialObjectMetadata {
 	facts := tokensecret.Facts{ObtainedAt: p.now.Add(-50 * time.Minute), ExpiresAt: p.now.Add(10 * time.Minute), TemplateHash: "old", TokenHash: "hash"}
-	if template, err := tokensecret.Compile(p.token.Spec.SecretTemplate); err == nil {
+	if template, err := tokensecret.Compile(p.token.Spec); err == nil {
 		facts.TemplateHash = template.Hash()
 	}
 	stored := secretOf(p.token, tokensecret.Content{Facts: facts, Data: map[string][]byte{

@@ -41,6 +41,8 @@ func judgeToken(seen observation, token workos.Token) verdict {
 		ExpiresAt:     token.ExpiresAt,
 		Scopes:        token.Scopes,
 		MissingScopes: token.MissingScopes,
+
+		PropertiesHash: tokensecret.HashProperties(string(seen.token.UID), token.Metadata, token.Config),
 	}
 	if lead, known := seen.last.lead.Lead(); known {
 		facts.UpstreamLead = &lead
@@ -56,8 +58,9 @@ func judgeToken(seen observation, token workos.Token) verdict {
 		facts.ObtainedAt = seen.secret.Facts.ObtainedAt
 	}
 	data, err := seen.template.Render(tokensecret.Values{
-		AccessToken: token.Value, ExpiresAt: facts.ExpiresAt, Scopes: token.Scopes,
+		Token: token.Value, ExpiresAt: facts.ExpiresAt, Scopes: token.Scopes,
 		Slug: seen.token.Spec.Slug, UserID: seen.token.Spec.UserID, OrganizationID: seen.token.Spec.OrganizationID,
+		Metadata: token.Metadata, Config: token.Config,
 	})
 	if err != nil {
 		return verdict{finding: finding.New(v1alpha1.SecretRejectedReason,
@@ -98,15 +101,18 @@ var explanations = map[workos.Outcome]finding.Finding{
 	workos.OutcomeKeyRejected: finding.New(v1alpha1.EnvironmentNotReadyReason,
 		"WorkOS refuses the API key of the PipesEnvironment: put a valid one into its Secret"),
 	workos.OutcomeNotFound: finding.New(v1alpha1.IntegrationNotFoundReason,
-		"WorkOS knows no such slug, user or organization: "+
+		"WorkOS knows no such slug, user, organization or connected account: "+
 			"compare them with the WorkOS dashboard, and create a PipesToken with the right ones"),
 	workos.OutcomeAccountSelectionRequired: finding.New(v1alpha1.AccountSelectionRequiredReason,
-		"Several connections of the user match: leave one of them connected"),
+		"Several connections match: create a PipesToken whose spec.connectedAccountID names one of them"),
 	workos.OutcomeAuthMethodMismatch: finding.New(v1alpha1.AuthMethodMismatchReason,
-		"The connected account does not use OAuth, so it has no access token: have the user connect with OAuth"),
+		"The connected account uses another method than spec.authMethod: create a PipesToken with the method of the account"),
 	workos.OutcomeBusy: finding.New(v1alpha1.UpstreamUnavailableReason,
 		"WorkOS cannot return the token now, because another request changes this connection; "+
 			"the operator asks again by itself"),
+	workos.OutcomeForbidden: finding.New(v1alpha1.RequestRejectedReason,
+		"WorkOS does not allow the request: check that the API key may use Pipes and, for a connection of an "+
+			"organization, that the user is an active member of the organization"),
 	workos.OutcomeRejected: finding.New(v1alpha1.RequestRejectedReason,
 		"WorkOS refuses the request"),
 	workos.OutcomeRateLimited: finding.New(v1alpha1.RateLimitedReason,

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/renewal"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
@@ -31,13 +32,16 @@ type slugLead struct {
 	noted uint64
 }
 
+// leadKey identifies a slug of an environment. Accounts with client credentials have tokens of
+// another kind than accounts with OAuth.
 type leadKey struct {
 	environment types.NamespacedName
 	slug        string
+	method      v1alpha1.AuthMethod
 }
 
 func leadKeyOf(seen observation) leadKey {
-	return leadKey{environment: seen.origin.name, slug: seen.token.Spec.Slug}
+	return leadKey{environment: seen.origin.name, slug: seen.token.Spec.Slug, method: seen.token.Spec.AuthMethod}
 }
 
 func (h *leads) of(key leadKey) slugLead {

@@ -102,7 +102,7 @@ func (r *Reconciler) observeSecret(
 // whether the PipesToken may have a token, in which form, and when.
 func (r *Reconciler) observeRights(ctx context.Context, seen *observation) error {
 	r.observeClock(seen)
-	seen.template, seen.templateErr = tokensecret.Compile(seen.token.Spec.SecretTemplate, r.AllowedSecretMetadata...)
+	seen.template, seen.templateErr = tokensecret.Compile(seen.token.Spec, r.AllowedSecretMetadata...)
 	name := r.environmentOf(seen.token)
 	environment, err := r.environment(ctx, name)
 	seen.origin = origin{name: name, environment: environment}

@@ -50,11 +50,10 @@ func (r *Reconciler) heldBackFor(
 
 // concerns reports whether a PipesToken is among the PipesTokens that of stands for.
 func concerns(of workos.Request, token *v1alpha1.PipesToken) bool {
-	spec := token.Spec
-	if of.UserID != "" && (of.UserID != spec.UserID || of.OrganizationID != spec.OrganizationID) {
-		return false
+	if of.UserID != "" {
+		return of == requestOf(token.Spec)
 	}
-	return of.Slug == "" || of.Slug == spec.Slug
+	return of.Slug == "" || of.Slug == token.Spec.Slug
 }
 
 // expiryOrder returns a number that orders PipesTokens by the expiry of their tokens.

@@ -209,7 +209,7 @@ func (r *Reconciler) rehearse(ctx context.Context, done *outcome) bool {
 // except the token itself.
 func placeholderContent(seen observation) (tokensecret.Content, error) {
 	values := tokensecret.Values{
-		AccessToken: redact.NewString("rehearsal"), ExpiresAt: seen.now.Add(time.Hour), Scopes: seen.secret.Facts.Scopes,
+		Token: redact.NewString("rehearsal"), ExpiresAt: seen.now.Add(time.Hour), Scopes: seen.secret.Facts.Scopes,
 		Slug: seen.token.Spec.Slug, UserID: seen.token.Spec.UserID, OrganizationID: seen.token.Spec.OrganizationID,
 	}
 	data, err := seen.template.Render(values)
@@ -221,7 +221,7 @@ func placeholderContent(seen observation) (tokensecret.Content, error) {
 		ObtainedAt:   conditions.Stored(seen.now),
 		TemplateHash: seen.template.Hash(),
 		Scopes:       values.Scopes,
-		TokenHash:    tokensecret.HashToken(string(seen.token.UID), values.AccessToken),
+		TokenHash:    tokensecret.HashToken(string(seen.token.UID), values.Token),
 	}
 	return tokensecret.Content{Facts: facts, Data: data}, nil
 }

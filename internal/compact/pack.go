@@ -15,9 +15,9 @@ import (
 // The string is stored in generateName, where the API server does not allow these characters.
 // Reader unpacks the string.
 const (
-	packMark      = "\x00"                                 // before each key and each value
-	packSeparator = "\x01"                                 // between labels and annotations
-	packNumbers   = "\x02\x03\x04\x05\x06\x07\x08\x09\x0a" // for packedKeys
+	packMark      = "\x00"                                     // before each key and each value
+	packSeparator = "\x01"                                     // between labels and annotations
+	packNumbers   = "\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b" // for packedKeys
 )
 
 // packedKeys are the keys that nearly all Secrets have. A character of packNumbers replaces

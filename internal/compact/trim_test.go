@@ -24,7 +24,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func defaults(t *testing.T) *tokensecret.Template {
 	t.Helper()
-	template, err := tokensecret.Compile(nil)
+	template, err := tokensecret.Compile(v1alpha1.PipesTokenSpec{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestTheCachesAreSmall(t *testing.T) {
 		trim  func(any) (any, error)
 		most  uint64
 	}{
-		"a PipesToken":           {tokens, func() client.Object { return &v1alpha1.PipesToken{} }, trimToken(sharding.Shard{}), 1100},
+		"a PipesToken":           {tokens, func() client.Object { return &v1alpha1.PipesToken{} }, trimToken(sharding.Shard{}), 1200},
 		"the metadata of Secret": {secrets, func() client.Object { return &metav1.PartialObjectMetadata{} }, trimSecret, 700},
 	} {
 		kept := make([]any, 0, count)

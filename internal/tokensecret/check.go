@@ -8,42 +8,50 @@ import (
 	"strings"
 	"text/template"
 	"text/template/parse"
+
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
 
 // check rejects everything that could run for long, recurse or reach more than the values. It
 // allows only text, if, with, fields, variables, constants and calls of our own functions.
-func check(entry *template.Template) error {
+func check(entry *template.Template, method v1alpha1.AuthMethod) error {
 	if len(entry.Templates()) > 1 {
 		return errors.New("define and block are not allowed")
 	}
 	if entry.Tree == nil || entry.Root == nil {
 		return nil
 	}
-	return checkNode(entry.Root)
+	if method == "" {
+		method = v1alpha1.AuthMethodOAuth
+	}
+	return checker{method}.node(entry.Root)
 }
 
-func checkNode(node parse.Node) error {
+// checker checks a template for one method.
+type checker struct{ method v1alpha1.AuthMethod }
+
+func (c checker) node(node parse.Node) error {
 	switch n := node.(type) {
 	case *parse.ListNode:
 		if n == nil {
 			return nil
 		}
-		return checkAll(n.Nodes)
+		return c.all(n.Nodes)
 	case *parse.ActionNode:
-		return checkNode(n.Pipe)
+		return c.node(n.Pipe)
 	case *parse.IfNode:
-		return checkBranch(&n.BranchNode)
+		return c.branch(&n.BranchNode)
 	case *parse.WithNode:
-		return checkBranch(&n.BranchNode)
+		return c.branch(&n.BranchNode)
 	case *parse.PipeNode:
-		return checkAll(n.Cmds)
+		return eachNode(c, n.Cmds)
 	case *parse.CommandNode:
-		return checkAll(n.Args)
+		return c.all(n.Args)
 	case *parse.ChainNode:
-		if err := checkNode(n.Node); err != nil {
+		if err := c.node(n.Node); err != nil {
 			return err
 		}
-		return checkField(n.Field)
+		return c.field(n.Field)
 	case *parse.IdentifierNode:
 		if _, ok := functions[n.Ident]; !ok {
 			return fmt.Errorf("function %q is not allowed; there are %s",
@@ -51,12 +59,12 @@ func checkNode(node parse.Node) error {
 		}
 		return nil
 	case *parse.FieldNode:
-		return checkField(n.Ident)
+		return c.field(n.Ident)
 	case *parse.VariableNode:
 		if len(n.Ident) == 1 {
 			return nil
 		}
-		return checkField(n.Ident[1:]) // as in $.Slug
+		return c.field(n.Ident[1:]) // as in $.Slug
 	case *parse.TextNode, *parse.CommentNode, *parse.DotNode,
 		*parse.StringNode, *parse.NumberNode, *parse.BoolNode, *parse.NilNode:
 		return nil
@@ -65,22 +73,29 @@ func checkNode(node parse.Node) error {
 	}
 }
 
-// checkField returns an error if path is not a field of view. Nothing else in a template has
-// fields. The error of text/template would show users the name of a Go type.
-func checkField(path []string) error {
-	if name := "." + strings.Join(path, "."); !slices.Contains(fields, name) {
-		return fmt.Errorf("there is no %s; there are %s", name, strings.Join(fields, ", "))
+// field returns an error if path is not a field of view that has a value with the method. Nothing
+// else in a template has fields. The error of text/template would show users the name of a Go type.
+func (c checker) field(path []string) error {
+	name, known := "."+strings.Join(path, "."), viewFields[c.method]
+	switch {
+	case slices.Contains(known, name):
+		return nil
+	case len(path) == 2 && slices.Contains(known, "."+path[0]) && (path[0] == "Metadata" || path[0] == "Config"):
+		return fmt.Errorf("there is no %s; write index .%s %q", name, path[0], path[1])
+	default:
+		return fmt.Errorf("there is no %s with authMethod %s; there are %s", name, c.method, strings.Join(known, ", "))
 	}
-	return nil
 }
 
-func checkBranch(n *parse.BranchNode) error {
-	return checkAll([]parse.Node{n.Pipe, n.List, n.ElseList})
+func (c checker) branch(n *parse.BranchNode) error {
+	return c.all([]parse.Node{n.Pipe, n.List, n.ElseList})
 }
 
-func checkAll[N parse.Node](nodes []N) error {
+func (c checker) all(nodes []parse.Node) error { return eachNode(c, nodes) }
+
+func eachNode[N parse.Node](c checker, nodes []N) error {
 	for _, node := range nodes {
-		if err := checkNode(node); err != nil {
+		if err := c.node(node); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,9 @@ const (
 	// UpstreamLeadAnnotation is the lead that was known when WorkOS returned this token: how
 	// long before expiry WorkOS returns the next token. It is a Go duration or "unknown".
 	UpstreamLeadAnnotation = "pipes.workos.com/upstream-lead"
+	// PropertiesHashAnnotation identifies the metadata and the config of a credential, as
+	// TokenHashAnnotation identifies a token. It is absent if WorkOS returned neither.
+	PropertiesHashAnnotation = "pipes.workos.com/properties-hash"
 )
 
 const (
@@ -44,7 +47,7 @@ var factAnnotations = []string{
 
 // adviceAnnotations may be missing, for example on a Secret that an earlier version wrote. The
 // token is valid without them.
-var adviceAnnotations = []string{UpstreamLeadAnnotation}
+var adviceAnnotations = []string{UpstreamLeadAnnotation, PropertiesHashAnnotation}
 
 // Annotations returns the annotations that the operator sets on a Secret.
 func Annotations() []string { return slices.Concat(factAnnotations, adviceAnnotations) }
@@ -61,6 +64,8 @@ type Facts struct {
 	TokenHash     string
 	Scopes        []string
 	MissingScopes []string
+	// PropertiesHash is empty if the token has neither metadata nor config.
+	PropertiesHash string
 	// UpstreamLead is how long before expiry WorkOS was known to return the next token when it
 	// returned this one. Nil means that this was not known.
 	UpstreamLead *time.Duration
@@ -71,10 +76,19 @@ func HashToken(uid string, token redact.String) string {
 	return hashOf(uid, token.Reveal())
 }
 
-// SameToken reports whether both describe the same token: the same text, expiry and scopes. The
-// order of the scopes does not matter.
+// HashProperties returns the digest of the metadata and the config of a credential for Facts,
+// salted with the UID of the PipesToken. It is empty if there are none.
+func HashProperties(uid string, metadata, config redact.String) string {
+	if metadata.Reveal() == "" && config.Reveal() == "" {
+		return ""
+	}
+	return hashOf(uid, metadata.Reveal(), config.Reveal())
+}
+
+// SameToken reports whether both describe the same token: the same text, expiry, scopes, metadata
+// and config. The order of the scopes does not matter.
 func (f Facts) SameToken(other Facts) bool {
-	return f.TokenHash == other.TokenHash && f.ExpiresAt.Equal(other.ExpiresAt) &&
+	return f.TokenHash == other.TokenHash && f.PropertiesHash == other.PropertiesHash && f.ExpiresAt.Equal(other.ExpiresAt) &&
 		sameMembers(f.Scopes, other.Scopes) && sameMembers(f.MissingScopes, other.MissingScopes)
 }
 
@@ -96,6 +110,9 @@ func (f Facts) annotations() map[string]string {
 	if !f.ExpiresAt.IsZero() {
 		annotations[ExpiresAtAnnotation] = f.ExpiresAt.UTC().Format(time.RFC3339Nano)
 	}
+	if f.PropertiesHash != "" {
+		annotations[PropertiesHashAnnotation] = f.PropertiesHash
+	}
 	if f.UpstreamLead != nil {
 		annotations[UpstreamLeadAnnotation] = f.UpstreamLead.String()
 	}
@@ -108,7 +125,10 @@ func parseFacts(annotations map[string]string) (facts Facts, holds bool, err err
 	if !slices.ContainsFunc(factAnnotations, func(key string) bool { _, ok := annotations[key]; return ok }) {
 		return Facts{}, false, nil
 	}
-	facts = Facts{TemplateHash: annotations[TemplateHashAnnotation], TokenHash: annotations[TokenHashAnnotation]}
+	facts = Facts{
+		TemplateHash: annotations[TemplateHashAnnotation], TokenHash: annotations[TokenHashAnnotation],
+		PropertiesHash: annotations[PropertiesHashAnnotation],
+	}
 	if facts.TemplateHash == "" || facts.TokenHash == "" {
 		return Facts{}, true, fmt.Errorf("annotation %s or %s is missing", TemplateHashAnnotation, TokenHashAnnotation)
 	}

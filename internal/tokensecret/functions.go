@@ -25,6 +25,7 @@ func (m *meter) functions() template.FuncMap {
 		"quote":    func(s string) (string, error) { return m.toJSON(s) },
 		"toJson":   m.toJSON,
 		"join":     func(separator string, list []string) (string, error) { return m.bounded(strings.Join(list, separator)) },
+		"index":    m.index,
 		"urlquery": func(s string) (string, error) { return m.bounded(url.QueryEscape(s)) },
 	}
 }
@@ -38,6 +39,27 @@ func (m *meter) toJSON(value any) (string, error) {
 		return "", errors.New("the value cannot be written as JSON")
 	}
 	return m.bounded(string(text))
+}
+
+// index returns one value of the metadata or the config, or one scope. It is empty if there is no
+// such value, as in the default data: a template can test for it.
+func (m *meter) index(collection, key any) (string, error) {
+	name, isName := key.(string)
+	number, isNumber := key.(int)
+	switch values := collection.(type) {
+	case properties:
+		if isName {
+			return m.bounded(values.get(name))
+		}
+	case []string:
+		if isNumber && number >= 0 && number < len(values) {
+			return m.bounded(values[number])
+		}
+		if isNumber {
+			return "", nil
+		}
+	}
+	return "", errors.New("index takes .Metadata or .Config and a name, or .Scopes and a number")
 }
 
 func (m *meter) bounded(s string) (string, error) {

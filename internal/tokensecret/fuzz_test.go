@@ -42,7 +42,7 @@ func FuzzCompile(f *testing.F) {
 		defer time.AfterFunc(patience, func() { panic("a template runs for ever") }).Stop()
 		before := allocated()
 		spec := specOf(map[string]string{"k": text})
-		template, err := tokensecret.Compile(spec)
+		template, err := compileTemplate(spec)
 		if err == nil {
 			expectRendering(t, template, suffix, scope, expires)
 			expectSameHash(t, template, text)
@@ -64,7 +64,7 @@ func allocated() uint64 {
 func expectRendering(t *testing.T, template *tokensecret.Template, suffix, scope string, expires int64) {
 	t.Helper()
 	full, lacking := values(), bare()
-	full.AccessToken, full.Scopes = redact.NewString(canary+suffix), []string{scope}
+	full.Token, full.Scopes = redact.NewString(canary+suffix), []string{scope}
 	full.ExpiresAt = time.Unix(expires, 0)
 	for _, given := range []tokensecret.Values{full, lacking} {
 		data, err := template.Render(given)
@@ -88,12 +88,12 @@ func expectRendering(t *testing.T, template *tokensecret.Template, suffix, scope
 // expectSameHash checks that the hash depends on all keys and texts, and on nothing else.
 func expectSameHash(t *testing.T, template *tokensecret.Template, text string) {
 	t.Helper()
-	same, err := tokensecret.Compile(specOf(map[string]string{"k": text}))
+	same, err := compileTemplate(specOf(map[string]string{"k": text}))
 	if err != nil || same.Hash() != template.Hash() {
 		t.Errorf("compiled again: %v", err)
 	}
 	for _, other := range []map[string]string{{"l": text}, {"k": text + " "}, {"k": text, "l": ""}} {
-		if another, err := tokensecret.Compile(specOf(other)); err == nil && another.Hash() == template.Hash() {
+		if another, err := compileTemplate(specOf(other)); err == nil && another.Hash() == template.Hash() {
 			t.Errorf("%q has the same hash", other)
 		}
 	}
@@ -159,7 +159,7 @@ func writtenFor(t *testing.T, token *v1alpha1.PipesToken) *metav1.PartialObjectM
 
 func templateOf(t *testing.T, token *v1alpha1.PipesToken) *tokensecret.Template {
 	t.Helper()
-	template, err := tokensecret.Compile(token.Spec.SecretTemplate)
+	template, err := tokensecret.Compile(token.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,16 +66,16 @@ func TestKeysThatOtherControllersActOnAreRefused(t *testing.T) {
 			t.Run(kind+" "+key, func(t *testing.T) {
 				want := `secretTemplate.` + kind + `["` + key + `"]: ` + controller + ` acts on Secrets with such a key: ` +
 					`remove it, or have an administrator start the operator with --allowed-secret-metadata=` + domain
-				if _, err := tokensecret.Compile(spec); err == nil || err.Error() != want {
+				if _, err := compileTemplate(spec); err == nil || err.Error() != want {
 					t.Errorf("got %v\nwant %s", err, want)
 				}
 				for _, allowed := range []string{domain, parent} {
-					if _, err := tokensecret.Compile(spec, "example.com", allowed); err != nil {
+					if _, err := compileTemplate(spec, "example.com", allowed); err != nil {
 						t.Errorf("with %s allowed: %v", allowed, err)
 					}
 				}
 				for _, other := range []string{"x." + domain, "x" + domain, domain + ".example.com", ""} {
-					if _, err := tokensecret.Compile(spec, other); err == nil {
+					if _, err := compileTemplate(spec, other); err == nil {
 						t.Errorf("with %q allowed: compiled", other)
 					}
 				}
@@ -91,7 +91,7 @@ func TestReservedKeysAreRefusedWhateverIsAllowed(t *testing.T) {
 	} {
 		domain, _, _ := strings.Cut(key, "/")
 		for kind, spec := range both(key) {
-			_, err := tokensecret.Compile(spec, domain, "io", "com")
+			_, err := compileTemplate(spec, domain, "io", "com")
 			if err == nil || !strings.Contains(err.Error(), "the domain "+domain+" is reserved") {
 				t.Errorf("%s %s: got %v", kind, key, err)
 			}
@@ -109,7 +109,7 @@ func TestOtherKeysAreAllowed(t *testing.T) {
 		"mittwald.de.example.com/x",
 	} {
 		for kind, spec := range both(key) {
-			if _, err := tokensecret.Compile(spec); err != nil {
+			if _, err := compileTemplate(spec); err != nil {
 				t.Errorf("%s %s: %v", kind, key, err)
 			}
 		}
@@ -124,7 +124,7 @@ func TestTheFirstKeyInOrderIsNamed(t *testing.T) {
 		Data:        map[string]v1alpha1.DataTemplate{"k": "{{ .Nope }}"},
 	}
 	for range 50 {
-		if _, err := tokensecret.Compile(spec); err == nil || !strings.HasPrefix(err.Error(), `secretTemplate.labels["istio/c"]: `) {
+		if _, err := compileTemplate(spec); err == nil || !strings.HasPrefix(err.Error(), `secretTemplate.labels["istio/c"]: `) {
 			t.Fatalf("got %v", err)
 		}
 	}

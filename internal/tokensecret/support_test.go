@@ -40,7 +40,7 @@ func content(t *testing.T, template *tokensecret.Template, values tokensecret.Va
 	}
 	return tokensecret.Content{Data: data, Facts: tokensecret.Facts{
 		ExpiresAt: values.ExpiresAt, ObtainedAt: expiry.Add(-time.Hour), TemplateHash: template.Hash(),
-		TokenHash: tokensecret.HashToken("uid-alice", values.AccessToken), Scopes: values.Scopes,
+		TokenHash: tokensecret.HashToken("uid-alice", values.Token), Scopes: values.Scopes,
 	}}
 }
 
@@ -51,7 +51,7 @@ func defaults(t *testing.T) *tokensecret.Template {
 
 // simple returns a token whose data are easy to read in base64: YQ==.
 func simple() tokensecret.Values {
-	return tokensecret.Values{AccessToken: redact.NewString("a"), ExpiresAt: expiry, Scopes: []string{"repo"}}
+	return tokensecret.Values{Token: redact.NewString("a"), ExpiresAt: expiry, Scopes: []string{"repo"}}
 }
 
 // entry is one entry of managedFields: a manager, and the keys that it owns.
@@ -167,4 +167,9 @@ func (c *cluster) observed(token *v1alpha1.PipesToken, template *tokensecret.Tem
 		}
 	}
 	return tokensecret.Observe(c.meta, token, template)
+}
+
+// compileTemplate compiles the template of a PipesToken with OAuth.
+func compileTemplate(spec *v1alpha1.SecretTemplate, allowedMetadata ...string) (*tokensecret.Template, error) {
+	return tokensecret.Compile(v1alpha1.PipesTokenSpec{SecretTemplate: spec, AuthMethod: v1alpha1.AuthMethodOAuth}, allowedMetadata...)
 }

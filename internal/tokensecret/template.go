@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"text/template"
@@ -20,6 +19,8 @@ const (
 	AccessTokenKey = "access_token"
 	ExpiresAtKey   = "expires_at"
 	ScopesKey      = "scopes"
+	// APIKeyKey is the only key with AuthMethodAPIKey.
+	APIKeyKey = "api_key"
 )
 
 // maxValue bounds the bytes of one value of the Secret, and of each result of a template
@@ -34,7 +35,8 @@ var (
 
 // Values are the values that a template can use.
 type Values struct {
-	AccessToken redact.String
+	// Token is an access token or, with AuthMethodAPIKey, an API key.
+	Token redact.String
 	// ExpiresAt is zero if the token has no known expiry. A template sees RFC 3339 in UTC, or
 	// an empty string.
 	ExpiresAt      time.Time
@@ -42,21 +44,25 @@ type Values struct {
 	Slug           string
 	UserID         string
 	OrganizationID string
+	// Metadata and Config are JSON objects, or empty if WorkOS has returned none.
+	Metadata, Config redact.String
 }
 
 // Template turns a token into the data of a Secret.
 type Template struct {
+	method v1alpha1.AuthMethod
 	// entries is nil if the Secret has the default keys.
 	entries map[string]*template.Template
 	hash    string
 }
 
-// Compile parses the templates of spec, which may be nil, and renders them with the samples.
-// This finds errors before a token is involved, so the text of an error can be reported in
-// full. Compile rejects labels and annotations that other controllers act on, except those of
-// the domains in allowedMetadata.
-func Compile(spec *v1alpha1.SecretTemplate, allowedMetadata ...string) (*Template, error) {
-	compiled := &Template{hash: hashOf("default")}
+// Compile parses the templates of a PipesToken's spec, and renders them with the samples. This
+// finds errors before a token is involved, so the text of an error can be reported in full.
+// Compile rejects labels and annotations that other controllers act on, except those of the
+// domains in allowedMetadata.
+func Compile(token v1alpha1.PipesTokenSpec, allowedMetadata ...string) (*Template, error) {
+	spec := token.SecretTemplate
+	compiled := &Template{method: token.AuthMethod, hash: defaultHashes[token.AuthMethod]}
 	if spec == nil {
 		return compiled, nil
 	}
@@ -70,13 +76,7 @@ func Compile(spec *v1alpha1.SecretTemplate, allowedMetadata ...string) (*Templat
 	hashed := []string{"data"}
 	for _, key := range slices.Sorted(maps.Keys(spec.Data)) {
 		text := string(spec.Data[key])
-		entry, err := template.New(key).Funcs(functions).Parse(text)
-		if err == nil {
-			err = check(entry)
-		}
-		for i := 0; err == nil && i < len(samples); i++ {
-			_, err = execute(entry, samples[i])
-		}
+		entry, err := compileEntry(key, text, token.AuthMethod)
 		if err != nil {
 			return nil, fmt.Errorf("secretTemplate.data[%q]: %w", key, err)
 		}
@@ -87,15 +87,35 @@ func Compile(spec *v1alpha1.SecretTemplate, allowedMetadata ...string) (*Templat
 	return compiled, nil
 }
 
+// defaultHashes are the hashes of the default keys. They differ where the keys differ. The method
+// of an object that was stored before the CRD had methods is empty, and means OAuth.
+var defaultHashes = map[v1alpha1.AuthMethod]string{
+	"":                                   hashOf("default"),
+	v1alpha1.AuthMethodOAuth:             hashOf("default"),
+	v1alpha1.AuthMethodClientCredentials: hashOf("default"),
+	v1alpha1.AuthMethodAPIKey:            hashOf("default", APIKeyKey),
+}
+
+func compileEntry(key, text string, method v1alpha1.AuthMethod) (*template.Template, error) {
+	entry, err := template.New(key).Funcs(functions).Parse(text)
+	if err == nil {
+		err = check(entry, method)
+	}
+	for i := 0; err == nil && i < len(samples); i++ {
+		_, err = execute(entry, viewOf(method, samples[i], true))
+	}
+	return entry, err
+}
+
 // samples take the place of tokens when a template is compiled. The first has everything that a
 // token can have. The second lacks everything optional. A template may have a branch for
 // either.
 var samples = []Values{
 	{
-		AccessToken: redact.NewString("sample"), ExpiresAt: time.Unix(0, 0), Scopes: []string{"sample"},
+		Token: redact.NewString("sample"), ExpiresAt: time.Unix(0, 0), Scopes: []string{"sample"},
 		Slug: "sample", UserID: "sample", OrganizationID: "sample",
 	},
-	{AccessToken: redact.NewString("sample"), Slug: "sample", UserID: "sample"},
+	{Token: redact.NewString("sample"), Slug: "sample", UserID: "sample"},
 }
 
 // Hash identifies the output of the template: two templates with the same hash give the same
@@ -107,6 +127,8 @@ func (t *Template) Keys(hasExpiry bool) []string {
 	switch {
 	case t.entries != nil:
 		return slices.Sorted(maps.Keys(t.entries))
+	case t.method == v1alpha1.AuthMethodAPIKey:
+		return []string{APIKeyKey}
 	case hasExpiry:
 		return []string{AccessTokenKey, ExpiresAtKey, ScopesKey}
 	default:
@@ -117,11 +139,12 @@ func (t *Template) Keys(hasExpiry bool) []string {
 // Render returns the data of the Secret. An error names the key and never quotes a value.
 func (t *Template) Render(values Values) (map[string][]byte, error) {
 	if t.entries == nil {
-		return defaultData(values), nil
+		return t.defaultData(values), nil
 	}
+	view := viewOf(t.method, values, false)
 	data := make(map[string][]byte, len(t.entries))
 	for key, entry := range t.entries {
-		value, err := execute(entry, values)
+		value, err := execute(entry, view)
 		if err != nil {
 			// The cause may quote the token. If a template fails with this token but not with
 			// the samples, the reason is mostly the length.
@@ -133,9 +156,12 @@ func (t *Template) Render(values Values) (map[string][]byte, error) {
 	return data, nil
 }
 
-func defaultData(values Values) map[string][]byte {
+func (t *Template) defaultData(values Values) map[string][]byte {
+	if t.method == v1alpha1.AuthMethodAPIKey {
+		return map[string][]byte{APIKeyKey: []byte(values.Token.Reveal())}
+	}
 	data := map[string][]byte{
-		AccessTokenKey: []byte(values.AccessToken.Reveal()),
+		AccessTokenKey: []byte(values.Token.Reveal()),
 		ScopesKey:      []byte(strings.Join(values.Scopes, " ")),
 	}
 	if !values.ExpiresAt.IsZero() {
@@ -144,46 +170,15 @@ func defaultData(values Values) map[string][]byte {
 	return data
 }
 
-func execute(entry *template.Template, values Values) ([]byte, error) {
+func execute(entry *template.Template, view any) ([]byte, error) {
 	out := &boundedBuffer{}
-	expiresAt := ""
-	if !values.ExpiresAt.IsZero() {
-		expiresAt = formatTime(values.ExpiresAt)
-	}
-	scopes := values.Scopes
-	if scopes == nil {
-		scopes = []string{} // [] in JSON, not null
-	}
 	metered, err := entry.Clone()
 	if err != nil {
 		return nil, err
 	}
-	err = metered.Funcs(new(meter).functions()).Execute(out, view{
-		values.AccessToken.Reveal(),
-		expiresAt,
-		scopes,
-		values.Slug,
-		values.UserID,
-		values.OrganizationID,
-	})
+	err = metered.Funcs(new(meter).functions()).Execute(out, view)
 	return out.bytes, err
 }
-
-// view is the form in which a template sees the values.
-type view struct {
-	AccessToken, ExpiresAt       string
-	Scopes                       []string
-	Slug, UserID, OrganizationID string
-}
-
-// fields are the fields of view, as a template names them.
-var fields = func() []string {
-	var names []string
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[view]()) {
-		names = append(names, "."+field.Name)
-	}
-	return names
-}()
 
 // boundedBuffer returns an error instead of growing beyond maxValue.
 type boundedBuffer struct{ bytes []byte }

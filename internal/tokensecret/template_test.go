@@ -23,14 +23,14 @@ var expiry = time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
 // values returns a token that has everything that a token can have.
 func values() tokensecret.Values {
 	return tokensecret.Values{
-		AccessToken: redact.NewString(canary), ExpiresAt: expiry, Scopes: []string{"repo", "user:email"},
+		Token: redact.NewString(canary), ExpiresAt: expiry, Scopes: []string{"repo", "user:email"},
 		Slug: "github", UserID: "user_alice", OrganizationID: "org_acme",
 	}
 }
 
 // bare returns a token that lacks everything optional.
 func bare() tokensecret.Values {
-	return tokensecret.Values{AccessToken: redact.NewString(canary), Slug: "github", UserID: "user_alice"}
+	return tokensecret.Values{Token: redact.NewString(canary), Slug: "github", UserID: "user_alice"}
 }
 
 func specOf(data map[string]string) *v1alpha1.SecretTemplate {
@@ -43,7 +43,7 @@ func specOf(data map[string]string) *v1alpha1.SecretTemplate {
 
 func compile(t *testing.T, data map[string]string) *tokensecret.Template {
 	t.Helper()
-	template, err := tokensecret.Compile(specOf(data))
+	template, err := compileTemplate(specOf(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestWithoutATemplateTheSecretHasTheDefaultKeys(t *testing.T) {
 			Annotations: map[string]v1alpha1.AnnotationValue{"a": "{{ .AccessToken }}"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			template, err := tokensecret.Compile(spec)
+			template, err := compileTemplate(spec)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,13 +184,12 @@ func TestWhatTemplatesCannotSay(t *testing.T) {
 		`{{ break }}`:                                                       "break",
 		`{{ continue }}`:                                                    "continue",
 		`{{ range .Scopes }}{{ break }}{{ end }}`:                           "is not allowed",
-		`{{ printf "%s" .AccessToken }}`:                                    `function "printf" is not allowed; there are b64enc, join, quote, toJson, urlquery`,
+		`{{ printf "%s" .AccessToken }}`:                                    `function "printf" is not allowed; there are b64enc, index, join, quote, toJson, urlquery`,
 		`{{ printf "%1000000000d" 1 }}`:                                     `function "printf" is not allowed`,
 		`{{ print .AccessToken }}`:                                          `function "print" is not allowed`,
 		`{{ println .AccessToken }}`:                                        `function "println" is not allowed`,
 		`{{ html .AccessToken }}`:                                           `function "html" is not allowed`,
 		`{{ js .AccessToken }}`:                                             `function "js" is not allowed`,
-		`{{ index .Scopes 0 }}`:                                             `function "index" is not allowed`,
 		`{{ slice .AccessToken 0 4 }}`:                                      `function "slice" is not allowed`,
 		`{{ len .AccessToken }}`:                                            `function "len" is not allowed`,
 		`{{ call .AccessToken }}`:                                           `function "call" is not allowed`,
@@ -199,25 +198,28 @@ func TestWhatTemplatesCannotSay(t *testing.T) {
 		`{{ not .OrganizationID }}`:                                         `function "not" is not allowed`,
 		`{{ eq .Slug "github" }}`:                                           `function "eq" is not allowed`,
 		`{{ if eq .Slug "github" }}x{{ end }}`:                              `function "eq" is not allowed`,
-		`{{ with index .Scopes 0 }}x{{ end }}`:                              `function "index" is not allowed`,
-		`{{ (index .Scopes 0).Field }}`:                                     `function "index" is not allowed`,
+		`{{ index .Slug 0 }}`:                                               "index takes .Metadata or .Config and a name, or .Scopes and a number",
+		`{{ index .Scopes "0" }}`:                                           "index takes .Metadata or .Config and a name, or .Scopes and a number",
+		`{{ (index .Scopes 0).Field }}`:                                     "there is no .Field with authMethod OAuth; ",
+		`{{ index .Metadata "a" }}`:                                         "there is no .Metadata with authMethod OAuth; ",
+		`{{ .APIKey }}`:                                                     "there is no .APIKey with authMethod OAuth; ",
 		`{{ b64enc (printf "x") }}`:                                         `function "printf" is not allowed`,
 		`{{ $x := printf "x" }}`:                                            `function "printf" is not allowed`,
 		`{{ .Slug | b64enc | html }}`:                                       `function "html" is not allowed`,
 		`{{ env "HOME" }}`:                                                  `function "env" not defined`,
 		`{{ b64dec "x" }}`:                                                  `function "b64dec" not defined`,
-		`{{ .accessToken }}`:                                                "there is no .accessToken; there are .AccessToken, .ExpiresAt, .Scopes, .Slug, .UserID, .OrganizationID",
-		`{{ .Token }}`:                                                      "there is no .Token; there are .AccessToken, ",
-		`{{ $.Token }}`:                                                     "there is no .Token; there are .AccessToken, ",
-		`{{ with .Slug }}{{ $.Token }}{{ end }}`:                            "there is no .Token; ",
-		`{{ $x := . }}{{ $x.Token }}`:                                       "there is no .Token; ",
-		`{{ (.).Token }}`:                                                   "there is no .Token; ",
-		`{{ .AccessToken.Reveal }}`:                                         "there is no .AccessToken.Reveal; ",
-		`{{ $.AccessToken.Reveal }}`:                                        "there is no .AccessToken.Reveal; ",
-		`{{ .Scopes.Len }}`:                                                 "there is no .Scopes.Len; ",
-		`{{ if .OrganizationID }}x{{ else }}{{ .Nope }}{{ end }}`:           "there is no .Nope; ",
-		`{{ with .ExpiresAt }}x{{ else }}{{ .Nope }}{{ end }}`:              "there is no .Nope; ",
-		`{{ if .Scopes }}{{ .Nope }}{{ end }}`:                              "there is no .Nope; ",
+		`{{ .accessToken }}`:                                                "there is no .accessToken with authMethod OAuth; there are .AccessToken, .ExpiresAt, .Scopes, .Slug, .UserID, .OrganizationID",
+		`{{ .Token }}`:                                                      "there is no .Token with authMethod OAuth; there are .AccessToken, ",
+		`{{ $.Token }}`:                                                     "there is no .Token with authMethod OAuth; there are .AccessToken, ",
+		`{{ with .Slug }}{{ $.Token }}{{ end }}`:                            "there is no .Token with authMethod OAuth; ",
+		`{{ $x := . }}{{ $x.Token }}`:                                       "there is no .Token with authMethod OAuth; ",
+		`{{ (.).Token }}`:                                                   "there is no .Token with authMethod OAuth; ",
+		`{{ .AccessToken.Reveal }}`:                                         "there is no .AccessToken.Reveal with authMethod OAuth; ",
+		`{{ $.AccessToken.Reveal }}`:                                        "there is no .AccessToken.Reveal with authMethod OAuth; ",
+		`{{ .Scopes.Len }}`:                                                 "there is no .Scopes.Len with authMethod OAuth; ",
+		`{{ if .OrganizationID }}x{{ else }}{{ .Nope }}{{ end }}`:           "there is no .Nope with authMethod OAuth; ",
+		`{{ with .ExpiresAt }}x{{ else }}{{ .Nope }}{{ end }}`:              "there is no .Nope with authMethod OAuth; ",
+		`{{ if .Scopes }}{{ .Nope }}{{ end }}`:                              "there is no .Nope with authMethod OAuth; ",
 		`{{ b64enc .Scopes }}`:                                              "expected string",
 		`{{ b64enc }}`:                                                      "wrong number of args",
 		`{{ join "," "a" }}`:                                                "can't handle",
@@ -230,7 +232,7 @@ func TestWhatTemplatesCannotSay(t *testing.T) {
 		`{{ 'x }}`:                                                          "unterminated character constant",
 	} {
 		t.Run(text, func(t *testing.T) {
-			_, err := tokensecret.Compile(specOf(map[string]string{"fine": "x", "k": text}))
+			_, err := compileTemplate(specOf(map[string]string{"fine": "x", "k": text}))
 			if err == nil {
 				t.Fatal("compiled")
 			}
@@ -245,15 +247,15 @@ const maxValue = 60 << 10
 
 func TestOutputIsBounded(t *testing.T) {
 	long := values()
-	long.AccessToken = redact.NewString(canary + strings.Repeat("x", maxValue/2))
+	long.Token = redact.NewString(canary + strings.Repeat("x", maxValue/2))
 	many := values()
 	for range 256 {
 		many.Scopes = append(many.Scopes, strings.Repeat("s", 512))
 	}
 	huge := values()
-	huge.AccessToken = redact.NewString(canary + strings.Repeat("x", maxValue))
+	huge.Token = redact.NewString(canary + strings.Repeat("x", maxValue))
 	quotes := values()
-	quotes.AccessToken = redact.NewString(strings.Repeat("<", maxValue/3+1))
+	quotes.Token = redact.NewString(strings.Repeat("<", maxValue/3+1))
 	for name, test := range map[string]struct {
 		text   string
 		values tokensecret.Values
@@ -280,7 +282,7 @@ func TestOutputIsBounded(t *testing.T) {
 			if err.Error() != want {
 				t.Errorf("got %q, want %q", err, want)
 			}
-			expectNoToken(t, err.Error(), test.values.AccessToken.Reveal())
+			expectNoToken(t, err.Error(), test.values.Token.Reveal())
 		})
 	}
 }
@@ -298,7 +300,7 @@ func TestBombsAreRefusedBeforeThereIsAToken(t *testing.T) {
 		"by a constant":        "{{ $x := `" + strings.Repeat(`"`, 4000) + "` }}{{ $x | quote | quote | quote | quote }}",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := tokensecret.Compile(specOf(map[string]string{"k": text}))
+			_, err := compileTemplate(specOf(map[string]string{"k": text}))
 			if err == nil || !strings.Contains(err.Error(), "the result is longer than 61440 bytes") && !strings.Contains(err.Error(), tooMuch) {
 				t.Errorf("got %v", err)
 			}
@@ -314,10 +316,10 @@ func TestMuchWorkForLittleOutputIsRefused(t *testing.T) {
 	large := "{{ $x := b64enc .AccessToken" + strings.Repeat(" | b64enc", 27) + " }}" // about 20 KB
 	for name, work := range map[string]string{"encoding": "{{$y:=b64enc $x}}", "quoting": "{{$y:=$x|quote}}", "queries": "{{$y:=$x|urlquery}}"} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := tokensecret.Compile(specOf(map[string]string{"k": large + strings.Repeat(work, 2) + "short"})); err != nil {
+			if _, err := compileTemplate(specOf(map[string]string{"k": large + strings.Repeat(work, 2) + "short"})); err != nil {
 				t.Errorf("a little of it: got %v", err)
 			}
-			_, err := tokensecret.Compile(specOf(map[string]string{"k": large + strings.Repeat(work, 100) + "short"}))
+			_, err := compileTemplate(specOf(map[string]string{"k": large + strings.Repeat(work, 100) + "short"}))
 			if err == nil || !strings.Contains(err.Error(), tooMuch) {
 				t.Errorf("much of it: got %v", err)
 			}
@@ -327,13 +329,13 @@ func TestMuchWorkForLittleOutputIsRefused(t *testing.T) {
 
 func TestOutputAtTheBoundIsFine(t *testing.T) {
 	exact := values()
-	exact.AccessToken = redact.NewString(strings.Repeat("x", maxValue))
+	exact.Token = redact.NewString(strings.Repeat("x", maxValue))
 	for _, text := range []string{"{{ .AccessToken }}", "{{ $x := .AccessToken }}{{ $x }}"} {
 		if got := render(t, compile(t, map[string]string{"k": text}), exact)["k"]; len(got) != maxValue {
 			t.Errorf("%s: got %d bytes, want %d", text, len(got), maxValue)
 		}
 	}
-	exact.AccessToken = redact.NewString(strings.Repeat("x", maxValue/4*3))
+	exact.Token = redact.NewString(strings.Repeat("x", maxValue/4*3))
 	if got := render(t, compile(t, map[string]string{"k": "{{ b64enc .AccessToken }}"}), exact)["k"]; len(got) != maxValue {
 		t.Errorf("in base64: got %d bytes, want %d", len(got), maxValue)
 	}
@@ -343,7 +345,7 @@ func TestOutputAtTheBoundIsFine(t *testing.T) {
 // conditions, and more people can read conditions than Secrets.
 func TestErrorsNeverContainTheToken(t *testing.T) {
 	long := values()
-	long.AccessToken = redact.NewString(canary + strings.Repeat("x", maxValue))
+	long.Token = redact.NewString(canary + strings.Repeat("x", maxValue))
 	for _, text := range []string{
 		"{{ .AccessToken }}", "{{ b64enc .AccessToken }}", "{{ quote .AccessToken }}", "{{ toJson . }}", "{{ urlquery .AccessToken }}",
 		"{{ join .AccessToken .Scopes }}", "{{ $x := .AccessToken }}{{ b64enc $x }}", "{{ with .AccessToken }}{{ b64enc . }}{{ end }}",
@@ -425,8 +427,8 @@ func TestHashDependsOnTheDataAlone(t *testing.T) {
 	plain, full := specOf(map[string]string{"password": "x"}), specOf(map[string]string{"password": "x"})
 	full.Labels = map[string]v1alpha1.LabelValue{"a": "b"}
 	full.Annotations = map[string]v1alpha1.AnnotationValue{"a": "b"}
-	a, errA := tokensecret.Compile(plain)
-	b, errB := tokensecret.Compile(full)
+	a, errA := compileTemplate(plain)
+	b, errB := compileTemplate(full)
 	if errA != nil || errB != nil || a.Hash() != b.Hash() {
 		t.Errorf("got %s and %s, want the same (%v, %v)", a.Hash(), b.Hash(), errA, errB)
 	}

@@ -158,7 +158,7 @@ func TestWritePatchReplacesTheDataAndOfTheMetadataOnlyWhatIsOurs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			earlier := simple()
-			earlier.AccessToken = bare().AccessToken
+			earlier.Token = bare().Token
 			there := written(test.before, content(t, defaults(t), earlier))
 			test.change(there)
 			patch := noError(t)(there.observed(test.now, defaults(t)).WritePatch(test.now, content(t, defaults(t), simple())))

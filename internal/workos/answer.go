@@ -35,14 +35,18 @@ const (
 	// OutcomeAccountSelectionRequired means that several connections match (409 or active
 	// false, with the code account_selection_required).
 	OutcomeAccountSelectionRequired Outcome = "account_selection_required"
-	// OutcomeAuthMethodMismatch means that the connected account does not use OAuth (422 or
-	// active false, with the code auth_method_mismatch).
+	// OutcomeAuthMethodMismatch means that the connected account uses another method than the
+	// request (422 or active false, with the code auth_method_mismatch, or a credential of
+	// another method).
 	OutcomeAuthMethodMismatch Outcome = "auth_method_mismatch"
 	// OutcomeBusy means that another request is changing the connection at the moment: 409 with
 	// any other code or without a code, or 503 or active false with the code concurrent_request
 	// or refresh_in_progress. It concerns only this connection and passes by itself. It closes
 	// no gate, and the circuit counts it as an answer.
 	OutcomeBusy Outcome = "busy"
+	// OutcomeForbidden means that the API key or the user may not use this connection (403). For
+	// a connection of an organization the user may not be one of its active members.
+	OutcomeForbidden Outcome = "forbidden"
 	// OutcomeRejected means any other 4xx, and every 3xx, because redirects are never followed.
 	OutcomeRejected Outcome = "rejected"
 	// OutcomeRateLimited means that WorkOS limits the rate of the API key (429). When Sent is
@@ -54,19 +58,21 @@ const (
 	// OutcomeUnreadable means a response that cannot be read: a 2xx without the documented JSON
 	// or with a token that cannot be valid, or a 1xx.
 	OutcomeUnreadable Outcome = "unreadable"
+	// OutcomeEvents is the answer to a request for events. A request for a token never has it.
+	OutcomeEvents Outcome = "events"
 	// OutcomeHeld means that the call has no answer yet. The requests per minute of the key are
 	// used up, the last request for the connection is less than 5 s old, or a request is still
 	// under way.
 	OutcomeHeld Outcome = "held"
 )
 
-// Outcomes returns all outcomes in the order of their declaration. Metrics use it to start each
-// outcome at zero.
+// Outcomes returns the outcomes of a request for a token in the order of their declaration.
+// Metrics use it to start each outcome at zero.
 func Outcomes() []Outcome {
 	return []Outcome{
 		OutcomeToken, OutcomeNotInstalled, OutcomeNeedsReauthorization, OutcomeInactive, OutcomeKeyRejected,
 		OutcomeNotFound, OutcomeAccountSelectionRequired, OutcomeAuthMethodMismatch, OutcomeBusy,
-		OutcomeRejected, OutcomeRateLimited, OutcomeUnavailable, OutcomeUnreadable, OutcomeHeld,
+		OutcomeForbidden, OutcomeRejected, OutcomeRateLimited, OutcomeUnavailable, OutcomeUnreadable, OutcomeHeld,
 	}
 }
 
@@ -74,7 +80,7 @@ func Outcomes() []Outcome {
 // key and answered for this connection. Any other answer may come from a proxy on the way.
 func (o Outcome) Authoritative() bool {
 	switch o {
-	case OutcomeToken, OutcomeNotInstalled, OutcomeNeedsReauthorization, OutcomeInactive,
+	case OutcomeToken, OutcomeNotInstalled, OutcomeNeedsReauthorization, OutcomeInactive, OutcomeEvents,
 		OutcomeNotFound, OutcomeAccountSelectionRequired, OutcomeAuthMethodMismatch:
 		return true
 	default:
@@ -82,7 +88,7 @@ func (o Outcome) Authoritative() bool {
 	}
 }
 
-// Token is an access token as WorkOS returned it.
+// Token is a token as WorkOS returned it: an access token, or an API key.
 type Token struct {
 	// Value is the token: 1 to 65536 visible ASCII characters.
 	Value redact.String
@@ -93,11 +99,15 @@ type Token struct {
 	// were not granted. Each list has at most MaxScopes items of at most 512 printable
 	// characters, and about 16 KiB in total (see Truncated). An empty list is nil.
 	Scopes, MissingScopes []string
+	// Metadata and Config are what WorkOS returns beside a credential, such as the URL of an
+	// instance: a JSON object of at most 16 KiB each, in canonical form. Config has only strings.
+	// They are empty for an access token from the token endpoint, and where WorkOS returns none.
+	Metadata, Config redact.String
 }
 
 // bytes returns about how many bytes the token takes in memory.
 func (t Token) bytes() int {
-	size := len(t.Value.Reveal())
+	size := len(t.Value.Reveal()) + len(t.Metadata.Reveal()) + len(t.Config.Reveal())
 	for _, scopes := range [][]string{t.Scopes, t.MissingScopes} {
 		for _, scope := range scopes {
 			size += len(scope)

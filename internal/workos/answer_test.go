@@ -110,8 +110,8 @@ func TestOutcomeAndMessageOfEachAnswer(t *testing.T) {
 		"400":                        {response{400, `{"message":"user_id must be a string"}`}, workos.OutcomeRejected, "user_id must be a string"},
 		"401 empty":                  {response{401, ``}, workos.OutcomeKeyRejected, "HTTP 401 Unauthorized"},
 		"401 with message":           {response{401, `{"message":"Could not authorize the request."}`}, workos.OutcomeKeyRejected, "Could not authorize the request."},
-		"403":                        {response{403, `{"message":"No active member"}`}, workos.OutcomeRejected, "No active member"},
-		"403 without words":          {response{403, `{"code":"auth_method_mismatch"}`}, workos.OutcomeRejected, "HTTP 403 Forbidden: check that the API key may use Pipes, and that the user is an active member of the organization (auth_method_mismatch)"},
+		"403":                        {response{403, `{"message":"No active member"}`}, workos.OutcomeForbidden, "No active member"},
+		"403 without words":          {response{403, `{"code":"auth_method_mismatch"}`}, workos.OutcomeForbidden, "HTTP 403 Forbidden (auth_method_mismatch)"},
 		"407":                        {response{407, `{"message":"Log in"}`}, workos.OutcomeUnavailable, "the proxy refuses the request: HTTP 407 Proxy Authentication Required"},
 		"408":                        {response{408, ``}, workos.OutcomeUnavailable, "HTTP 408 Request Timeout"},
 		"421":                        {response{421, `<html>`}, workos.OutcomeUnavailable, "HTTP 421 Misdirected Request"},
@@ -266,7 +266,7 @@ func TestRequestIDIsSanitized(t *testing.T) {
 func TestOutcomesListsEachOnce(t *testing.T) {
 	outcomes := workos.Outcomes()
 	slices.Sort(outcomes)
-	if len(slices.Compact(outcomes)) != 14 {
+	if len(slices.Compact(outcomes)) != 15 {
 		t.Errorf("got %d outcomes", len(outcomes))
 	}
 }

@@ -14,7 +14,7 @@ func TestWhatTenantsChooseIsForgotten(t *testing.T) {
 	key := newKeyState(1_000_000, &atomic.Uint64{})
 	key.join("a/a", "https://api.workos.com", 1_000_000, now)
 	fail := func(n int) {
-		asked := call{"https://api.workos.com", Request{Slug: fmt.Sprint("slug-", n), UserID: "user"}}
+		asked := call{base: "https://api.workos.com", request: Request{Slug: fmt.Sprint("slug-", n), UserID: "user"}}
 		if _, refused := key.admit(asked, Turn{Share: "a"}, now); refused {
 			t.Fatalf("call %d is refused", n)
 		}
@@ -45,9 +45,9 @@ func TestCircuitRemembersABoundedNumberOfConnections(t *testing.T) {
 	c := newCircuit()
 	turn := Turn{Share: "a", Expired: true}
 	for n := range 2 * maxFailing {
-		asked := call{"https://api.workos.com", Request{Slug: "github", UserID: fmt.Sprint(n)}}
+		asked := call{base: "https://api.workos.com", request: Request{Slug: "github", UserID: fmt.Sprint(n)}}
 		c.fail(asked, turn, now)
-		c.hold(call{"https://api.workos.com", Request{Slug: "github", UserID: fmt.Sprint("other ", n)}}, turn, now)
+		c.hold(call{base: "https://api.workos.com", request: Request{Slug: "github", UserID: fmt.Sprint("other ", n)}}, turn, now)
 		c.probe(turn, now)
 	}
 	if len(c.failing) != maxFailing || len(c.firsts) != maxFailing || len(c.lines) > 2 {
@@ -83,7 +83,7 @@ func TestNewcomersProbeFirst(t *testing.T) {
 	now := time.Date(2026, time.November, 23, 13, 0, 0, 0, time.UTC)
 	c, turn := newCircuit(), Turn{Share: "a", Expired: true}
 	user := func(n int) call {
-		return call{"https://api.workos.com", Request{Slug: "github", UserID: fmt.Sprint(n)}}
+		return call{base: "https://api.workos.com", request: Request{Slug: "github", UserID: fmt.Sprint(n)}}
 	}
 	for n := range 5 {
 		c.fail(user(n), turn, now)
@@ -107,7 +107,7 @@ func TestNewcomersProbeFirst(t *testing.T) {
 func TestHeldRenewalComesWhenItIsUrgent(t *testing.T) {
 	now := time.Date(2026, time.November, 23, 13, 0, 0, 0, time.UTC)
 	c, turn := newCircuit(), Turn{Share: "a", Deadline: now.Add(70 * time.Second)}
-	asked := call{"https://api.workos.com", Request{Slug: "github", UserID: "alice"}}
+	asked := call{base: "https://api.workos.com", request: Request{Slug: "github", UserID: "alice"}}
 	for range 3 {
 		c.fail(asked, turn, now)
 	}

@@ -100,7 +100,7 @@ func (c *Client) ask(ctx context.Context, call call, turn Turn) (answer Answer, 
 		return refusal, nil
 	}
 	defer func() { c.state.ended(call, c.upstream.clock.Now()) }()
-	answer, err = c.send(ctx, call.request)
+	answer, err = c.askToken(ctx, call.request)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -111,50 +111,64 @@ func (c *Client) ask(ctx context.Context, call call, turn Turn) (answer Answer, 
 	return answer, nil
 }
 
-// send makes the request. It uses the transport directly, because http.Client would follow
-// redirects.
-func (c *Client) send(ctx context.Context, r Request) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.upstream.timeout)
-	defer cancel()
-	request, err := c.newRequest(ctx, r)
+// askToken makes a request for a token.
+func (c *Client) askToken(ctx context.Context, r Request) (Answer, error) {
+	body, err := r.body()
 	if err != nil {
-		return Answer{}, err
+		return Answer{}, fmt.Errorf("encoding the request: %w", err)
 	}
-	sent := c.upstream.clock.Now()
-	response, err := c.upstream.transport.RoundTrip(request)
+	target := c.base.JoinPath(url.PathEscape(r.Slug), r.endpoint()).String()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
-		return Answer{Outcome: OutcomeUnavailable, Message: failure(err), Sent: true}, nil
+		return Answer{}, fmt.Errorf("building the request: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
-	received := c.upstream.clock.Now()
-	body, readErr := readBody(response)
-	answer := decode(response.StatusCode, body, readErr, c.key)
-	answer.RequestID = requestID(response.Header, c.key)
+	request.Header.Set("Content-Type", "application/json")
+	got := c.send(request)
+	if got.answer.Outcome != "" {
+		return got.answer, nil
+	}
+	decoded := decode(got.status, got.body, got.readErr, c.key, r.Method)
+	answer := got.answer
+	answer.Outcome, answer.Token, answer.Message = decoded.Outcome, decoded.Token, decoded.Message
 	// OutcomeBusy concerns one connection only, so no gate may close for it.
-	if answer.Outcome != OutcomeBusy {
-		answer.RetryAfter = retryAfter(response.StatusCode, response.Header, received)
+	if answer.Outcome == OutcomeBusy {
+		answer.RetryAfter = 0
 	}
-	answer.ClockSkew, answer.ClockDoubt = clockSkew(response.Header, sent, received)
-	answer.Sent = true
 	return answer, nil
 }
 
-func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
-	body, err := r.body()
-	if err != nil {
-		return nil, fmt.Errorf("encoding the request: %w", err)
-	}
-	target := c.base.JoinPath(url.PathEscape(r.Slug), "token").String()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("building the request: %w", err)
-	}
+// response is what has come back for a request.
+type response struct {
+	status  int
+	body    []byte
+	readErr error
+	// answer has the fields that do not depend on the body. It has an Outcome only if no response
+	// has come.
+	answer Answer
+}
+
+// send sends a request. It uses the transport directly, because http.Client would follow
+// redirects.
+func (c *Client) send(request *http.Request) response {
+	ctx, cancel := context.WithTimeout(request.Context(), c.upstream.timeout)
+	defer cancel()
 	request.Header.Set("Authorization", "Bearer "+c.key.Reveal())
-	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("Accept-Encoding", "identity")
 	request.Header.Set("User-Agent", c.upstream.userAgent)
-	return request, nil
+	sent := c.upstream.clock.Now()
+	got, err := c.upstream.transport.RoundTrip(request.WithContext(ctx))
+	if err != nil {
+		return response{answer: Answer{Outcome: OutcomeUnavailable, Message: failure(err), Sent: true}}
+	}
+	defer got.Body.Close() //nolint:errcheck // only read from
+	received := c.upstream.clock.Now()
+	body, readErr := readBody(got)
+	answer := Answer{
+		RequestID: requestID(got.Header, c.key), RetryAfter: retryAfter(got.StatusCode, got.Header, received), Sent: true,
+	}
+	answer.ClockSkew, answer.ClockDoubt = clockSkew(got.Header, sent, received)
+	return response{status: got.StatusCode, body: body, readErr: readErr, answer: answer}
 }
 
 // readBody reads the body to its end, so that the connection can be used again, but gives up

@@ -14,8 +14,8 @@ const maxToken = 64 << 10
 
 // decode reads the status and the body of an answer, and sets Outcome, Token and Message. It is
 // a pure function. readErr is the error from reading the body. key is needed only to redact it
-// in quoted text.
-func decode(status int, body []byte, readErr error, key redact.String) Answer {
+// in quoted text. method is the method that the request asked for.
+func decode(status int, body []byte, readErr error, key redact.String, method Method) Answer {
 	switch success := status >= 200 && status <= 299; {
 	case !success && readErr != nil:
 		return decodeRefusal(status, nil, key)
@@ -30,12 +30,12 @@ func decode(status int, body []byte, readErr error, key redact.String) Answer {
 	case readErr != nil:
 		return unreadable("the answer was cut short")
 	}
-	return decodeSuccess(body, key)
+	return decodeSuccess(body, key, method)
 }
 
 // decodeSuccess distinguishes the two shapes of an answer by "active" alone. Members that
 // belong to the other shape are ignored, for example an "error" next to a token.
-func decodeSuccess(body []byte, key redact.String) Answer {
+func decodeSuccess(body []byte, key redact.String, method Method) Answer {
 	answer, err := readMembers(body)
 	switch {
 	case errors.Is(err, errNotAnObject):
@@ -45,6 +45,9 @@ func decodeSuccess(body []byte, key redact.String) Answer {
 	}
 	switch string(answer["active"]) {
 	case "true":
+		if method != MethodOAuth {
+			return decodeCredential(answer, key, method)
+		}
 		return decodeToken(answer, key)
 	case "false":
 		reason, _ := answer.text("error")
@@ -85,36 +88,43 @@ func decodeToken(answer members, key redact.String) Answer {
 	if err != nil {
 		return unreadable(`the answer's "access_token" is not an object`)
 	}
-	value, problem := readToken(object)
+	token, problem := readToken(object, "access_token", "access_token", key)
 	if problem != "" {
 		return unreadable(problem)
-	}
-	token := Token{
-		Value:         value,
-		Scopes:        readScopes(object["scopes"], key, value),
-		MissingScopes: readScopes(object["missing_scopes"], key, value),
-	}
-	if !object.has("expires_at") {
-		return Answer{Outcome: OutcomeToken, Token: token}
-	}
-	expiry, ok := object.text("expires_at")
-	if !ok {
-		return unreadable(`the answer's "access_token.expires_at" is neither a string nor null`)
-	}
-	if token.ExpiresAt, err = parseExpiry(expiry); err != nil {
-		return unreadable(fmt.Sprintf(`the answer's "access_token.expires_at" is %v`, err))
 	}
 	return Answer{Outcome: OutcomeToken, Token: token}
 }
 
-// readToken returns the token itself, or a description of the problem.
-func readToken(object members) (token redact.String, problem string) {
-	value, ok := object.text("access_token")
+// readToken reads the token from the member of that name of an object, with its expiry and its
+// scopes. place is the name of the object. If the token cannot be used, problem says why.
+func readToken(object members, place, name string, key redact.String) (token Token, problem string) {
+	if token.Value, problem = readValue(object, place, name); problem != "" {
+		return Token{}, problem
+	}
+	token.Scopes = readScopes(object["scopes"], key, token.Value)
+	token.MissingScopes = readScopes(object["missing_scopes"], key, token.Value)
+	if !object.has("expires_at") {
+		return token, ""
+	}
+	expiry, ok := object.text("expires_at")
+	if !ok {
+		return Token{}, fmt.Sprintf(`the answer's "%s.expires_at" is neither a string nor null`, place)
+	}
+	var err error
+	if token.ExpiresAt, err = parseExpiry(expiry); err != nil {
+		return Token{}, fmt.Sprintf(`the answer's "%s.expires_at" is %v`, place, err)
+	}
+	return token, ""
+}
+
+// readValue returns the token itself, or a description of the problem.
+func readValue(object members, place, name string) (token redact.String, problem string) {
+	value, ok := object.text(name)
 	switch {
-	case !object.has("access_token"), ok && value == "":
+	case !object.has(name), ok && value == "":
 		return token, "the connection is active, but the answer holds no token"
 	case !ok:
-		return token, `the answer's "access_token.access_token" is not a string`
+		return token, fmt.Sprintf(`the answer's "%s.%s" is not a string`, place, name)
 	case len(value) > maxToken:
 		return token, "the token is longer than 64 KiB"
 	case !visibleASCII(value):

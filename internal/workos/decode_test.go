@@ -1,6 +1,7 @@
 package workos
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -14,21 +15,31 @@ import (
 func FuzzDecode(f *testing.F) {
 	const key = "sk_fuzz"
 	for _, body := range []string{
+		`{"active":true,"credential":{"auth_method":"api_key","value":"k","config":{"a":"sk_fuzz"}}}`,
+		`{"active":true,"credential":{"auth_method":"sk_fuzz","value":"k"}}`,
+		`{"active":true,"credential":{"auth_method":"client_credentials","value":"k","expires_at":null,"metadata":{"b":[1]}}}`,
 		``, `null`, `{}`, `[]`, `{"active":true}`, `{"active":false,"error":"not_installed"}`, `{"active":false,"error":"sk_fuzz"}`,
 		`{"active":true,"access_token":{"access_token":"gho_1","expires_at":"2026-11-23T14:00:00Z","scopes":["a","sk_fuzz"]}}`,
 		`{"active":true,"access_token":{"access_token":"gho\n","expires_at":null,"missing_scopes":["\u0000"]}}`,
 		`{"message":"a\u202eb sk_fuzz","code":"auth_method_mismatch"}`, "{\"message\":\"\xff\"}", `<html></html>`,
 	} {
 		for _, status := range []int{101, 200, 302, 401, 404, 409, 422, 429, 500} {
-			f.Add(status, []byte(body))
+			for _, method := range []Method{MethodOAuth, MethodAPIKey, MethodClientCredentials} {
+				f.Add(status, []byte(body), string(method))
+			}
 		}
 	}
-	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		answer := decode(status, body, nil, redact.NewString(key))
+	f.Fuzz(func(t *testing.T, status int, body []byte, method string) {
+		answer := decode(status, body, nil, redact.NewString(key), Method(method))
 		if !slices.Contains(Outcomes(), answer.Outcome) || answer.Outcome == OutcomeHeld {
 			t.Errorf("outcome %q", answer.Outcome)
 		}
 		isToken := answer.Outcome == OutcomeToken
+		for _, properties := range []string{answer.Token.Metadata.Reveal(), answer.Token.Config.Reveal()} {
+			if properties != "" && (!isToken || !json.Valid([]byte(properties)) || len(properties) > 2*maxProperties) {
+				t.Errorf("%s with the properties %q", answer.Outcome, properties)
+			}
+		}
 		if token := answer.Token.Value.Reveal(); visibleASCII(token) != isToken || len(token) > maxToken {
 			t.Errorf("%s with the token %q", answer.Outcome, token)
 		}

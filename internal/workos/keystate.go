@@ -13,11 +13,15 @@ import (
 type call struct {
 	base    string
 	request Request
+	// poller is the owner that asks for events. Empty: the call asks for a token. Calls for events
+	// belong to no integration: they have no circuit and no floor.
+	poller string
 }
 
-// String returns a text that is unambiguous for all values of the fields.
+// String returns a text that is unambiguous for all requests for a token.
 func (c call) String() string {
-	return fmt.Sprintf("%q %q %q %q", c.base, c.request.Slug, c.request.UserID, c.request.OrganizationID)
+	r := c.request
+	return fmt.Sprintf("%q %q %q %q %q %q %q", c.base, r.Slug, r.UserID, r.OrganizationID, r.Owner, r.AccountID, r.Method)
 }
 
 func (c call) integration() integration { return integration{c.base, c.request.Slug} }
@@ -130,6 +134,9 @@ func (k *keyState) countSlow(of integration, now time.Time) {
 
 func (k *keyState) fail(asked call, turn Turn, now time.Time) {
 	of := asked.integration()
+	if asked.poller != "" {
+		return
+	}
 	if k.circuits[of] == nil {
 		if len(k.circuits) >= maxCircuits {
 			return

@@ -88,6 +88,8 @@ func referenceRefusal(status int, code string) Outcome {
 	switch {
 	case status == 401:
 		return OutcomeKeyRejected
+	case status == 403:
+		return OutcomeForbidden
 	case status == 404:
 		return OutcomeNotFound
 	case status == 407, status == 408, status == 421, status == 425:
@@ -191,7 +193,7 @@ func FuzzReference(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, status int, body string) {
-		got := meaningOf(decode(status, []byte(body), nil, redact.NewString(referenceKey)))
+		got := meaningOf(decode(status, []byte(body), nil, redact.NewString(referenceKey), MethodOAuth))
 		if want := reference(status, body); !got.equal(want) {
 			t.Errorf("%d %q\nthe client:    %+v\nthe reference: %+v", status, body, got, want)
 		}

@@ -38,6 +38,8 @@ func refusalOutcome(status int, code string) Outcome {
 	switch status {
 	case http.StatusUnauthorized:
 		return OutcomeKeyRejected
+	case http.StatusForbidden:
+		return OutcomeForbidden
 	case http.StatusNotFound:
 		return OutcomeNotFound
 	case http.StatusTooManyRequests:
@@ -138,8 +140,6 @@ func statusMessage(status int, code string) string {
 			"check spec.baseURL of the PipesEnvironment"
 	case status == http.StatusProxyAuthRequired:
 		return "the proxy refuses the request: " + message
-	case status == http.StatusForbidden:
-		message += ": check that the API key may use Pipes, and that the user is an active member of the organization"
 	}
 	if code != "" {
 		message += " (" + code + ")"

@@ -91,7 +91,7 @@ func (t *timeline) at(at time.Time, do func()) {
 
 // create adds a PipesToken to a namespace at an instant.
 func (t *timeline) create(share, user string, at time.Time) *object {
-	o := &object{share: share, call: call{"https://api.workos.com", Request{Slug: "github", UserID: user}}}
+	o := &object{share: share, call: call{base: "https://api.workos.com", request: Request{Slug: "github", UserID: user}}}
 	t.objects = append(t.objects, o)
 	t.plan(o, at)
 	return o
@@ -263,7 +263,7 @@ func (t *timeline) fullest() (most int) {
 // population adds n PipesTokens in this number of namespaces. Their renewals are spread over time.
 func (t *timeline) population(n, namespaces int) {
 	for i := range n {
-		o := &object{share: fmt.Sprint("ns-", i%namespaces), call: call{"https://api.workos.com", Request{Slug: "github", UserID: fmt.Sprint("user-", i)}}}
+		o := &object{share: fmt.Sprint("ns-", i%namespaces), call: call{base: "https://api.workos.com", request: Request{Slug: "github", UserID: fmt.Sprint("user-", i)}}}
 		t.objects = append(t.objects, o)
 		t.hold(o, t.begin.Add(time.Minute+time.Duration(i)*2*time.Minute/time.Duration(n)))
 	}

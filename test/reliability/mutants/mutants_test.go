@@ -45,8 +45,9 @@ const (
 )
 
 var mutants = []mutant{
-	{"1: the organization is left out of the request", tokens, "ask",
-		`workos.Request{Slug: _, UserID: _, OrganizationID: _}`, `workos.Request{Slug: $1, UserID: $2}`, "invariant 1"},
+	{"1: the organization is left out of the request", tokens, "requestOf",
+		`workos.Request{Slug: _, UserID: _, OrganizationID: _, Owner: _, AccountID: _, Method: _}`,
+		`workos.Request{Slug: $1, UserID: $2}`, "invariant 1"},
 	{"2: patches are sent without the resourceVersion that they were decided on", secrets, "decidedOn",
 		`append(_, operation{"replace", "/metadata/resourceVersion", _})`, `$1`, "invariant 2"},
 	{"2: a Secret is deleted although it has changed", tokens, "Delete",
