@@ -20,6 +20,7 @@ import (
 	v1alpha1ac "github.com/pipes-operator/pipes-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/connection"
+	"github.com/pipes-operator/pipes-operator/internal/eventfeed"
 	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 	"github.com/pipes-operator/pipes-operator/internal/ledger"
@@ -35,6 +36,8 @@ type Reconciler struct {
 	Client client.Client
 	// Connections are shared with the controller of PipesTokens.
 	Connections *connection.Registry
+	// Feed knows whether the events of WorkOS are followed. Nil: nobody follows them.
+	Feed *eventfeed.Feed
 	// Recorder emits events.
 	Recorder events.EventRecorder
 	// Clock tells the time, once in each reconcile.
@@ -70,7 +73,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	now := r.Clock.Now()
 	told := r.health(environment, now)
 	if r.Shard.Has(environment) {
-		if err := r.report(ctx, environment, environmentConditions(environment, problem, told, now)); err != nil {
+		all := environmentConditions(environment, problem, r.eventsFollowed(environment), told, now)
+		if err := r.report(ctx, environment, all); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
@@ -82,10 +86,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return ctrl.Result{RequeueAfter: r.Connections.NextKeyCheck(request.NamespacedName, used)}, nil
 }
 
-// environmentConditions returns Ready, Stalled if a person has to act, GrantsValid, and the
-// conditions for the health.
+// environmentConditions returns Ready, Stalled if a person has to act, GrantsValid, EventsFollowed,
+// and the conditions for the health.
 func environmentConditions(
-	environment *v1alpha1.PipesEnvironment, problem finding.Finding, told connection.Health, now time.Time,
+	environment *v1alpha1.PipesEnvironment, problem finding.Finding, followed *metav1.Condition, told connection.Health,
+	now time.Time,
 ) []metav1.Condition {
 	all := []metav1.Condition{conditions.New(v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.AvailableReason,
 		"The API key has been read, and WorkOS has not refused it")}
@@ -96,6 +101,9 @@ func environmentConditions(
 		}
 	}
 	all = append(all, grantsValid(environment))
+	if followed != nil {
+		all = append(all, *followed)
+	}
 	all = append(all, conditionsOf(told, environment.Status.Conditions)...)
 	conditions.Complete(all, environment.Status.Conditions, environment.Generation, now)
 	return all
@@ -141,6 +149,7 @@ func (r *Reconciler) announce(environment *v1alpha1.PipesEnvironment, told []met
 	default:
 		emit(corev1.EventTypeWarning, ready.Reason, ready.Message)
 	}
+	r.announceEvents(environment, told)
 	for _, kind := range healthConditions {
 		before, now := meta.FindStatusCondition(environment.Status.Conditions, kind),
 			meta.FindStatusCondition(told, kind)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -49,6 +50,8 @@ type call struct {
 	outdated   bool
 	// request is the refresh request on the object at the time of the call.
 	request string
+	// hinted is the event that was pending at the time of the call.
+	hinted time.Time
 	// superseded: the answer cannot be used, because the object, its grant, its template or its
 	// environment changed during the call. The token of the answer is not written.
 	superseded bool
@@ -98,7 +101,7 @@ func (r *Reconciler) act(ctx context.Context, seen observation, decided decision
 func (r *Reconciler) fetch(ctx context.Context, done outcome, decided decision) (outcome, error) {
 	before := done.seen
 	done.attempted, done.repaired = true, before.secret.State != tokensecret.Intact && before.last.left.intact
-	done.call.request = refresh.Request(before.token)
+	done.call.request, done.call.hinted = refresh.Request(before.token), before.hinted
 	if isUnwritten(before.standing) && !r.rehearse(ctx, &done) {
 		return done, nil
 	}
@@ -180,8 +183,9 @@ var (
 // key.
 func turnOf(seen observation) workos.Turn {
 	turn := workos.Turn{
-		Share: seen.token.Namespace, Asker: string(seen.token.UID), Refresh: seen.refreshRequested(),
-		Idle: traits[seen.standing.Reason].pace == slowPoll,
+		Share: seen.token.Namespace, Asker: string(seen.token.UID),
+		Refresh: seen.refreshRequested() || seen.isHinted(),
+		Idle:    traits[seen.standing.Reason].pace == slowPoll && !seen.isHinted(),
 	}
 	if seen.secret.State != tokensecret.Intact {
 		return turn

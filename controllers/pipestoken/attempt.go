@@ -84,7 +84,7 @@ type handled struct {
 	// answered is the value of the annotation that was answered last.
 	answered string
 	// waits: a request that was not answered, because nothing was sent or written, has to wait for
-	// notBefore like every other attempt.
+	// notBefore like every other attempt. An event has to wait as well.
 	waits bool
 }
 

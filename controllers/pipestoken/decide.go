@@ -144,6 +144,8 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 		return "", time.Time{}
 	case seen.refreshRequested() && (!seen.last.refresh.waits || !seen.now.Before(seen.notBefore())):
 		return "a refresh was requested", time.Time{}
+	case seen.isHinted() && (!seen.last.refresh.waits || !seen.now.Before(seen.notBefore())):
+		return "an event of WorkOS names the connection", time.Time{}
 	case seen.now.Before(seen.notBefore()):
 		return "", time.Time{}
 	case seen.standing.Present() && !isUnwritten(seen.standing):
@@ -158,6 +160,9 @@ func fetchCause(seen observation) (cause string, due time.Time) {
 	}
 	return "", time.Time{}
 }
+
+// isHinted reports whether an event of WorkOS has come for which no call was made yet.
+func (seen observation) isHinted() bool { return !seen.hinted.IsZero() }
 
 // flaw returns the defect of the Secret that a fetch fixes. Such a fetch does not wait for the
 // renewal. Empty: the Secret has no defect.

@@ -54,6 +54,9 @@ type trait struct {
 	// mark is the kstatus condition beside Ready=False: Stalled or Reconciling.
 	mark string
 	pace pace
+	// announced: an event of WorkOS tells when the problem has ended. While events are followed, the
+	// slow polls are rare.
+	announced bool
 	// fixedBy is the change after which the next attempt need not wait.
 	fixedBy fix
 }
@@ -61,8 +64,9 @@ type trait struct {
 // traits defines how every finding is handled. It is the table of conditions in
 // docs/reference/conditions.md.
 var traits = map[string]trait{
-	v1alpha1.NotInstalledReason:         {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
-	v1alpha1.NeedsReauthorizationReason: {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.NotInstalledReason: {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll, announced: true},
+	v1alpha1.NeedsReauthorizationReason: {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll,
+		announced: true},
 	v1alpha1.InactiveReason: {asked: true, withdraws: true, grace: time.Hour,
 		mark: v1alpha1.StalledCondition, pace: slowPoll},
 

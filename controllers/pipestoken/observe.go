@@ -34,6 +34,10 @@ type observation struct {
 	// recovered is when the API server last accepted a Secret of this namespace again after a
 	// failure.
 	recovered time.Time
+	// hinted is when an event of WorkOS came for which no call was made yet. Zero: none came.
+	hinted time.Time
+	// polls says how often to ask while a person has to act.
+	polls polls
 	// last is the last attempt, and standing is its finding, as far as it still counts.
 	last     attempt
 	standing finding.Finding
@@ -72,7 +76,9 @@ func (r *Reconciler) observe(ctx context.Context, token *v1alpha1.PipesToken) (o
 	if recovered := r.unwritten.recoveredAt(token.Namespace); !recovered.IsZero() {
 		seen.recovered = recovered.Add(seen.skew)
 	}
+	seen.hinted = r.memory.hinted(client.ObjectKeyFromObject(token))
 	seen = seen.remembering(r.recall(seen))
+	seen.polls = r.pollsOf(seen)
 	freed := r.memory.wasFreed(token)
 	if seen.secret.State == tokensecret.Absent && seen.toldTaken() {
 		// The cache shows only our own Secrets. A live read has to show whether the name is

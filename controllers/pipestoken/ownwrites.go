@@ -16,6 +16,9 @@ import (
 type memory struct {
 	mu      sync.Mutex
 	entries map[types.NamespacedName]*entry
+	// hints are the PipesTokens for which an event of WorkOS has come, and no call has followed yet,
+	// with the time when it came.
+	hints map[types.NamespacedName]time.Time
 	// first is the time of the first reconcile of this process. Zero: it has made none.
 	first time.Time
 }
@@ -166,6 +169,7 @@ func (m *memory) forget(name types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.entries, name)
+	delete(m.hints, name)
 }
 
 // entry returns the entry of token. If the UID of token has no entry, it creates an empty entry.

@@ -17,6 +17,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/connection"
+	"github.com/pipes-operator/pipes-operator/internal/eventfeed"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 	"github.com/pipes-operator/pipes-operator/internal/ledger"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
@@ -38,6 +39,8 @@ type Reconciler struct {
 	Secrets *SecretClient
 	// Connections provides the WorkOS client of each PipesEnvironment.
 	Connections *connection.Registry
+	// Feed knows whether the events of WorkOS are followed. Nil: they are not.
+	Feed *eventfeed.Feed
 	// Recorder emits events.
 	Recorder events.EventRecorder
 	// Clock tells the time: at the beginning of a reconcile, and again after a call to WorkOS.

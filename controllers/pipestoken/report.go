@@ -36,6 +36,9 @@ func (r *Reconciler) report(ctx context.Context, done outcome) (ctrl.Result, err
 	status := statusOf(done)
 	next := nextAttempt(done, status, r.noteWrites(name, done))
 	r.memory.remember(token, next)
+	if done.call.answer.Sent {
+		r.memory.heeded(name, done.call.hinted)
+	}
 	due := attemptDue(done, next)
 	if done.attempted && r.releasedMeanwhile(done.seen.origin.name, next) {
 		due = done.seen.now

@@ -86,6 +86,9 @@ func nextProbe(done outcome) time.Time {
 func attemptDue(done outcome, next attempt) time.Time {
 	after := done.after()
 	after.last = next
+	if done.call.answer.Sent && after.hinted.Equal(done.call.hinted) {
+		after.hinted = time.Time{}
+	}
 	switch trait := traitOf(done.finding); {
 	case done.finding.Reason == v1alpha1.SecretConflictReason:
 		return next.schedule.notBefore
@@ -93,8 +96,8 @@ func attemptDue(done outcome, next attempt) time.Time {
 		return time.Time{}
 	case trait.fixedBy == newConnection && done.call.outdated:
 		return after.now
-	case done.finding.Present(), after.refreshRequested(), after.flaw() != "":
-		return latest(next.schedule.notBefore, after.now)
+	case done.finding.Present(), after.refreshRequested(), after.isHinted(), after.flaw() != "":
+		return latest(after.polls.due(done.finding, next), after.now)
 	default:
 		return latest(after.renewalDue(), next.schedule.notBefore)
 	}

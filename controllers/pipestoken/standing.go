@@ -52,7 +52,7 @@ func (seen observation) notBefore() time.Time {
 	if seen.fixed() || seen.released() {
 		return time.Time{}
 	}
-	return seen.last.schedule.notBefore
+	return seen.polls.due(seen.standing, seen.last)
 }
 
 // fixed reports whether a change may have fixed the cause of the last failure.

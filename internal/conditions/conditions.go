@@ -20,7 +20,7 @@ import (
 // belong to somebody else.
 var Own = sets.New(v1alpha1.ReadyCondition, v1alpha1.ConnectedCondition, v1alpha1.ScopesGrantedCondition,
 	v1alpha1.RenewalFailedCondition, v1alpha1.StalledCondition, v1alpha1.ReconcilingCondition,
-	v1alpha1.GrantsValidCondition, v1alpha1.UpstreamFailingCondition,
+	v1alpha1.GrantsValidCondition, v1alpha1.EventsFollowedCondition, v1alpha1.UpstreamFailingCondition,
 	v1alpha1.BudgetTooSmallCondition, v1alpha1.ClockSkewedCondition)
 
 // New returns a condition without generation and transition time. Complete adds them.

@@ -87,6 +87,8 @@ func (p packed) unpack() Entry {
 type Ledger struct {
 	mu      sync.Mutex
 	entries map[types.NamespacedName]packed
+	// counts has, for each PipesEnvironment, the number of entries of each kind.
+	counts map[types.NamespacedName]map[unique.Handle[kind]]int
 }
 
 // Enter records a PipesToken of which the Ledger has no Entry yet. If all reconciles of the
@@ -109,16 +111,51 @@ func (l *Ledger) Record(name types.NamespacedName, e Entry) {
 // set stores an entry. The caller holds the lock.
 func (l *Ledger) set(name types.NamespacedName, p packed) {
 	if l.entries == nil {
-		l.entries = map[types.NamespacedName]packed{}
+		l.entries, l.counts = map[types.NamespacedName]packed{}, map[types.NamespacedName]map[unique.Handle[kind]]int{}
+	}
+	if before, known := l.entries[name]; known {
+		l.count(before.kind, -1)
 	}
 	l.entries[name] = p
+	l.count(p.kind, 1)
+}
+
+// count adds change to the number of entries of a kind. The caller holds the lock.
+func (l *Ledger) count(of unique.Handle[kind], change int) {
+	environment := of.Value().environment
+	kinds := l.counts[environment]
+	if kinds == nil {
+		kinds = map[unique.Handle[kind]]int{}
+		l.counts[environment] = kinds
+	}
+	if kinds[of] += change; kinds[of] == 0 {
+		delete(kinds, of)
+	}
+	if len(kinds) == 0 {
+		delete(l.counts, environment)
+	}
+}
+
+// Count returns how many PipesTokens of an environment have a problem whose reason fits.
+func (l *Ledger) Count(environment types.NamespacedName, fits func(reason string) bool) (count int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for of, number := range l.counts[environment] {
+		if k := of.Value(); fits(k.reason) || fits(k.failing) {
+			count += number
+		}
+	}
+	return count
 }
 
 // Forget drops a deleted PipesToken.
 func (l *Ledger) Forget(name types.NamespacedName) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.entries, name)
+	if before, known := l.entries[name]; known {
+		l.count(before.kind, -1)
+		delete(l.entries, name)
+	}
 }
 
 // Each calls visit with every Entry. visit must not call the Ledger.
@@ -144,7 +181,7 @@ func (l *Ledger) Expired(now time.Time) (names []types.NamespacedName) {
 		expired := p.kind.Value()
 		expired.reason = v1alpha1.TokenExpiredReason
 		p.kind = unique.Make(expired)
-		l.entries[name] = p
+		l.set(name, p)
 		names = append(names, name)
 	}
 	return names

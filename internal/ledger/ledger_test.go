@@ -82,3 +82,32 @@ func TestDemandIsThatOfOneEnvironment(t *testing.T) {
 		t.Errorf("%.2f requests a minute, want 2", got)
 	}
 }
+
+func TestCountKnowsThePipesTokensOfEachEnvironment(t *testing.T) {
+	home, other := types.NamespacedName{Namespace: "home", Name: "a"}, types.NamespacedName{Namespace: "home", Name: "b"}
+	waits := func(reason string) bool { return reason == v1alpha1.NotInstalledReason }
+	l := &ledger.Ledger{}
+	name := func(n string) types.NamespacedName { return types.NamespacedName{Namespace: "team", Name: n} }
+	l.Enter(name("1"), ledger.Entry{Reason: v1alpha1.NotInstalledReason})
+	l.Record(name("1"), ledger.Entry{Reason: v1alpha1.NotInstalledReason, Environment: home})
+	l.Record(name("2"), ledger.Entry{Reason: v1alpha1.TokenSyncedReason, Failing: v1alpha1.NotInstalledReason, Environment: home})
+	l.Record(name("3"), ledger.Entry{Reason: v1alpha1.TokenSyncedReason, Environment: home})
+	l.Record(name("4"), ledger.Entry{Reason: v1alpha1.NotInstalledReason, Environment: other})
+	expect := func(want int) {
+		t.Helper()
+		if got := l.Count(home, waits); got != want {
+			t.Errorf("got %d, want %d", got, want)
+		}
+	}
+	expect(2)
+	l.Record(name("1"), ledger.Entry{Reason: v1alpha1.NotInstalledReason, Environment: home, Every: time.Hour})
+	expect(2)
+	l.Record(name("1"), ledger.Entry{Reason: v1alpha1.TokenSyncedReason, Environment: home})
+	expect(1)
+	l.Forget(name("2"))
+	l.Forget(name("2"))
+	expect(0)
+	if got := l.Count(types.NamespacedName{}, func(string) bool { return true }); got != 0 {
+		t.Errorf("the entry without an environment still counts: %d", got)
+	}
+}
