@@ -13,28 +13,17 @@ import (
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/flowcontrol"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
-	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
-	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
 	"github.com/pipes-operator/pipes-operator/internal/compact"
-	"github.com/pipes-operator/pipes-operator/internal/connection"
-	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
-	"github.com/pipes-operator/pipes-operator/internal/ledger"
-	"github.com/pipes-operator/pipes-operator/internal/liveness"
-	ownmetrics "github.com/pipes-operator/pipes-operator/internal/metrics"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
-	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
 // reconciliationTimeout limits one reconcile: one call to WorkOS, which has its own timeout, and
@@ -157,74 +146,6 @@ func cacheNamespaces(o options) map[string]cache.Config {
 		configs[namespace] = cache.Config{}
 	}
 	return configs
-}
-
-// setUp adds the controllers and the probes to the manager.
-func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.Shard) error {
-	environment, err := o.environment()
-	if err != nil {
-		return err
-	}
-	clock := clock.RealClock{}
-	secrets, err := pipestoken.NewSecretClient(manager.GetConfig(), manager.GetHTTPClient())
-	if err != nil {
-		return err
-	}
-	dues := &ledger.Ledger{}
-	counters, err := ownmetrics.New(metrics.Registry, dues, clock, o.perObjectMetrics)
-	if err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
-	}
-	connections := newConnections(manager, o, clock)
-	tokens := &pipestoken.Reconciler{
-		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
-		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: clock, Ledger: dues, Metrics: counters,
-		Watchdog:           newWatchdog(clock, fairqueue.Busy(o.maxConcurrentReconciles)),
-		Shard:              shard,
-		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
-		AllowedSecretMetadata: o.secretMetadata(),
-	}
-	if err := tokens.SetupWithManager(ctx, manager, controller.Options{
-		MaxConcurrentReconciles: o.maxConcurrentReconciles,
-	}); err != nil {
-		return fmt.Errorf("setting up the controller of PipesTokens: %w", err)
-	}
-	if err := tokens.SetupExpiryWithManager(manager); err != nil {
-		return fmt.Errorf("setting up the controller that reports expired tokens: %w", err)
-	}
-	environments := &pipesenvironment.Reconciler{
-		Client: manager.GetClient(), Connections: connections,
-		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: clock, Ledger: dues, Metrics: counters,
-		Watchdog: newWatchdog(clock, 1),
-		Shard:    shard,
-	}
-	if err := environments.SetupWithManager(manager, controller.Options{MaxConcurrentReconciles: 1}); err != nil {
-		return fmt.Errorf("setting up the controller of PipesEnvironments: %w", err)
-	}
-	return addProbes(manager, map[string]healthz.Checker{
-		"pipestokens":       tokens.Watchdog.Check,
-		"pipesenvironments": environments.Watchdog.Check,
-		"clock":             liveness.ClockMoves(clock, clock),
-	})
-}
-
-// newConnections returns the connections to WorkOS, which both controllers share.
-func newConnections(manager ctrl.Manager, o options, clock clock.PassiveClock) *connection.Registry {
-	return &connection.Registry{
-		Reader: manager.GetAPIReader(),
-		Upstream: workos.New(workos.Options{
-			UserAgent: "pipes-operator/" + version,
-			Clock:     clock,
-			Patience:  time.Second,
-		}),
-		AllowedHosts:  o.hosts(),
-		AllowInsecure: o.allowInsecure,
-		Share:         o.upstreamShare,
-	}
-}
-
-func newWatchdog(monotonic clock.PassiveClock, workers int) *liveness.Watchdog {
-	return liveness.NewWatchdog(monotonic, workers, fairqueue.MaxErrorBackoff)
 }
 
 func addProbes(manager ctrl.Manager, liveness map[string]healthz.Checker) error {

@@ -24,6 +24,7 @@ type Metrics struct {
 	lateness        prometheus.Histogram
 	skew            prometheus.Gauge
 	needed, allowed *prometheus.GaugeVec
+	events          *eventMetrics
 }
 
 var (
@@ -45,7 +46,7 @@ func New(
 	registerer prometheus.Registerer, tokens *ledger.Ledger, clock clock.PassiveClock, perObject bool,
 ) (*Metrics, error) {
 	m := &Metrics{
-		ledger: tokens, clock: clock, perObject: perObject,
+		ledger: tokens, clock: clock, perObject: perObject, events: newEventMetrics(),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipes_operator_upstream_calls_total",
 			Help: "Answers to requests for a token, by outcome; sent is false for those that were held back before they left.",
@@ -84,7 +85,8 @@ func New(
 	for _, result := range writeResults {
 		m.writes.WithLabelValues(string(result))
 	}
-	for _, collector := range []prometheus.Collector{m.calls, m.writes, m.lateness, m.skew, m.needed, m.allowed, m} {
+	own := []prometheus.Collector{m.calls, m.writes, m.lateness, m.skew, m.needed, m.allowed, m}
+	for _, collector := range append(own, m.events.collectors()...) {
 		if err := registerer.Register(collector); err != nil {
 			return nil, err
 		}

@@ -17,9 +17,11 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
+	"github.com/pipes-operator/pipes-operator/controllers/pipesevents"
 	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
 	"github.com/pipes-operator/pipes-operator/internal/compact"
 	"github.com/pipes-operator/pipes-operator/internal/connection"
+	"github.com/pipes-operator/pipes-operator/internal/eventfeed"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 	"github.com/pipes-operator/pipes-operator/internal/ledger"
 	"github.com/pipes-operator/pipes-operator/internal/liveness"
@@ -44,8 +46,10 @@ type Operator struct {
 	// Hosts are the hosts that API keys may be sent to. Insecure allows HTTP.
 	Hosts    []string
 	Insecure bool
-	// Tokens and Environments are the options of the controllers.
+	// Tokens and Environments are the options of the controllers. Events are those of the controller
+	// that follows events. Nil: events are not followed.
 	Tokens, Environments controller.Options
+	Events               *controller.Options
 	// Change changes the reconciler of PipesTokens before its start.
 	Change []func(*pipestoken.Reconciler)
 }
@@ -136,6 +140,16 @@ func (o Operator) setUp(ctx context.Context, manager ctrl.Manager) (*Running, er
 	environments := &pipesenvironment.Reconciler{
 		Client: manager.GetClient(), Connections: connections, Shard: o.Shard,
 		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: clock, Ledger: dues, Metrics: counters,
+	}
+	if o.Events != nil {
+		feed := &eventfeed.Feed{}
+		tokens.Feed, environments.Feed = feed, feed
+		events := &pipesevents.Reconciler{
+			Client: manager.GetClient(), Connections: connections, Feed: feed, Listener: tokens, Clock: clock, Metrics: counters,
+		}
+		if err := events.SetupWithManager(manager, *o.Events); err != nil {
+			return nil, err
+		}
 	}
 	if err := environments.SetupWithManager(manager, o.Environments); err != nil {
 		return nil, err
