@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,31 +18,6 @@ const DefaultLifetime = time.Hour
 // DefaultTokenMarker is part of every token unless Options.TokenMarker is set. A log, an event
 // or a status that contains the marker contains a leaked token.
 const DefaultTokenMarker = "canary_"
-
-// ID identifies a connection. The organization is part of it: a user without an organization,
-// and the same user in each of two organizations, have three connections.
-type ID struct {
-	Slug           string `json:"slug"`
-	UserID         string `json:"userID"`
-	OrganizationID string `json:"organizationID,omitempty"`
-}
-
-// path returns slug/user, or slug/user/organization if there is an organization. The method is
-// not String, because Connection and Request would inherit it.
-func (id ID) path() string {
-	if id.OrganizationID == "" {
-		return id.Slug + "/" + id.UserID
-	}
-	return id.Slug + "/" + id.UserID + "/" + id.OrganizationID
-}
-
-func (id ID) compare(other ID) int {
-	return cmp.Or(
-		strings.Compare(id.Slug, other.Slug),
-		strings.Compare(id.UserID, other.UserID),
-		strings.Compare(id.OrganizationID, other.OrganizationID),
-	)
-}
 
 // State is the state of a connection in WorkOS. Text other than the three constants is answered
 // as an inactive connection with that text as its `error`, as WorkOS may do one day.
@@ -56,8 +32,26 @@ const (
 	NeedsReauthorization State = "needs_reauthorization"
 )
 
-// Connection is the account of one user at one integration, and the rules by which the
-// simulated WorkOS keeps its token.
+// AuthMethod is the way in which a connection authenticates at the integration. Text other than
+// the three constants is answered like AuthAPIKey, because WorkOS may add methods.
+type AuthMethod string
+
+const (
+	// AuthOAuth is the only method for which the token endpoint has an answer.
+	AuthOAuth AuthMethod = "oauth"
+	// AuthAPIKey has a key without an expiry. Only RotateKey changes the key.
+	AuthAPIKey AuthMethod = "api_key"
+	// AuthClientCredentials has tokens that expire, as AuthOAuth has, and Metadata.
+	AuthClientCredentials AuthMethod = "client_credentials"
+)
+
+// expires reports whether credentials of the method have an expiry and are refreshed.
+func (m AuthMethod) expires() bool {
+	return m == AuthOAuth || m == AuthClientCredentials
+}
+
+// Connection is the account of one user or organization at one integration, and the rules by
+// which the simulated WorkOS keeps its token.
 type Connection struct {
 	ID
 	// State is Connected by default.
@@ -77,22 +71,32 @@ type Connection struct {
 	Scopes, MissingScopes []string
 	// TokenPrefix is the beginning of each token, such as gho_.
 	TokenPrefix string
+	// AuthMethod is AuthOAuth by default.
+	AuthMethod AuthMethod
+	// Metadata is sent with AuthClientCredentials only.
+	Metadata map[string]any
+	// Config is sent with credentials unless it is nil.
+	Config map[string]string
 }
 
 // withDefaults returns the connection as the simulator stores it: with defaults, and without
 // memory that it shares with the caller.
 func (c Connection) withDefaults() Connection {
+	c.ID = c.canonical()
 	c.State = cmp.Or(c.State, Connected)
+	c.AuthMethod = cmp.Or(c.AuthMethod, AuthOAuth)
 	c.Lifetime = cmp.Or(c.Lifetime, DefaultLifetime)
 	c.Scopes = slices.Clone(c.Scopes)
 	c.MissingScopes = slices.Clone(c.MissingScopes)
+	c.Metadata = maps.Clone(c.Metadata)
+	c.Config = maps.Clone(c.Config)
 	return c
 }
 
 // expiryOfTokenIssuedAt returns the expiry in whole milliseconds, the precision of WorkOS. The
 // zero time means no expiry.
 func (c Connection) expiryOfTokenIssuedAt(at time.Time) time.Time {
-	if c.NoExpiry {
+	if c.NoExpiry || !c.AuthMethod.expires() {
 		return time.Time{}
 	}
 	return at.Add(c.Lifetime).UTC().Truncate(time.Millisecond)
@@ -118,12 +122,21 @@ func (t issued) validAt(at time.Time) bool {
 type account struct {
 	Connection
 	token accessToken
+	// createdAt and updatedAt are Unix milliseconds: a benchmark has many accounts.
+	createdAt, updatedAt int64
 }
+
+// installed reports whether the user has connected the account and not disconnected it.
+func (a *account) installed() bool { return a.State != NotInstalled }
 
 // refreshesAt reports whether a call at that time gets a newer token than the current one.
 func (a *account) refreshesAt(at time.Time) bool {
 	switch {
-	case a.AlwaysFresh || a.token.serial == 0:
+	case a.token.serial == 0:
+		return true
+	case !a.AuthMethod.expires():
+		return false
+	case a.AlwaysFresh:
 		return true
 	case a.token.expires.IsZero():
 		return false
@@ -149,14 +162,17 @@ func (a *account) offerAt(at time.Time) (expires time.Time, valid bool) {
 // the DefaultTokenMarker makes it. With this, a server that receives a token can check that the
 // token belongs to the connection, without a list of tokens.
 func TokenValue(c Connection, serial int) string {
-	return tokenValue(DefaultTokenMarker, c, serial)
+	return tokenValue(DefaultTokenMarker, c.canonical(), c.TokenPrefix, serial)
 }
 
 // tokenValue returns the same token for the same connection and serial on every run, and
 // different tokens for all others. The token is recognisable: it consists of prefix, marker,
 // slug, serial, and the start of a hash.
-func tokenValue(marker string, c Connection, serial int) string {
-	seed := strings.Join([]string{c.Slug, c.UserID, c.OrganizationID, strconv.Itoa(serial)}, "\x00")
-	sum := sha256.Sum256([]byte(seed))
-	return fmt.Sprintf("%s%s%s_%d_%s", c.TokenPrefix, marker, c.Slug, serial, hex.EncodeToString(sum[:8]))
+func tokenValue(marker string, id ID, prefix string, serial int) string {
+	parts := []string{id.Slug, id.UserID, id.OrganizationID, strconv.Itoa(serial)}
+	if id.Owner != "" || id.AccountID != "" {
+		parts = append(parts, string(id.Owner), id.AccountID)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return fmt.Sprintf("%s%s%s_%d_%s", prefix, marker, id.Slug, serial, hex.EncodeToString(sum[:8]))
 }

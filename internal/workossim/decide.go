@@ -1,6 +1,7 @@
 package workossim
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -24,23 +25,24 @@ func (s *Simulator) decide(c call) (*answer, Request) {
 		a = s.answerWithFaults(c, now)
 	}
 	if a.status == http.StatusMethodNotAllowed {
-		a.allow = http.MethodPost
+		a.allow = c.endpoint.method()
 	}
 	a.requestID = fmt.Sprintf("req_sim_%08d", s.journal.nextNumber())
 	request := Request{
-		Time: now, ID: c.id, Key: Fingerprint(c.key), Status: a.status, Result: a.result,
-		TokenSerial: a.token.serial, TokenExpiresAt: a.token.expires,
+		Time: now, ID: c.id, Endpoint: c.endpoint, Query: c.rawQuery,
+		Key: Fingerprint(c.key), Status: a.status, Result: a.result,
+		TokenSerial: a.token.serial, TokenExpiresAt: a.token.expires, Events: a.items,
 		UserAgent: c.userAgent, RequestID: a.requestID, Proto: c.proto,
 	}
 	s.journal.add(request)
 	return a, request
 }
 
-// answerWithFaults returns the answer to a call of the token endpoint, after all faults that
-// match the call.
+// answerWithFaults returns the answer to a call of an endpoint, after all faults that match the
+// call.
 func (s *Simulator) answerWithFaults(c call, now time.Time) *answer {
 	a := s.answerOrFault(c, now)
-	for _, f := range s.faults.onTop(c.id) {
+	for _, f := range s.faults.onTop(c.endpoint, c.id) {
 		delay(a, f)
 		s.faults.use(f)
 	}
@@ -49,23 +51,14 @@ func (s *Simulator) answerWithFaults(c call, now time.Time) *answer {
 
 // answerOrFault returns the answer to a call after the one fault that decides it.
 func (s *Simulator) answerOrFault(c call, now time.Time) *answer {
-	f := s.faults.first(c.id)
+	f := s.faults.first(c.endpoint, c.id)
 	if f != nil && (f.Kind.class() == replaces || f.Kind.class() == silences) {
-		a := replacement(f)
+		a := s.replacement(f)
 		s.befall(a, f, now)
 		return a
 	}
 	a := s.genuine(c, now)
-	spoiled := f != nil && a.payload != nil && (a.payload.Active || f.Kind.class() == spoilsAnswer)
-	if spoiled {
-		a.result = string(f.Kind)
-		spoilPayload(a, f.Kind, now)
-	}
-	if a.payload != nil {
-		a.contentType, a.body = typeJSON, mustMarshal(a.payload)
-	}
-	if spoiled {
-		spoilBody(a, f.Kind)
+	if a.encode(f, now) {
 		s.befall(a, f, now)
 	}
 	return a
@@ -74,41 +67,49 @@ func (s *Simulator) answerOrFault(c call, now time.Time) *answer {
 // genuine returns the answer to a call without faults. It refreshes the token if needed.
 func (s *Simulator) genuine(c call, now time.Time) *answer {
 	switch {
+	case c.endpoint == EndpointCredentials && s.noCredentials:
+		return messageAnswer(http.StatusNotFound, ResultUnknownPath, "Not Found")
 	case !s.keys[digestOf(c.key)]:
 		return statusAnswer(http.StatusUnauthorized, ResultUnauthorized)
 	case c.flaw != nil:
 		return c.flaw
-	case !s.slugs[c.id.Slug]:
+	case len(c.invalid) > 0:
+		return s.invalidAnswer(c)
+	case c.endpoint == EndpointEvents:
+		return s.listEvents(c.query, now)
+	case c.id.Slug != "" && !s.slugs[c.id.Slug]:
 		return messageAnswer(http.StatusNotFound, ResultUnknownSlug, "The data integration was not found.")
 	case s.unknownUserNotFound && !s.knowsOwner(c.id):
 		return messageAnswer(http.StatusNotFound, ResultUnknownUser, "The user or organization was not found.")
+	case c.id.Owner == OwnerOrganization && !s.isMember(c.id):
+		return messageAnswer(http.StatusForbidden, ResultForbidden,
+			"The user is not an active member of the organization.")
+	default:
+		return s.answerEndpoint(c, now)
 	}
-	account, found := s.find(c.id)
-	if !found {
-		return inactiveAnswer(NotInstalled)
-	}
-	s.accounts[c.id] = account
-	switch {
-	case account.State != Connected:
-		return inactiveAnswer(account.State)
-	case account.refreshesAt(now):
-		s.issue(account)
-	}
-	return tokenAnswer(account)
 }
 
-// knowsOwner reports whether connections, of any slug, name the user, and the organization if
-// the call has an organization. If everyone is connected at the slug, the result is true.
-func (s *Simulator) knowsOwner(id ID) bool {
-	if _, everyone := s.everyone[id.Slug]; everyone {
-		return true
+// answerEndpoint returns the answer to a call that is well formed and allowed.
+func (s *Simulator) answerEndpoint(c call, now time.Time) *answer {
+	switch c.endpoint {
+	case EndpointAuthorize:
+		return s.authorizeAnswer(c)
+	case EndpointConnectedAccounts:
+		return s.connectedAccountAnswer(c)
+	case EndpointDataProviders:
+		return s.dataProvidersAnswer(c)
+	default:
+		return s.vend(c, now)
 	}
-	user, organization := false, id.OrganizationID == ""
-	for known := range s.accounts {
-		user = user || known.UserID == id.UserID
-		organization = organization || known.OrganizationID == id.OrganizationID
+}
+
+// invalidAnswer reports wrong parameters. The authorize endpoint promises no 422.
+func (s *Simulator) invalidAnswer(c call) *answer {
+	if c.endpoint == EndpointAuthorize {
+		first := c.invalid[0]
+		return messageAnswer(http.StatusBadRequest, ResultInvalid, first.Field+" is "+first.Code+".")
 	}
-	return user && organization
+	return s.validationAnswer(ResultInvalid, c.invalid...)
 }
 
 // befall applies the fields of a fault that do not depend on its kind, and counts the fault.
@@ -118,6 +119,9 @@ func (s *Simulator) befall(a *answer, f *Fault, now time.Time) {
 	}
 	if f.Body != "" {
 		a.body = []byte(f.Body)
+		if json.Valid(a.body) {
+			a.contentType = typeJSON
+		}
 	}
 	a.retryAfter = f.RetryAfter
 	if f.RetryAfterDate != 0 {

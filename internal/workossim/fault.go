@@ -1,6 +1,7 @@
 package workossim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,8 +14,7 @@ import (
 // FaultKind is a way to misbehave.
 type FaultKind string
 
-// Faults that answer in place of WorkOS. They apply to every matching call of the token
-// endpoint before its key is checked. They leave connections and tokens alone.
+// Faults that answer in place of WorkOS. They apply to every matching call before its key is checked. They leave connections and tokens alone.
 const (
 	// FaultStatus answers with Fault.Status and the body that WorkOS sends with it: HTML from
 	// 500 up.
@@ -79,8 +79,11 @@ const (
 // applies. A list of faults with Times is therefore a script. FaultLatency and FaultDateOffset
 // apply in addition.
 type Fault struct {
+	// Endpoint is the endpoint whose calls the fault applies to. Default: EndpointToken.
+	Endpoint Endpoint
 	// Match is the connection whose calls the fault applies to. Without a UserID it means all
-	// connections of its slug. Nil means all calls.
+	// connections of its slug, or all calls for the connection of an organization if that is the
+	// Owner. Nil means all calls.
 	Match *ID
 	// Kind is required.
 	Kind FaultKind
@@ -112,7 +115,7 @@ func (s *Simulator) Inject(f Fault) {
 		panic(fmt.Sprintf("workossim: %v", err))
 	}
 	if f.Match != nil {
-		match := *f.Match
+		match := f.Match.asked()
 		f.Match = &match
 	}
 	s.mu.Lock()
@@ -171,15 +174,19 @@ func (k FaultKind) class() faultClass { return faultClasses[k] }
 // Validate returns an error of one line that says what is wrong with a fault and how to fix it.
 func (f Fault) Validate() error {
 	if f.Kind.class() == 0 {
-		return fmt.Errorf("kind %q is not a fault: use one of %s", f.Kind, strings.Join(kindNames(), ", "))
+		return fmt.Errorf("kind %q is not a fault: use one of %s", f.Kind, joined(FaultKinds()))
 	}
 	checks := []struct {
 		wrong bool
 		text  string
 	}{
 		{f.Match != nil && f.Match.Slug == "", "match: name a slug, or leave match out to match every call"},
-		{f.Match != nil && f.Match.UserID == "" && f.Match.OrganizationID != "",
+		{f.Match != nil && f.Match.UserID == "" && f.Match.OrganizationID != "" && f.Match.Owner != OwnerOrganization,
 			"match: name a userID beside the organizationID"},
+		{f.Match != nil && (f.Endpoint == EndpointEvents || f.Endpoint == EndpointDataProviders),
+			"match: leave it out, because calls of this endpoint name no slug"},
+		{f.Endpoint != "" && !slices.Contains(faultEndpoints, f.Endpoint),
+			fmt.Sprintf("endpoint: use one of %s", joined(faultEndpoints))},
 		{f.Times < 0, "times: use 0 (until cleared) or more"},
 		{f.Latency < 0, "latency: use 0 or more"},
 		{f.Status != 0 && (f.Status < http.StatusOK || f.Status > 599), "status: use 200 to 599"},
@@ -206,18 +213,30 @@ func (f Fault) wantsAnswer() bool {
 	return f.Status != 0 || f.Body != "" || f.RetryAfter != "" || f.RetryAfterDate != 0
 }
 
-func kindNames() []string {
-	var names []string
-	for _, kind := range FaultKinds() {
-		names = append(names, string(kind))
+// joined lists names for a message.
+func joined[T ~string](names []T) string {
+	var texts []string
+	for _, name := range names {
+		texts = append(texts, string(name))
 	}
-	return names
+	return strings.Join(texts, ", ")
 }
 
-func (f Fault) matches(id ID) bool {
+// faultEndpoints are the values of Fault.Endpoint.
+var faultEndpoints = []Endpoint{
+	EndpointToken, EndpointCredentials, EndpointAuthorize, EndpointEvents,
+	EndpointConnectedAccounts, EndpointDataProviders, AnyEndpoint,
+}
+
+func (f Fault) matches(e Endpoint, id ID) bool {
+	if of := cmp.Or(f.Endpoint, EndpointToken); of != e && of != AnyEndpoint {
+		return false
+	}
 	switch {
 	case f.Match == nil:
 		return true
+	case f.Match.UserID == "" && f.Match.Owner == OwnerOrganization:
+		return id.canonical() == f.Match.canonical()
 	case f.Match.UserID == "":
 		return f.Match.Slug == id.Slug
 	default:
@@ -237,48 +256,5 @@ func (f Fault) leavesTokenGood() bool {
 		return f.Status == 0 && f.Body == ""
 	default:
 		return false
-	}
-}
-
-// faultQueue holds the faults in the order in which they were injected.
-type faultQueue []*Fault
-
-// first returns the fault that decides the answer to a call, or nil.
-func (q faultQueue) first(id ID) *Fault {
-	for _, f := range q {
-		if f.Kind.class() != comesOnTop && f.matches(id) {
-			return f
-		}
-	}
-	return nil
-}
-
-// onTop returns the faults that apply in addition to the answer of a call.
-func (q faultQueue) onTop(id ID) []*Fault {
-	var faults []*Fault
-	for _, f := range q {
-		if f.Kind.class() == comesOnTop && f.matches(id) {
-			faults = append(faults, f)
-		}
-	}
-	return faults
-}
-
-// deny reports whether the faults prevent a call from getting a token that it can use.
-func (q faultQueue) deny(id ID) bool {
-	if f := q.first(id); f != nil && !f.leavesTokenGood() {
-		return true
-	}
-	return slices.ContainsFunc(q.onTop(id), func(f *Fault) bool { return !f.leavesTokenGood() })
-}
-
-// use counts that a fault has applied to a call, and removes the fault after the last time.
-func (q *faultQueue) use(used *Fault) {
-	if used.Times == 0 {
-		return
-	}
-	used.Times--
-	if used.Times == 0 {
-		*q = slices.DeleteFunc(*q, func(f *Fault) bool { return f == used })
 	}
 }

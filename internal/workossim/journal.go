@@ -10,7 +10,7 @@ import (
 // Values of Request.Result, beside the fault kinds and the states of connections that are not
 // connected.
 const (
-	// ResultToken is an answer with a token.
+	// ResultToken is an answer with a token or another credential.
 	ResultToken = "token"
 	// ResultUnauthorized is a missing or unknown API key.
 	ResultUnauthorized = "unauthorized"
@@ -24,9 +24,26 @@ const (
 	// ResultUnknownUser is a user or an organization that does not exist; see
 	// Options.UnknownUserNotFound.
 	ResultUnknownUser = "unknown_user"
-	// ResultUnknownPath is a URL that is not the token endpoint.
+	// ResultUnknownAccount is a connected account that does not exist.
+	ResultUnknownAccount = "unknown_account"
+	// ResultForbidden is a user who is not a member of the organization, or a key that may not
+	// read events.
+	ResultForbidden = "forbidden"
+	// ResultEvents is an answer with events.
+	ResultEvents = "events"
+	// ResultUnknownEvent is a cursor that is unknown or older than the retention.
+	ResultUnknownEvent = "unknown_event"
+	// ResultUnknownEventType is a type that the environment does not know.
+	ResultUnknownEventType = "unknown_event_type"
+	// ResultAuthorizeURL, ResultConnectedAccount and ResultDataProviders are the answers of the
+	// endpoints of the same names.
+	ResultAuthorizeURL     = "authorize_url"
+	ResultConnectedAccount = "connected_account"
+	ResultDataProviders    = "data_providers"
+	// ResultUnknownPath is a URL that is not an endpoint, or is one that the environment does not
+	// have.
 	ResultUnknownPath = "unknown_path"
-	// ResultMethodNotAllowed is a method other than POST.
+	// ResultMethodNotAllowed is a method other than that of the endpoint.
 	ResultMethodNotAllowed = "method_not_allowed"
 )
 
@@ -36,6 +53,12 @@ type Request struct {
 	Time time.Time `json:"time"`
 	// ID is the connection, as far as the request names it.
 	ID
+	// Endpoint is empty for a URL that is not an endpoint.
+	Endpoint Endpoint `json:"endpoint,omitempty"`
+	// Query is the query of a GET, as it was sent.
+	Query string `json:"query,omitempty"`
+	// Events is the number of events in the answer.
+	Events int `json:"events,omitempty"`
 	// Key is the Fingerprint of the API key. It is empty without a key.
 	Key string `json:"key,omitempty"`
 	// Status is the status of the answer, or 0 if a fault sends no answer. It was decided when
@@ -58,8 +81,12 @@ type Request struct {
 	Proto string `json:"proto"`
 }
 
-// Requests returns all requests since the start or the last ResetRequests, in the order in
-// which they were decided.
+// recordedApart reports whether requests of the endpoint are absent from Requests.
+func (e Endpoint) recordedApart() bool { return e != "" && !e.vends() }
+
+// Requests returns all requests for tokens and credentials, and all requests that are no call of
+// an endpoint, since the start or the last ResetRequests, in the order in which they were
+// decided. RequestsTo returns the requests of all other endpoints.
 func (s *Simulator) Requests() []Request { return s.RequestsAfter(0) }
 
 // RequestsAfter returns Requests without the first n.
@@ -69,18 +96,39 @@ func (s *Simulator) RequestsAfter(n int) []Request {
 	return slices.Clone(s.journal.requests[n:])
 }
 
-// RequestsFor returns the requests that asked for exactly this connection.
+// RequestsFor returns those of Requests that asked for exactly this connection. The ID names the
+// user who asked for the connection of an organization.
 func (s *Simulator) RequestsFor(id ID) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var requests []Request
-	for _, i := range s.journal.byID[id] {
+	for _, i := range s.journal.byID[id.asked()] {
 		requests = append(requests, s.journal.requests[i])
 	}
 	return requests
 }
 
-// total returns the number of requests.
+// RequestsTo returns all requests of one endpoint.
+func (s *Simulator) RequestsTo(e Endpoint) []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := s.journal.requests
+	if e.recordedApart() {
+		from = s.journal.apart
+	}
+	var requests []Request
+	for _, r := range from {
+		if r.Endpoint == e {
+			requests = append(requests, r)
+		}
+	}
+	return requests
+}
+
+// EventRequests returns all requests for events.
+func (s *Simulator) EventRequests() []Request { return s.RequestsTo(EndpointEvents) }
+
+// total returns the number of Requests.
 func (s *Simulator) total() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,7 +139,7 @@ func (s *Simulator) total() int {
 func (s *Simulator) ResetRequests() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.journal.requests, s.journal.byID = nil, nil
+	s.journal.requests, s.journal.byID, s.journal.apart = nil, nil, nil
 }
 
 // journal is the list of requests, with an index for RequestsFor. A benchmark calls RequestsFor
@@ -99,12 +147,18 @@ func (s *Simulator) ResetRequests() {
 type journal struct {
 	requests []Request
 	byID     map[ID][]int
+	// apart are the requests of endpoints that do not vend.
+	apart []Request
 	// numbered counts all requests. It is never reset, unlike the list, so that request IDs
 	// stay unique.
 	numbered int
 }
 
 func (j *journal) add(r Request) {
+	if r.Endpoint.recordedApart() {
+		j.apart = append(j.apart, r)
+		return
+	}
 	if j.byID == nil {
 		j.byID = map[ID][]int{}
 	}
@@ -122,6 +176,7 @@ func (j *journal) nextNumber() int {
 func (r Request) log(ctx context.Context, logger *slog.Logger) {
 	logger.LogAttrs(ctx, slog.LevelInfo, "Request",
 		slog.String("requestID", r.RequestID),
+		slog.String("endpoint", string(r.Endpoint)),
 		slog.String("slug", r.Slug),
 		slog.String("user", r.UserID),
 		slog.String("organization", r.OrganizationID),

@@ -21,7 +21,7 @@ func TestARequestIsRecordedWhole(t *testing.T) {
 	h.step(time.Minute)
 	answer := h.call(bob)
 	want := workossim.Request{
-		Time: start.Add(time.Minute), ID: bob, Key: workossim.Fingerprint(apiKey), Status: 200, Result: "token", TokenSerial: 1,
+		Time: start.Add(time.Minute), ID: bob, Endpoint: "token", Key: workossim.Fingerprint(apiKey), Status: 200, Result: "token", TokenSerial: 1,
 		TokenExpiresAt: start.Add(workossim.DefaultLifetime), UserAgent: "harness/1", RequestID: answer.Header.Get("X-Request-ID"), Proto: "HTTP/1.1",
 	}
 	if got := h.sim.Requests(); len(got) != 1 || got[0] != want {

@@ -1,5 +1,6 @@
-// Package workossim simulates the part of WorkOS Pipes that pipes-operator depends on: POST
-// /data-integrations/{slug}/token. Tests, benchmarks and the demo use it in place of WorkOS.
+// Package workossim simulates the part of WorkOS Pipes that pipes-operator depends on: the tokens
+// and credentials of connections, the events about connections, and the endpoints around them
+// (Endpoint). Tests, benchmarks and the demo use it in place of WorkOS.
 //
 // A Simulator is an http.Handler. It keeps connections as WorkOS does, with tokens that expire
 // and are refreshed by its clock. It gives the answers and errors that the public API
@@ -28,7 +29,7 @@ type Options struct {
 	APIKeys []string
 	// Slugs are integrations that exist, in addition to those of connections.
 	Slugs []string
-	// Connections exist from the start.
+	// Connections exist from the start. They have no events.
 	Connections []Connection
 	// Everyone contains at most one connection for each slug. A caller who has no connection
 	// gets a connection like this one, with a token that is issued at that moment. Benchmarks
@@ -40,6 +41,22 @@ type Options struct {
 	// UnknownUserNotFound answers 404 for a user or an organization that no connection names,
 	// as the emulator of WorkOS does. Default: 200 not_installed.
 	UnknownUserNotFound bool
+	// Members are the active members of organizations; see SetMembers.
+	Members map[string][]string
+	// NoCredentialsEndpoint answers 404 at the credentials endpoint, as an older environment.
+	NoCredentialsEndpoint bool
+	// ValidationCode answers wrong parameters in the newer form, with a code.
+	ValidationCode bool
+	// NoEvents records no events of changes. Benchmarks use it.
+	NoEvents bool
+	// EventFamilies are the families in which each change has an event. Default:
+	// FamilyConnectedAccount.
+	EventFamilies []EventFamily
+	// KnownEventFamilies are the families whose types a request for events may name. A request
+	// that names another type is refused. Default: both families.
+	KnownEventFamilies []EventFamily
+	// EventsForbidden answers 403 at the events endpoint.
+	EventsForbidden bool
 	// Logger logs each request, without keys and tokens. Default: no log.
 	Logger *slog.Logger
 }
@@ -50,6 +67,9 @@ type Simulator struct {
 	clock               clock.PassiveClock
 	tokenMarker         string
 	unknownUserNotFound bool
+	noCredentials       bool
+	validationCode      bool
+	since               time.Time // when the integrations were created
 	logger              *slog.Logger
 
 	// life ends with Close, which also ends every request that is held.
@@ -60,48 +80,78 @@ type Simulator struct {
 	keys     map[keyDigest]bool
 	slugs    map[string]bool
 	accounts map[ID]*account
-	everyone map[string]Connection // by slug
+	// others are the accounts beside the compatibility connection, by the ID of it.
+	others   map[ID][]ID
+	everyone map[string]Connection      // by slug
+	members  map[string]map[string]bool // by organization, then by user
 	// serials are those of the last tokens issued. They outlive connections, so that no token
 	// is issued twice.
 	serials map[ID]int
 	faults  faultQueue
 	journal journal
+
+	events          eventLog
+	eventTypes      []EventType // that the environment knows
+	eventsForbidden bool
+	authorizations  int
 }
 
 // New makes a Simulator.
 func New(o Options) *Simulator {
 	s := &Simulator{
 		clock:               o.Clock,
-		tokenMarker:         o.TokenMarker,
+		tokenMarker:         cmp.Or(o.TokenMarker, DefaultTokenMarker),
 		unknownUserNotFound: o.UnknownUserNotFound,
+		noCredentials:       o.NoCredentialsEndpoint,
+		validationCode:      o.ValidationCode,
 		logger:              o.Logger,
 		slugs:               map[string]bool{},
 		accounts:            map[ID]*account{},
+		others:              map[ID][]ID{},
 		everyone:            map[string]Connection{},
+		members:             map[string]map[string]bool{},
 		serials:             map[ID]int{},
+		eventsForbidden:     o.EventsForbidden,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
 	}
-	if s.tokenMarker == "" {
-		s.tokenMarker = DefaultTokenMarker
-	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
+	s.since = s.now()
+	s.SetAPIKeys(o.APIKeys...)
+	s.seed(o)
+	return s
+}
+
+// seed creates the content of the options.
+func (s *Simulator) seed(o Options) {
 	for _, slug := range o.Slugs {
 		s.slugs[slug] = true
 	}
-	s.SetAPIKeys(o.APIKeys...)
+	for organization, users := range o.Members {
+		s.SetMembers(organization, users...)
+	}
 	for _, c := range o.Everyone {
 		s.slugs[c.Slug] = true
 		s.everyone[c.Slug] = c.withDefaults()
 	}
+	s.events.off = true // the connections were there before
 	for _, c := range o.Connections {
 		s.Put(c)
 	}
-	return s
+	s.events.off = o.NoEvents
+	s.events.families = o.EventFamilies
+	if len(s.events.families) == 0 {
+		s.events.families = []EventFamily{FamilyConnectedAccount}
+	}
+	known := o.KnownEventFamilies
+	if len(known) == 0 {
+		known = []EventFamily{FamilyConnectedAccount, FamilyAccountConnection}
+	}
+	s.KnowEventFamilies(known...)
 }
 
 // Close ends the requests that are held (latency, timeout, endless body) without an answer, so
@@ -109,86 +159,6 @@ func New(o Options) *Simulator {
 // twice.
 func (s *Simulator) Close() {
 	s.end()
-}
-
-// Put creates or replaces a connection. If it is connected, it gets a new token now, even if it
-// replaces a connection that had a token. Its slug is known from now on.
-func (s *Simulator) Put(c Connection) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.put(c)
-}
-
-// SetState connects, disconnects or breaks a connection. A connection that becomes connected
-// gets a new token. A connection that is no longer connected loses its token. A connection that
-// does not exist is created with defaults. An empty state means Connected.
-func (s *Simulator) SetState(id ID, state State) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	state = cmp.Or(state, Connected)
-	a, found := s.accounts[id]
-	if !found {
-		s.put(Connection{ID: id, State: state})
-		return
-	}
-	if a.State != state {
-		s.enter(a, state)
-	}
-}
-
-// Expire lets the current token of a connection expire now. The next call gets a new token.
-// Expire reports whether the connection had a token.
-func (s *Simulator) Expire(id ID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a, found := s.accounts[id]
-	if !found || a.token.serial == 0 {
-		return false
-	}
-	a.token.expires = s.now().Truncate(time.Millisecond)
-	return true
-}
-
-// Remove deletes a connection, as if the user had never connected, and reports whether it
-// existed. The slug stays known. If everyone is connected at the slug (Options.Everyone), the
-// next call makes a new connection.
-func (s *Simulator) Remove(id ID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, found := s.accounts[id]
-	delete(s.accounts, id)
-	return found
-}
-
-// CurrentToken returns the token that WorkOS holds now, expired or not. A zero expiresAt means
-// no expiry. ok is false if the connection does not exist or is not connected. CurrentToken
-// refreshes nothing and records nothing.
-func (s *Simulator) CurrentToken(id ID) (token string, expiresAt time.Time, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a, found := s.accounts[id]
-	if !found || a.token.serial == 0 {
-		return "", time.Time{}, false
-	}
-	return a.token.value, a.token.expires, true
-}
-
-// Available reports whether a call at that time, with an accepted key, would return a token
-// that is valid at that time, and when that token would expire. A zero expiresAt means no
-// expiry. Available uses the current connections, keys and faults. It changes nothing and
-// records nothing. Latency does not count against availability; a fault with Hold does.
-func (s *Simulator) Available(id ID, at time.Time) (expiresAt time.Time, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a, found := s.find(id)
-	if !found || len(s.keys) == 0 || s.faults.deny(id) {
-		return time.Time{}, false
-	}
-	expiresAt, ok = a.offerAt(at)
-	if !ok {
-		return time.Time{}, false
-	}
-	return expiresAt, true
 }
 
 // SetAPIKeys replaces the keys that are accepted. Without a key, every call is answered with
@@ -207,46 +177,4 @@ func (s *Simulator) SetAPIKeys(keys ...string) {
 // now returns the time of the simulated WorkOS.
 func (s *Simulator) now() time.Time {
 	return s.clock.Now().UTC()
-}
-
-// find returns the account of a connection. An account that exists only because everyone is
-// connected has no token yet, and is not stored. The caller must hold mu.
-func (s *Simulator) find(id ID) (*account, bool) {
-	if a, found := s.accounts[id]; found {
-		return a, true
-	}
-	c, found := s.everyone[id.Slug]
-	if !found {
-		return nil, false
-	}
-	c.ID = id
-	return &account{Connection: c}, true
-}
-
-// put is Put for callers that hold mu.
-func (s *Simulator) put(c Connection) {
-	c = c.withDefaults()
-	s.slugs[c.Slug] = true
-	a := &account{Connection: c}
-	s.accounts[c.ID] = a
-	s.enter(a, c.State)
-}
-
-// enter moves an account into a state. The caller must hold mu.
-func (s *Simulator) enter(a *account, state State) {
-	a.State = state
-	a.token = accessToken{}
-	if state == Connected {
-		s.issue(a)
-	}
-}
-
-// issue gives an account its next token. The caller must hold mu.
-func (s *Simulator) issue(a *account) {
-	s.serials[a.ID]++
-	serial := s.serials[a.ID]
-	a.token = accessToken{
-		value:  tokenValue(s.tokenMarker, a.Connection, serial),
-		issued: issued{serial: serial, expires: a.expiryOfTokenIssuedAt(s.now())},
-	}
 }
