@@ -58,6 +58,8 @@ type world struct {
 	// stepEnvironments also runs the timers of PipesEnvironments on the timeline. They fire every
 	// 30 seconds.
 	stepEnvironments bool
+	// followEvents makes the operator follow the events of WorkOS.
+	followEvents bool
 }
 
 // newWorld has an environment that grants the tenant everything. The operator does not run yet.
@@ -323,12 +325,16 @@ func (w *world) startShard(shard sharding.Shard, change ...func(*pipestoken.Reco
 	if w.stepEnvironments {
 		environments = w.timeline.options()
 	}
+	var events *controller.Options
+	if w.followEvents {
+		events = ptr.To(w.timeline.options())
+	}
 	running, err := harness.Operator{
 		Config: config, Namespaces: []string{w.home, w.tenant}, Shard: shard, Change: change,
 		Environment: types.NamespacedName{Namespace: w.home, Name: environmentID},
 		WorkOS:      workos.Options{UserAgent: "pipes-operator/test", Clock: w.clock, Timeout: 5 * time.Second},
 		Hosts:       []string{strings.TrimPrefix(w.baseURL, "http://")}, Insecure: true,
-		Tokens: w.timeline.options(), Environments: environments,
+		Tokens: w.timeline.options(), Environments: environments, Events: events,
 	}.Start(func(err error) {
 		defer GinkgoRecover()
 		Expect(err).NotTo(HaveOccurred())

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
@@ -51,7 +52,7 @@ func (r *Reconciler) Hint(
 	for i := range tokens {
 		token := &tokens[i]
 		for _, place := range places[nameOf(token.Spec)] {
-			if replayed && !events[place].CreatedAt.After(r.knownSince(token)) {
+			if replayed && conditions.Stored(events[place].CreatedAt).Before(r.knownSince(token)) {
 				continue
 			}
 			heeded[place] = true
@@ -63,7 +64,8 @@ func (r *Reconciler) Hint(
 }
 
 // knownSince returns the time of the last statement of WorkOS about the connection of a PipesToken,
-// by WorkOS's clock; zero if there is none. Times in a status are whole seconds.
+// by WorkOS's clock; zero if there is none. It is in whole seconds, as in a status. An event of the
+// same second may be later, and is a hint.
 func (r *Reconciler) knownSince(token *v1alpha1.PipesToken) time.Time {
 	since := time.Time{}
 	if known, ok := r.memory.attempt(token); ok && known.state == attempted {
@@ -75,7 +77,7 @@ func (r *Reconciler) knownSince(token *v1alpha1.PipesToken) time.Time {
 	if connected := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ConnectedCondition); connected != nil {
 		since = latest(since, connected.LastTransitionTime.Time)
 	}
-	return since
+	return conditions.Stored(since)
 }
 
 // EventsLost requeues the PipesTokens that wait for a person: without events, their polls have to

@@ -25,7 +25,7 @@ func (s *stream) receive(answer workos.EventsAnswer, interval time.Duration, now
 		return interval
 	case !answer.Sent:
 		// The request waits for its turn. That says nothing about the events.
-		return max(answer.RetryAfter, time.Second)
+		return max(answer.RetryAfter, soon)
 	case answer.Misunderstood && s.retreat():
 		return soon
 	case refusals[answer.Outcome]:

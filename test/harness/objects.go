@@ -23,7 +23,14 @@ func Anything(namespaces v1alpha1.GrantNamespaces) v1alpha1.Grant {
 
 // IDOf is the connection that a PipesToken asks for.
 func IDOf(token *v1alpha1.PipesToken) workossim.ID {
-	return workossim.ID{Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID}
+	id := workossim.ID{
+		Slug: token.Spec.Slug, UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID,
+		AccountID: token.Spec.ConnectedAccountID,
+	}
+	if token.Spec.ConnectionOwner == v1alpha1.ConnectionOwnerOrganization {
+		id.Owner = workossim.OwnerOrganization
+	}
+	return id
 }
 
 // ReadyOf returns the Ready condition of a PipesToken, or the zero condition if it has none.
