@@ -22,7 +22,7 @@ const ControlPrefix = "/_simulator/"
 //	DELETE /_simulator/connections  {slug, userID, organizationID}: removes it
 //	POST   /_simulator/state        {slug, userID, organizationID, state}
 //	POST   /_simulator/expire       {slug, userID, organizationID}: its token expires now
-//	POST   /_simulator/rotate       {slug, userID, organizationID}: its next key or token is there now
+//	POST   /_simulator/rotate       {slug, userID, organizationID}: its next key or token is issued
 //	POST   /_simulator/members      {organizationID, userIDs}: its active members
 //	POST   /_simulator/faults       a Fault, its fields in lower camel case, durations as text
 //	DELETE /_simulator/faults

@@ -111,7 +111,9 @@ func TestAllMethodsMayBeCalledAtOnce(t *testing.T) {
 		func() { h.sim.ResetRequests() },
 		func() { h.sim.RotateKey(alice) },
 		func() { h.sim.SetMembers("org_1", "user_alice") },
-		func() { h.sim.Emit(workossim.Event{Type: workossim.EventConnected, Connection: alice, Delay: time.Second}) },
+		func() {
+			h.sim.Emit(workossim.Event{Type: workossim.EventConnected, Connection: alice, Delay: time.Second})
+		},
 		func() { h.sim.Events() },
 		func() { h.sim.EventRequests() },
 		func() { h.sim.LoseEvents(1) },
