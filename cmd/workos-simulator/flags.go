@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-const usage = `workos-simulator plays the part of WorkOS Pipes: POST /data-integrations/{slug}/token.
+const usage = `workos-simulator plays the part of WorkOS Pipes: tokens, credentials and authorization
+URLs of integrations, events, connected accounts and data providers.
 Its tokens work nowhere; demos and tests need no WorkOS account with it.
 
 Usage:
@@ -18,7 +19,8 @@ Usage:
 Flags:
   --listen ADDRESS      host:port to listen on; port 0 picks a free one (default 127.0.0.1:8089)
   --allow-remote        allow an address that is not loopback; anybody who reaches it can control the simulator
-  --seed FILE           YAML to start from: apiKeys, slugs, connections; without it every call is answered 401
+  --seed FILE           YAML to start from (ParseSeed in internal/workossim lists all fields);
+                        without it every call is answered 401
   --address-file FILE   write the host:port to FILE once listening, and remove it at the end
   --help                print this
 
@@ -28,13 +30,17 @@ A seed:
   - {slug: github, userID: user_01, organizationID: org_01, lifetime: 45s,
      refreshLead: 10s, scopes: [repo], tokenPrefix: gho_}
   - {slug: slack, userID: user_01, state: not_installed}
+  - {slug: linear, organizationID: org_01, owner: organization, authMethod: api_key}
 
 While it runs, /_simulator/ controls it (see docs of internal/workossim for all of it):
   curl -X POST localhost:8089/_simulator/state  -d '{"slug":"slack","userID":"user_01","state":"connected"}'
   curl -X POST localhost:8089/_simulator/expire -d '{"slug":"slack","userID":"user_01"}'
   curl -X POST localhost:8089/_simulator/faults -d '{"kind":"rate_limited","retryAfter":"30","times":3}'
   curl -X DELETE localhost:8089/_simulator/faults
+  curl -X POST localhost:8089/_simulator/faults -d '{"kind":"server_error","endpoint":"events"}'
+  curl -X POST localhost:8089/_simulator/rotate -d '{"slug":"linear","organizationID":"org_01","owner":"organization"}'
   curl localhost:8089/_simulator/requests
+  curl localhost:8089/_simulator/events
 
 SIGINT and SIGTERM end it. Exit codes: 0 ended by a signal, 1 failed while running, 2 wrong flags or seed.
 `

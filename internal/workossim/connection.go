@@ -58,6 +58,9 @@ type Connection struct {
 	State State
 	// Lifetime is the lifetime of each token from its issue. Default: DefaultLifetime.
 	Lifetime time.Duration
+	// ExpiryLayout is the layout of expires_at, for package time. WorkOS promises ISO 8601, which
+	// has more forms than RFC 3339. Default: RFC 3339 with milliseconds.
+	ExpiryLayout string
 	// NoExpiry issues tokens without an expiry. Lifetime is then ignored.
 	NoExpiry bool
 	// RefreshLead is the remaining life of the current token at which a call gets the next
@@ -86,6 +89,7 @@ func (c Connection) withDefaults() Connection {
 	c.State = cmp.Or(c.State, Connected)
 	c.AuthMethod = cmp.Or(c.AuthMethod, AuthOAuth)
 	c.Lifetime = cmp.Or(c.Lifetime, DefaultLifetime)
+	c.ExpiryLayout = cmp.Or(c.ExpiryLayout, timeFormat)
 	c.Scopes = slices.Clone(c.Scopes)
 	c.MissingScopes = slices.Clone(c.MissingScopes)
 	c.Metadata = maps.Clone(c.Metadata)

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 )
 
 // ControlPrefix is the prefix of the paths of ControlHandler.
@@ -23,6 +22,8 @@ const ControlPrefix = "/_simulator/"
 //	DELETE /_simulator/connections  {slug, userID, organizationID}: removes it
 //	POST   /_simulator/state        {slug, userID, organizationID, state}
 //	POST   /_simulator/expire       {slug, userID, organizationID}: its token expires now
+//	POST   /_simulator/rotate       {slug, userID, organizationID}: its next key or token is issued
+//	POST   /_simulator/members      {organizationID, userIDs}: its active members
 //	POST   /_simulator/faults       a Fault, its fields in lower camel case, durations as text
 //	DELETE /_simulator/faults
 //	GET    /_simulator/requests     every request, and counts for each connection
@@ -30,6 +31,14 @@ const ControlPrefix = "/_simulator/"
 //	GET    /_simulator/total        {total}: the number of requests, at little cost
 //	GET    /_simulator/journal      every request as a line of CSV; see writeJournal
 //	POST   /_simulator/api-keys     {apiKeys: [...]}: replaces the accepted keys
+//	GET    /_simulator/events       the events that are visible now
+//	POST   /_simulator/events       an Event, its fields in lower camel case: emits it
+//	DELETE /_simulator/events       forgets all events
+//	POST   /_simulator/event-rules  {lose, delay, forbidden, knownFamilies}: changes those given
+//	GET    /_simulator/event-requests  every request for events
+//
+// A connection may also have an owner and an accountID, wherever it has a slug. Requests and
+// counts are those of the token and the credentials endpoint, and of unknown URLs.
 //
 // GET journal is far shorter than GET requests. A rejected request is answered with 400 or 404
 // and {"error": "..."}, which says what to do.
@@ -41,6 +50,8 @@ func (s *Simulator) ControlHandler() http.Handler {
 		"DELETE connections": handle(s.controlRemove),
 		"POST state":         handle(s.controlState),
 		"POST expire":        handle(s.controlExpire),
+		"POST rotate":        handle(s.controlRotate),
+		"POST members":       handle(s.controlMembers),
 		"POST faults":        handle(s.controlInject),
 		"DELETE faults":      handle(func(struct{}) (any, error) { s.ClearFaults(); return nil, nil }),
 		"GET requests":       handle(func(struct{}) (any, error) { return reportOf(s.Requests()), nil }),
@@ -48,6 +59,12 @@ func (s *Simulator) ControlHandler() http.Handler {
 		"POST api-keys":      handle(s.controlKeys),
 		"GET total":          handle(func(struct{}) (any, error) { return map[string]int{"total": s.total()}, nil }),
 		"GET journal":        s.controlJournal,
+
+		"GET events":         handle(s.controlEvents),
+		"POST events":        handle(s.controlEmit),
+		"DELETE events":      handle(func(struct{}) (any, error) { s.ForgetEvents(); return nil, nil }),
+		"POST event-rules":   handle(s.controlEventRules),
+		"GET event-requests": handle(s.controlEventRequests),
 	}
 	mux := http.NewServeMux()
 	var names []string
@@ -123,6 +140,24 @@ func (s *Simulator) controlExpire(id ID) (any, error) {
 	return s.connectionView(id)
 }
 
+func (s *Simulator) controlRotate(id ID) (any, error) {
+	if !s.RotateKey(id) {
+		return nil, notFoundError{fmt.Errorf("%s is not connected: connect it first", id.path())}
+	}
+	return s.connectionView(id)
+}
+
+func (s *Simulator) controlMembers(wanted struct {
+	OrganizationID string   `json:"organizationID"`
+	UserIDs        []string `json:"userIDs"`
+}) (any, error) {
+	if wanted.OrganizationID == "" || wanted.UserIDs == nil {
+		return nil, errors.New("organizationID, userIDs: give both, userIDs [] for an organization without members")
+	}
+	s.SetMembers(wanted.OrganizationID, wanted.UserIDs...)
+	return nil, nil
+}
+
 func (s *Simulator) controlInject(spec faultSpec) (any, error) {
 	f, err := spec.fault()
 	if err != nil {
@@ -143,77 +178,6 @@ func (s *Simulator) controlKeys(wanted struct {
 	}
 	s.SetAPIKeys(wanted.APIKeys...)
 	return nil, nil
-}
-
-// connectionView is a connection as ControlHandler shows it.
-type connectionView struct {
-	ID
-	State       State      `json:"state"`
-	TokenSerial int        `json:"tokenSerial,omitempty"`
-	ExpiresAt   *time.Time `json:"expiresAt,omitempty"`
-}
-
-func viewOf(a *account) connectionView {
-	view := connectionView{ID: a.ID, State: a.State, TokenSerial: a.token.serial}
-	if !a.token.expires.IsZero() {
-		expires := a.token.expires
-		view.ExpiresAt = &expires
-	}
-	return view
-}
-
-func (s *Simulator) connectionView(id ID) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a, found := s.accounts[id]
-	if !found { // removed by another caller in the meantime
-		return nil, noConnection(id)
-	}
-	return viewOf(a), nil
-}
-
-func (s *Simulator) connectionViews() any {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	views := []connectionView{}
-	for _, a := range s.accounts {
-		views = append(views, viewOf(a))
-	}
-	slices.SortFunc(views, func(a, b connectionView) int { return a.compare(b.ID) })
-	return struct {
-		Connections []connectionView `json:"connections"`
-	}{views}
-}
-
-// requestReport contains the requests as ControlHandler shows them.
-type requestReport struct {
-	Total    int             `json:"total"`
-	Counts   []requestCounts `json:"counts"`
-	Requests []Request       `json:"requests"`
-}
-
-// requestCounts are the requests for one connection, in total and by result.
-type requestCounts struct {
-	ID
-	Total   int            `json:"total"`
-	Results map[string]int `json:"results"`
-}
-
-func reportOf(requests []Request) requestReport {
-	byID := map[ID]*requestCounts{}
-	for _, r := range requests {
-		if byID[r.ID] == nil {
-			byID[r.ID] = &requestCounts{ID: r.ID, Results: map[string]int{}}
-		}
-		byID[r.ID].Total++
-		byID[r.ID].Results[r.Result]++
-	}
-	counts := []requestCounts{}
-	for _, c := range byID {
-		counts = append(counts, *c)
-	}
-	slices.SortFunc(counts, func(a, b requestCounts) int { return a.compare(b.ID) })
-	return requestReport{Total: len(requests), Counts: counts, Requests: append([]Request{}, requests...)}
 }
 
 // notFoundError is answered with 404. Other errors are mistakes of the caller, and are answered

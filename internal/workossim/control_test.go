@@ -144,10 +144,20 @@ func TestControlRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		{"POST", "faults", `{"kind":"oops"}`, 400, `kind \"oops\" is not a fault: use one of `},
 		{"POST", "faults", `{"kind":"timeout","match":{"slugs":"github"}}`, 400, `unknown field \"match.slugs\"`},
 		{"POST", "faults", `{"kind":"latency","latency":3}`, 400, `latency: 3 is not a duration`},
+		{"POST", "faults", `{"kind":"timeout","endpoint":"webhooks"}`, 400, `endpoint: use one of token, credentials, authorize, events, `},
+		{"POST", "connections", `{"slug":"github","owner":"organization"}`, 400, `organizationID: name the organization that owns the connection`},
+		{"POST", "connections", `{"slug":"github","owner":"team","userID":"a"}`, 400, `owner: \"team\" is not an owner: use user or organization`},
+		{"POST", "rotate", `{"slug":"github","userID":"a"}`, 404, `github/a is not connected: connect it first`},
+		{"POST", "members", `{"organizationID":"org_1"}`, 400, `organizationID, userIDs: give both`},
+		{"POST", "events", `{}`, 400, `type: name the type, such as pipes.connected_account.connected`},
+		{"POST", "events", `{"type":"a","delay":"-1s"}`, 400, `delay: \"-1s\" is negative`},
+		{"POST", "event-rules", `{"lose":-1}`, 400, `lose: use 0 or more`},
+		{"POST", "event-rules", `{"knownFamilies":["pipes."]}`, 400, `knownFamilies[0]: \"pipes.\" is not a family`},
 		{"POST", "api-keys", `{}`, 400, `apiKeys: give a list of keys`},
 		{"POST", "api-keys", `{"apiKeys":[" sk_secret"]}`, 400, `apiKeys[0]: use a key that`},
-		{"PUT", "state", `{}`, 404, `no PUT /_simulator/state: use one of DELETE connections, DELETE faults, DELETE requests, GET connections, ` +
-			`GET healthz, GET journal, GET requests, GET total, POST api-keys, POST connections, POST expire, POST faults, POST state, under /_simulator/`},
+		{"PUT", "state", `{}`, 404, `no PUT /_simulator/state: use one of DELETE connections, DELETE events, DELETE faults, DELETE requests, GET connections, ` +
+			`GET event-requests, GET events, GET healthz, GET journal, GET requests, GET total, POST api-keys, POST connections, POST event-rules, ` +
+			`POST events, POST expire, POST faults, POST members, POST rotate, POST state, under /_simulator/`},
 		{"GET", "nonsense", ``, 404, `no GET /_simulator/nonsense`},
 	}
 	for _, test := range tests {

@@ -160,6 +160,7 @@ func TestEventsCanBeForgedRepeatedAndOutOfOrder(t *testing.T) {
 	}
 	h.sim.Emit(workossim.Event{Type: workossim.EventDisconnected, Connection: bob, CreatedAt: start.Add(-time.Hour)})
 	h.sim.Emit(workossim.Event{Type: workossim.EventConnectionFailed, Connection: bob, ErrorCode: "access_denied"})
+	h.unconventional = true
 	h.sim.Emit(workossim.Event{Type: workossim.EventReauthorizationNeeded, Data: json.RawMessage(`["no object"]`)})
 	var list struct {
 		Data []struct {

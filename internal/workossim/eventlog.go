@@ -90,7 +90,10 @@ func (l *eventLog) change(a *account, was State, now time.Time) {
 	}
 	for _, family := range l.families {
 		l.serial++
-		l.add(eventRecord{serial: l.serial, at: now.UnixMilli(), kind: kind.In(family), state: state, account: a}, l.delay, now)
+		record := eventRecord{
+			serial: l.serial, at: now.UnixMilli(), kind: kind.In(family), state: state, account: a,
+		}
+		l.add(record, l.delay, now)
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 // FaultKind is a way to misbehave.
 type FaultKind string
 
-// Faults that answer in place of WorkOS. They apply to every matching call before its key is checked. They leave connections and tokens alone.
+// Faults that answer in place of WorkOS. They apply to every matching call before its key is
+// checked. They leave connections and tokens alone.
 const (
 	// FaultStatus answers with Fault.Status and the body that WorkOS sends with it: HTML from
 	// 500 up.
@@ -180,13 +181,6 @@ func (f Fault) Validate() error {
 		wrong bool
 		text  string
 	}{
-		{f.Match != nil && f.Match.Slug == "", "match: name a slug, or leave match out to match every call"},
-		{f.Match != nil && f.Match.UserID == "" && f.Match.OrganizationID != "" && f.Match.Owner != OwnerOrganization,
-			"match: name a userID beside the organizationID"},
-		{f.Match != nil && (f.Endpoint == EndpointEvents || f.Endpoint == EndpointDataProviders),
-			"match: leave it out, because calls of this endpoint name no slug"},
-		{f.Endpoint != "" && !slices.Contains(faultEndpoints, f.Endpoint),
-			fmt.Sprintf("endpoint: use one of %s", joined(faultEndpoints))},
 		{f.Times < 0, "times: use 0 (until cleared) or more"},
 		{f.Latency < 0, "latency: use 0 or more"},
 		{f.Status != 0 && (f.Status < http.StatusOK || f.Status > 599), "status: use 200 to 599"},
@@ -197,12 +191,33 @@ func (f Fault) Validate() error {
 		{f.decidesNoAnswer() && f.wantsAnswer(),
 			fmt.Sprintf("status, body, retryAfter, retryAfterDate: the fault %s has no use for them", f.Kind)},
 	}
+	if err := f.validateMatch(); err != nil {
+		return err
+	}
 	for _, check := range checks {
 		if check.wrong {
 			return errors.New(check.text)
 		}
 	}
 	return nil
+}
+
+// validateMatch returns an error about the calls that a fault applies to.
+func (f Fault) validateMatch() error {
+	switch m := f.Match; {
+	case f.Endpoint != "" && !slices.Contains(faultEndpoints, f.Endpoint):
+		return fmt.Errorf("endpoint: use one of %s", joined(faultEndpoints))
+	case m == nil:
+		return nil
+	case m.Slug == "":
+		return errors.New("match: name a slug, or leave match out to match every call")
+	case m.UserID == "" && m.OrganizationID != "" && m.Owner != OwnerOrganization:
+		return errors.New("match: name a userID beside the organizationID")
+	case f.Endpoint == EndpointEvents || f.Endpoint == EndpointDataProviders:
+		return errors.New("match: leave it out, because calls of this endpoint name no slug")
+	default:
+		return nil
+	}
 }
 
 func (f Fault) decidesNoAnswer() bool {

@@ -238,16 +238,18 @@ func TestFaultsThatMakeNoSenseAreRefused(t *testing.T) {
 			`connection_reset, control_characters, date_offset, empty_token, endless_body, expired_token, extra_fields, ` +
 			`latency, malformed_json, no_token, rate_limited, server_error, status, timeout, truncated_json, ` +
 			`unknown_error, validation_failed`: {Kind: "oops"},
-		"match: name a slug, or leave match out to match every call":                      {Kind: workossim.FaultTimeout, Match: &workossim.ID{UserID: "u"}},
-		"match: name a userID beside the organizationID":                                  {Kind: workossim.FaultTimeout, Match: &workossim.ID{Slug: "s", OrganizationID: "o"}},
-		"times: use 0 (until cleared) or more":                                            {Kind: workossim.FaultTimeout, Times: -1},
-		"latency: use 0 or more":                                                          {Kind: workossim.FaultTimeout, Latency: -1},
-		"status: use 200 to 599":                                                          {Kind: workossim.FaultStatus, Status: 100},
-		"status: the fault status needs one, 200 to 599":                                  {Kind: workossim.FaultStatus},
-		"retryAfter, retryAfterDate: use one of the two":                                  {Kind: workossim.FaultRateLimited, RetryAfter: "1", RetryAfterDate: 1},
-		"latency: the fault latency needs a duration":                                     {Kind: workossim.FaultLatency},
-		"dateOffset: the fault date_offset needs a duration":                              {Kind: workossim.FaultDateOffset},
-		"status, body, retryAfter, retryAfterDate: the fault timeout has no use for them": {Kind: workossim.FaultTimeout, Status: 504},
+		"match: name a slug, or leave match out to match every call":                                          {Kind: workossim.FaultTimeout, Match: &workossim.ID{UserID: "u"}},
+		"match: name a userID beside the organizationID":                                                      {Kind: workossim.FaultTimeout, Match: &workossim.ID{Slug: "s", OrganizationID: "o"}},
+		"match: leave it out, because calls of this endpoint name no slug":                                    {Kind: workossim.FaultTimeout, Match: &alice, Endpoint: workossim.EndpointEvents},
+		"endpoint: use one of token, credentials, authorize, events, connected_accounts, data_providers, any": {Kind: workossim.FaultTimeout, Endpoint: "x"},
+		"times: use 0 (until cleared) or more":                                                                {Kind: workossim.FaultTimeout, Times: -1},
+		"latency: use 0 or more":                                                                              {Kind: workossim.FaultTimeout, Latency: -1},
+		"status: use 200 to 599":                                                                              {Kind: workossim.FaultStatus, Status: 100},
+		"status: the fault status needs one, 200 to 599":                                                      {Kind: workossim.FaultStatus},
+		"retryAfter, retryAfterDate: use one of the two":                                                      {Kind: workossim.FaultRateLimited, RetryAfter: "1", RetryAfterDate: 1},
+		"latency: the fault latency needs a duration":                                                         {Kind: workossim.FaultLatency},
+		"dateOffset: the fault date_offset needs a duration":                                                  {Kind: workossim.FaultDateOffset},
+		"status, body, retryAfter, retryAfterDate: the fault timeout has no use for them":                     {Kind: workossim.FaultTimeout, Status: 504},
 	}
 	for want, fault := range tests {
 		t.Run(want, func(t *testing.T) {

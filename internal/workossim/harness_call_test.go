@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,8 +80,8 @@ func typesOf(families ...workossim.EventFamily) string {
 func (h *harness) poll(pairs ...string) reply {
 	h.Helper()
 	query := url.Values{"events": {connectedAccountTypes}, "order": {"asc"}}
-	for i := 0; i < len(pairs); i += 2 {
-		query.Set(pairs[i], pairs[i+1])
+	for pair := range slices.Chunk(pairs, 2) {
+		query.Set(pair[0], pair[1])
 	}
 	return h.get("/events?" + query.Encode())
 }

@@ -29,6 +29,10 @@ type harness struct {
 	sim    *workossim.Simulator
 	clock  *clocktesting.FakePassiveClock
 	server *httptest.Server
+	// unconventional allows answers that do not conform, because the test decides their content.
+	unconventional bool
+	// note is called with the schema of each answer, unless it is nil.
+	note func(schema string)
 }
 
 func newHarness(t *testing.T, connections ...workossim.Connection) *harness {
@@ -91,7 +95,11 @@ func (h *harness) try(r *http.Request) (reply, error) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, bodyErr := io.ReadAll(response.Body)
-	return reply{Status: response.StatusCode, Header: response.Header, Body: string(body), BodyErr: bodyErr}, nil
+	got := reply{Status: response.StatusCode, Header: response.Header, Body: string(body), BodyErr: bodyErr}
+	if bodyErr == nil {
+		h.checkConformance(got)
+	}
+	return got, nil
 }
 
 // do sends a request that must be answered.

@@ -109,6 +109,18 @@ func TestAllMethodsMayBeCalledAtOnce(t *testing.T) {
 		func() { h.sim.Requests() },
 		func() { h.sim.RequestsFor(alice) },
 		func() { h.sim.ResetRequests() },
+		func() { h.sim.RotateKey(alice) },
+		func() { h.sim.SetMembers("org_1", "user_alice") },
+		func() {
+			h.sim.Emit(workossim.Event{Type: workossim.EventConnected, Connection: alice, Delay: time.Second})
+		},
+		func() { h.sim.Events() },
+		func() { h.sim.EventRequests() },
+		func() { h.sim.LoseEvents(1) },
+		func() { h.sim.DelayEvents(time.Second) },
+		func() { h.sim.ForgetEvents() },
+		func() { h.sim.ForbidEvents(true) },
+		func() { h.sim.KnowEventFamilies(workossim.FamilyConnectedAccount) },
 		func() { h.step(time.Second) },
 	}
 	var group sync.WaitGroup

@@ -92,7 +92,7 @@ func credentialAnswer(a *account) *answer {
 func expiringOf(a *account) *expiringPayload {
 	var expiresAt *string
 	if !a.token.expires.IsZero() {
-		formatted := a.token.expires.UTC().Format(timeFormat)
+		formatted := a.token.expires.UTC().Format(a.ExpiryLayout)
 		expiresAt = &formatted
 	}
 	return &expiringPayload{

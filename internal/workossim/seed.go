@@ -29,6 +29,7 @@ import (
 //	  accountID: ""                  # of a connection beside the compatibility connection
 //	  state: connected               # or not_installed, needs_reauthorization, or any other text
 //	  lifetime: 45s                  # default 1h
+//	  expiryLayout: "2006-01-02"     # Connection.ExpiryLayout
 //	  noExpiry: false                # instead of lifetime
 //	  refreshLead: 10s               # default 0s: refresh only after expiry
 //	  alwaysFresh: false             # instead of refreshLead

@@ -9,6 +9,7 @@ type connectionSpec struct {
 	ID
 	State         State    `json:"state"`
 	Lifetime      duration `json:"lifetime"`
+	ExpiryLayout  string   `json:"expiryLayout"`
 	NoExpiry      bool     `json:"noExpiry"`
 	RefreshLead   duration `json:"refreshLead"`
 	AlwaysFresh   bool     `json:"alwaysFresh"`
@@ -36,7 +37,7 @@ func (spec connectionSpec) connection() (Connection, error) {
 	return Connection{
 		ID: spec.ID, State: spec.State, Lifetime: lifetime, NoExpiry: spec.NoExpiry, RefreshLead: lead,
 		AlwaysFresh: spec.AlwaysFresh, Scopes: spec.Scopes, MissingScopes: spec.MissingScopes, TokenPrefix: spec.TokenPrefix,
-		AuthMethod: spec.AuthMethod, Metadata: spec.Metadata, Config: spec.Config,
+		ExpiryLayout: spec.ExpiryLayout, AuthMethod: spec.AuthMethod, Metadata: spec.Metadata, Config: spec.Config,
 	}, nil
 }
 

@@ -7,7 +7,8 @@ import (
 )
 
 // Put creates or replaces a connection. If it is connected, it gets a new token now, even if it
-// replaces a connection that had a token. Its slug is known from now on.
+// replaces a connection that had a token. Its slug is known from now on. Put of a connection that
+// is connected has an event, and so has each other change of a state.
 func (s *Simulator) Put(c Connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -16,7 +17,8 @@ func (s *Simulator) Put(c Connection) {
 
 // SetState connects, disconnects or breaks a connection. A connection that becomes connected
 // gets a new token. A connection that is no longer connected loses its token. A connection that
-// does not exist is created with defaults. An empty state means Connected.
+// does not exist is created with defaults. An empty state means Connected. A change to
+// Connected, NotInstalled or NeedsReauthorization has an event.
 func (s *Simulator) SetState(id ID, state State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,8 +63,8 @@ func (s *Simulator) RotateKey(id ID) bool {
 }
 
 // Remove deletes a connection, as if the user had never connected, and reports whether it
-// existed. The slug stays known. If everyone is connected at the slug (Options.Everyone), the
-// next call makes a new connection.
+// existed. The slug stays known. The event is the same as for NotInstalled. If everyone is
+// connected at the slug (Options.Everyone), the next call makes a new connection.
 func (s *Simulator) Remove(id ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

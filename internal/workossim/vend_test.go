@@ -123,6 +123,7 @@ func TestCredentialsHaveTheShapeOfTheirMethod(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, test.connection)
+			h.unconventional = test.connection.AuthMethod == "passkey"
 			h.want(h.post(workossim.EndpointCredentials, "github", `{"user_id":"user_alice"}`), 200, `{"active":true,"credential":{`+test.want+`}}`)
 			token := h.post(workossim.EndpointToken, "github", `{"user_id":"user_alice"}`)
 			if oauth := test.connection.AuthMethod == ""; oauth != (token.Status == 200) {
@@ -174,4 +175,43 @@ func TestTheNewerValidationHasACode(t *testing.T) {
 	h.want(h.post(workossim.EndpointToken, "github", `{}`), 422, want)
 	h.sim.Inject(workossim.Fault{Kind: workossim.FaultValidation})
 	h.want(h.call(alice), 422, strings.ReplaceAll(want, "required", "invalid"))
+}
+
+func TestTheExpiryMayHaveAnyFormOfISO8601(t *testing.T) {
+	for layout, want := range map[string]string{
+		"2006-01-02T15:04:05-0700": "2026-11-23T14:00:00+0000", "2006-01-02T15:04Z07:00": "2026-11-23T14:00Z", time.DateOnly: "2026-11-23",
+	} {
+		h := newHarness(t, workossim.Connection{ID: alice, ExpiryLayout: layout})
+		h.unconventional = true
+		for _, e := range []workossim.Endpoint{workossim.EndpointToken, workossim.EndpointCredentials} {
+			if got := h.post(e, "github", `{"user_id":"user_alice"}`); !strings.Contains(got.Body, `"expires_at":"`+want+`"`) {
+				t.Errorf("%s: got %s, want %s", e, got.Body, want)
+			}
+		}
+	}
+}
+
+func TestTwoIDsOfOneConnectionMeanTheSame(t *testing.T) {
+	owner, account := alice, alice
+	owner.Owner = workossim.OwnerUser
+	account.AccountID = workossim.AccountID(alice)
+	h := newHarness(t, workossim.Connection{ID: owner})
+	h.token(alice)
+	want, _, _ := h.sim.CurrentToken(alice)
+	for _, id := range []workossim.ID{owner, account} {
+		if got, _, ok := h.sim.CurrentToken(id); !ok || got != want {
+			t.Errorf("%+v: got %q, want %q", id, got, want)
+		}
+	}
+	if got := workossim.TokenValue(workossim.Connection{ID: account}, 1); got != want {
+		t.Errorf("TokenValue is %q, want %q", got, want)
+	}
+	if got := h.sim.RequestsFor(owner); len(got) != 1 {
+		t.Errorf("recorded %+v", got)
+	}
+	other := alice
+	other.AccountID = "data_installation_other"
+	if workossim.TokenValue(workossim.Connection{ID: other}, 1) == want || workossim.AccountID(other) == workossim.AccountID(alice) {
+		t.Error("two connections share a token or an account ID")
+	}
 }

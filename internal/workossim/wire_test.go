@@ -14,6 +14,13 @@ apiKeys: [sk_one, sk_two]
 slugs: [linear]
 tokenMarker: marker_
 unknownUserNotFound: true
+members: {org_1: [user_bob]}
+noCredentialsEndpoint: true
+validationCode: true
+noEvents: true
+eventFamilies: [pipes.account_connection.]
+knownEventFamilies: [pipes.connected_account., pipes.account_connection.]
+eventsForbidden: true
 connections:
 - slug: github
   userID: user_bob
@@ -25,17 +32,26 @@ connections:
   missingScopes: ["user:email"]
   tokenPrefix: gho_
 - {slug: slack, userID: user_bob, noExpiry: true, alwaysFresh: true}
+- {slug: slack, organizationID: org_1, owner: organization, accountID: data_installation_2, authMethod: client_credentials,
+   metadata: {instance_url: "https://a.example"}, config: {account: a}}
 everyone:
 - {slug: notion, lifetime: 5m}
 `))
 	want := workossim.Options{
 		APIKeys: []string{"sk_one", "sk_two"}, Slugs: []string{"linear"}, TokenMarker: "marker_", UnknownUserNotFound: true,
+		Members: map[string][]string{"org_1": {"user_bob"}}, NoCredentialsEndpoint: true, ValidationCode: true, NoEvents: true, EventsForbidden: true,
+		EventFamilies:      []workossim.EventFamily{workossim.FamilyAccountConnection},
+		KnownEventFamilies: []workossim.EventFamily{workossim.FamilyConnectedAccount, workossim.FamilyAccountConnection},
 		Connections: []workossim.Connection{
 			{
 				ID: bob, State: workossim.NeedsReauthorization, Lifetime: 45 * time.Second, RefreshLead: 90 * time.Second,
 				Scopes: []string{"repo"}, MissingScopes: []string{"user:email"}, TokenPrefix: "gho_",
 			},
 			{ID: workossim.ID{Slug: "slack", UserID: "user_bob"}, NoExpiry: true, AlwaysFresh: true},
+			{
+				ID:         workossim.ID{Slug: "slack", OrganizationID: "org_1", Owner: workossim.OwnerOrganization, AccountID: "data_installation_2"},
+				AuthMethod: workossim.AuthClientCredentials, Metadata: map[string]any{"instance_url": "https://a.example"}, Config: map[string]string{"account": "a"},
+			},
 		},
 		Everyone: []workossim.Connection{{ID: workossim.ID{Slug: "notion"}, Lifetime: 5 * time.Minute}},
 	}
@@ -64,6 +80,9 @@ func TestAWrongSeedIsRefusedInOneLineThatNamesTheField(t *testing.T) {
 		"slugs: [../x]":                                                                `slugs[0]: "../x" is not a slug: use letters, digits, _ and -, and begin with a letter or digit`,
 		"connections: [{slug: github, userID: a, org: b}]":                             `unknown field "connections[0].org": correct or remove it`,
 		"connections: [{slug: github, userId: a}]":                                     `unknown field "connections[0].userId": correct or remove it`,
+		"eventFamilies: [pipes]":                                                       `eventFamilies[0]: "pipes" is not a family: use pipes.connected_account. or pipes.account_connection.`,
+		"connections: [{slug: github, userID: a, owner: me}]":                          `connections[0].owner: "me" is not an owner: use user or organization`,
+		"connections: [{slug: github, owner: organization}]":                           `connections[0].organizationID: name the organization that owns the connection`,
 		"connections: [{userID: a}]":                                                   `connections[0].slug: "" is not a slug: use letters, digits, _ and -, and begin with a letter or digit`,
 		"connections: [{slug: github}]":                                                `connections[0].userID: name a user`,
 		"connections: [{slug: github, userID: 7}]":                                     `connections.userID: wrong type (number): use text`,
