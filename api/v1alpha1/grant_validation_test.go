@@ -24,8 +24,8 @@ var grantLists = []string{"slugs", "organizationIDs", "userIDs"}
 // listRequired returns the message of the API server for a missing list.
 var listRequired = map[string]string{
 	"slugs":           `slugs is required: list slugs, or write ["*"] for any`,
-	"organizationIDs": `organizationIDs is required: list IDs, "none" for PipesTokens without an organization, or write ["*"] for any`,
-	"userIDs":         `userIDs is required: list IDs, or write ["*"] for any`,
+	"organizationIDs": `organizationIDs is required: list IDs, "none" for PipesTokens without an organization, or write ["*"] for any; or use organizationIDsFrom`,
+	"userIDs":         `userIDs is required: list IDs, or write ["*"] for any; or use userIDsFrom`,
 }
 
 // narrowGrant has every list, with one item each.
@@ -132,6 +132,7 @@ var _ = Describe("A grant without one of its lists", func() {
 			Expect(stored.Spec.Grants).To(HaveExactElements(v1alpha1.Grant{
 				Namespaces: v1alpha1.GrantNamespaces{Names: []string{"a"}},
 				Slugs:      []string{"github"}, OrganizationIDs: []string{"org_1"}, UserIDs: []string{"user_1"},
+				ConnectionOwners: []v1alpha1.ConnectionOwner{v1alpha1.ConnectionOwnerUser},
 			}))
 		}
 	}
