@@ -30,29 +30,52 @@ var pending = map[string]any{"conditions": []any{map[string]any{
 	"type": "Ready", "status": "Unknown", "reason": "Pending", "message": "Waiting for the operator", "lastTransitionTime": "1970-01-01T00:00:00Z",
 }}}
 
+// withDefaults returns a spec of a PipesEnvironment with these fields, and the defaults of the
+// others.
+func withDefaults(fields string) string {
+	return `{apiKeySecretRef: {name: workos-api-key, key: api-key}, baseURL: https://api.workos.com, requestsPerMinute: 3000, ` + fields + `}`
+}
+
 var _ = Describe("Defaults", func() {
 	DescribeTable("fill in what a spec leaves out", func(ctx context.Context, kind, spec, want string) {
 		Expect(created(ctx, kind, spec).Object["spec"]).To(Equal(normalized(parse(want))))
 	},
 		Entry("of a PipesToken", "PipesToken", leastToken,
-			`{slug: github, userID: user_1, refreshInterval: 1h, inactivePolicy: Clear}`),
-		Entry("of a PipesToken, for null", "PipesToken", `{slug: github, userID: user_1, refreshInterval: null, inactivePolicy: null}`,
-			`{slug: github, userID: user_1, refreshInterval: 1h, inactivePolicy: Clear}`),
+			`{slug: github, userID: user_1, connectionOwner: User, authMethod: OAuth, refreshInterval: 1h, inactivePolicy: Clear}`),
+		Entry("of a PipesToken, for null", "PipesToken", `{slug: github, userID: user_1, connectionOwner: null, authMethod: null,
+			connectedAccountID: null, refreshInterval: null, inactivePolicy: null}`,
+			`{slug: github, userID: user_1, connectionOwner: User, authMethod: OAuth, refreshInterval: 1h, inactivePolicy: Clear}`),
 		Entry("of a secretTemplate", "PipesToken", `{slug: github, userID: user_1, secretTemplate: {}}`,
-			`{slug: github, userID: user_1, refreshInterval: 1h, inactivePolicy: Clear, secretTemplate: {type: Opaque}}`),
+			`{slug: github, userID: user_1, connectionOwner: User, authMethod: OAuth, refreshInterval: 1h, inactivePolicy: Clear, secretTemplate: {type: Opaque}}`),
 		Entry("of a PipesEnvironment", "PipesEnvironment", leastEnvironment,
-			`{apiKeySecretRef: {name: workos-api-key, key: api-key}, baseURL: https://api.workos.com, requestsPerMinute: 3000}`),
+			`{apiKeySecretRef: {name: workos-api-key, key: api-key}, baseURL: https://api.workos.com, requestsPerMinute: 3000, events: {pollInterval: 15s}}`),
+		Entry("of a PipesEnvironment, for null", "PipesEnvironment", `{apiKeySecretRef: {name: workos-api-key, key: api-key}, baseURL: null, requestsPerMinute: null,
+			grants: null, events: null}`,
+			`{apiKeySecretRef: {name: workos-api-key, key: api-key}, baseURL: https://api.workos.com, requestsPerMinute: 3000, events: {pollInterval: 15s}}`),
+		Entry("of events", "PipesEnvironment", withDefaults(`events: {}`), withDefaults(`events: {pollInterval: 15s}`)),
+		Entry("of events, for null", "PipesEnvironment", withDefaults(`events: {pollInterval: null, disabled: null}`), withDefaults(`events: {pollInterval: 15s}`)),
+		Entry("of events that are disabled", "PipesEnvironment", withDefaults(`events: {disabled: true}`), withDefaults(`events: {disabled: true, pollInterval: 15s}`)),
+		Entry("of a grant", "PipesEnvironment",
+			withDefaults(`events: {pollInterval: 15s}, grants: [{namespaces: {names: [a]}, slugs: [b], organizationIDs: [c], userIDs: [d]}]`),
+			withDefaults(`events: {pollInterval: 15s}, grants: [{namespaces: {names: [a]}, slugs: [b], organizationIDs: [c], userIDs: [d], connectionOwners: [User]}]`)),
+		Entry("of a grant, for null", "PipesEnvironment",
+			withDefaults(`events: {pollInterval: 15s}, grants: [{namespaces: {names: [a]}, slugs: [b], organizationIDs: null, organizationIDsFrom: {namespaceLabel: c},
+				userIDs: [d], userIDsFrom: null, connectionOwners: null}]`),
+			withDefaults(`events: {pollInterval: 15s}, grants: [{namespaces: {names: [a]}, slugs: [b], organizationIDsFrom: {namespaceLabel: c}, userIDs: [d],
+				connectionOwners: [User]}]`)),
 	)
 
 	DescribeTable("leave alone what a spec says", func(ctx context.Context, kind, spec string) {
 		Expect(created(ctx, kind, spec).Object["spec"]).To(Equal(normalized(parse(spec))))
 	},
-		Entry("of a PipesToken", "PipesToken", `{slug: github, userID: user_1, organizationID: org_1, environmentRef: {name: a, namespace: b},
-			secretName: c, secretTemplate: {type: kubernetes.io/basic-auth, labels: {a: b}, annotations: {c: d}, data: {password: e}},
+		Entry("of a PipesToken", "PipesToken", `{slug: github, userID: user_1, organizationID: org_1, connectionOwner: Organization,
+			connectedAccountID: data_installation_1, authMethod: APIKey, environmentRef: {name: a, namespace: b}, secretName: c, secretTemplate: {type: kubernetes.io/basic-auth, labels: {a: b}, annotations: {c: d}, data: {password: e}},
 			renewBefore: 5m, refreshInterval: 2h, inactivePolicy: Retain, suspend: true}`),
 		Entry("of a PipesEnvironment", "PipesEnvironment", `{apiKeySecretRef: {name: a, key: b}, baseURL: http://localhost:8080, requestsPerMinute: 1,
 			grants: [{namespaces: {names: [a], selector: {matchLabels: {a: b}, matchExpressions: [{key: c, operator: In, values: [d]}]}},
-				slugs: [e], organizationIDs: [f], userIDs: [g]}]}`),
+				slugs: [e], organizationIDs: [f], userIDs: [g], connectionOwners: [Organization, User]},
+				{namespaces: {names: [a]}, slugs: [e], organizationIDsFrom: {namespaceLabel: h}, userIDsFrom: {namespaceLabel: i}, connectionOwners: [Organization]}],
+			events: {pollInterval: 1m30s, disabled: true}}`),
 	)
 
 	DescribeTable("say that a new object waits for the operator", func(ctx context.Context, kind, spec string) {
@@ -107,6 +130,8 @@ var _ = Describe("The Go types", func() {
 		DeferCleanup(func(ctx context.Context) { Expect(user.Delete(ctx, token)).To(Succeed()) })
 		Expect(token.Spec.RenewBefore.Duration).To(Equal(90 * time.Minute))
 		Expect(token.Spec.InactivePolicy).To(Equal(v1alpha1.InactivePolicyClear))
+		Expect(token.Spec.ConnectionOwner).To(Equal(v1alpha1.ConnectionOwnerUser))
+		Expect(token.Spec.AuthMethod).To(Equal(v1alpha1.AuthMethodOAuth))
 		Expect(token.TargetSecretName()).To(Equal(token.Name))
 		ready := meta.FindStatusCondition(token.Status.Conditions, v1alpha1.ReadyCondition)
 		Expect(ready).NotTo(BeNil())
@@ -116,6 +141,14 @@ var _ = Describe("The Go types", func() {
 		for _, policy := range []v1alpha1.InactivePolicy{v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyDelete, v1alpha1.InactivePolicyRetain} {
 			token.Spec.InactivePolicy = policy
 			Expect(user.Update(ctx, token)).To(Succeed(), "policy %s", policy)
+		}
+		for _, method := range []v1alpha1.AuthMethod{v1alpha1.AuthMethodOAuth, v1alpha1.AuthMethodAPIKey, v1alpha1.AuthMethodClientCredentials} {
+			shared := &v1alpha1.PipesToken{
+				ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceDefault, GenerateName: "x-"},
+				Spec: v1alpha1.PipesTokenSpec{Slug: "github", UserID: "user_1", OrganizationID: "org_1",
+					ConnectionOwner: v1alpha1.ConnectionOwnerOrganization, AuthMethod: method},
+			}
+			Expect(user.Create(ctx, shared, client.DryRunAll)).To(Succeed(), "method %s", method)
 		}
 		for _, secretType := range []v1alpha1.SecretType{v1alpha1.SecretTypeOpaque, v1alpha1.SecretTypeBasicAuth, v1alpha1.SecretTypeDockerConfigJSON} {
 			typed := &v1alpha1.PipesToken{
@@ -144,6 +177,9 @@ var _ = Describe("The Go types", func() {
 		DeferCleanup(func(ctx context.Context) { Expect(user.Delete(ctx, environment)).To(Succeed()) })
 		Expect(environment.Spec.BaseURL).To(Equal("https://api.workos.com"))
 		Expect(environment.Spec.RequestsPerMinute).To(Equal(int32(3000)))
+		Expect(environment.Spec.Events.PollInterval.Duration).To(Equal(15 * time.Second))
+		Expect(environment.Spec.Grants[0].ConnectionOwners).To(Equal([]v1alpha1.ConnectionOwner{v1alpha1.ConnectionOwnerUser}))
+		Expect(environment.Spec.Grants[0].UserIDsFrom).To(BeNil())
 		Expect(environment.Spec.Grants[0].Namespaces.Selector).To(BeNil(), "an empty selector would be refused")
 	})
 })

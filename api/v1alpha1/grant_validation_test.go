@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -24,8 +25,8 @@ var grantLists = []string{"slugs", "organizationIDs", "userIDs"}
 // listRequired returns the message of the API server for a missing list.
 var listRequired = map[string]string{
 	"slugs":           `slugs is required: list slugs, or write ["*"] for any`,
-	"organizationIDs": `organizationIDs is required: list IDs, "none" for PipesTokens without an organization, or write ["*"] for any`,
-	"userIDs":         `userIDs is required: list IDs, or write ["*"] for any`,
+	"organizationIDs": `organizationIDs is required: list IDs, "none" for PipesTokens without an organization, or write ["*"] for any; or use organizationIDsFrom`,
+	"userIDs":         `userIDs is required: list IDs, or write ["*"] for any; or use userIDsFrom`,
 }
 
 // narrowGrant has every list, with one item each.
@@ -37,13 +38,16 @@ func environmentJSON(name, grant string) []byte {
 		"spec": {"apiKeySecretRef": {"name": "workos-api-key", "key": "api-key"}, "grants": [%s]}}`, v1alpha1.GroupVersion, name, grant)
 }
 
-// lacking returns narrowGrant without field, or with the given JSON as its value.
-func lacking(field, form string) string {
+// lacking returns narrowGrant without a field, or with the given JSON as its value. It takes pairs
+// of fields and forms.
+func lacking(pairs ...string) string {
 	GinkgoHelper()
 	grant := map[string]json.RawMessage{}
 	Expect(json.Unmarshal([]byte(narrowGrant), &grant)).To(Succeed())
-	if grant[field] = json.RawMessage(form); form == absent {
-		delete(grant, field)
+	for i := 0; i < len(pairs); i += 2 {
+		if grant[pairs[i]] = json.RawMessage(pairs[i+1]); pairs[i+1] == absent {
+			delete(grant, pairs[i])
+		}
 	}
 	text, err := json.Marshal(grant)
 	Expect(err).NotTo(HaveOccurred())
@@ -110,30 +114,45 @@ func refusing(way, says string) OmegaMatcher {
 	return ContainSubstring(says)
 }
 
+// withNarrowGrant creates a PipesEnvironment with narrowGrant.
+func withNarrowGrant(ctx context.Context) *unstructured.Unstructured {
+	GinkgoHelper()
+	there := object("PipesEnvironment", parse(`{apiKeySecretRef: {name: workos-api-key, key: api-key}, grants: [`+narrowGrant+`]}`))
+	Expect(user.Create(ctx, there)).To(Succeed())
+	DeferCleanup(func(ctx context.Context) { Expect(user.Delete(ctx, there)).To(Succeed()) })
+	return there
+}
+
+// storedFor returns the PipesEnvironments whose name begins with the name of there: itself, and
+// what a way has created.
+func storedFor(ctx context.Context, there *unstructured.Unstructured) []v1alpha1.PipesEnvironment {
+	GinkgoHelper()
+	list := &v1alpha1.PipesEnvironmentList{}
+	Expect(user.List(ctx, list, client.InNamespace(there.GetNamespace()))).To(Succeed())
+	return slices.DeleteFunc(list.Items, func(stored v1alpha1.PipesEnvironment) bool { return !strings.HasPrefix(stored.Name, there.GetName()) })
+}
+
+// expectNarrowGrant expects that nothing was stored, and that no stored grant has become wider.
+func expectNarrowGrant(ctx context.Context, there *unstructured.Unstructured) {
+	GinkgoHelper()
+	for _, stored := range storedFor(ctx, there) {
+		Expect(stored.Name).To(Equal(there.GetName()))
+		Expect(stored.Spec.Grants).To(HaveExactElements(v1alpha1.Grant{
+			Namespaces: v1alpha1.GrantNamespaces{Names: []string{"a"}},
+			Slugs:      []string{"github"}, OrganizationIDs: []string{"org_1"}, UserIDs: []string{"user_1"},
+			ConnectionOwners: []v1alpha1.ConnectionOwner{v1alpha1.ConnectionOwnerUser},
+		}))
+	}
+}
+
 var _ = Describe("A grant without one of its lists", func() {
 	var there *unstructured.Unstructured
 
-	BeforeEach(func(ctx context.Context) {
-		there = object("PipesEnvironment", parse(`{apiKeySecretRef: {name: workos-api-key, key: api-key}, grants: [`+narrowGrant+`]}`))
-		Expect(user.Create(ctx, there)).To(Succeed())
-		DeferCleanup(func(ctx context.Context) { Expect(user.Delete(ctx, there)).To(Succeed()) })
-	})
+	BeforeEach(func(ctx context.Context) { there = withNarrowGrant(ctx) })
 
-	// expectUnchanged expects that nothing was stored, and that no stored grant has become wider.
 	expectUnchanged := func(ctx context.Context) {
 		GinkgoHelper()
-		list := &v1alpha1.PipesEnvironmentList{}
-		Expect(user.List(ctx, list, client.InNamespace(there.GetNamespace()))).To(Succeed())
-		for _, stored := range list.Items {
-			if !strings.HasPrefix(stored.Name, there.GetName()) {
-				continue
-			}
-			Expect(stored.Name).To(Equal(there.GetName()))
-			Expect(stored.Spec.Grants).To(HaveExactElements(v1alpha1.Grant{
-				Namespaces: v1alpha1.GrantNamespaces{Names: []string{"a"}},
-				Slugs:      []string{"github"}, OrganizationIDs: []string{"org_1"}, UserIDs: []string{"user_1"},
-			}))
-		}
+		expectNarrowGrant(ctx, there)
 	}
 
 	for name, send := range ways {

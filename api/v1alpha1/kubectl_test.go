@@ -78,11 +78,12 @@ var _ = Describe("kubectl get", func() {
 		createIn(ctx, namespace, "PipesToken", "alice", `{slug: github, userID: user_1, organizationID: org_1}`)
 		printed := table(ctx, namespace, "pipestokens")
 		Expect(columns(printed)).To(Equal([]string{"Name", "Slug", "Ready", "Reason", "Expires",
-			"(User)", "(Organization)", "(Secret)", "(Renewal)", "(Failing)", "Age"}))
+			"(User)", "(Organization)", "(Owner)", "(Secret)", "(Renewal)", "(Failing)", "Age"}))
 		Expect(cells(printed, 0)).To(And(
 			HaveKeyWithValue("Name", "alice"), HaveKeyWithValue("Slug", "github"), HaveKeyWithValue("Ready", "Unknown"),
 			HaveKeyWithValue("Reason", "Pending"), HaveKeyWithValue("Expires", "<nil>"), HaveKeyWithValue("Secret", "<nil>"),
-			HaveKeyWithValue("User", "user_1"), HaveKeyWithValue("Organization", "org_1"), HaveKeyWithValue("Renewal", "<nil>")))
+			HaveKeyWithValue("User", "user_1"), HaveKeyWithValue("Organization", "org_1"),
+			HaveKeyWithValue("Owner", "User"), HaveKeyWithValue("Renewal", "<nil>")))
 	})
 
 	It("prints instants to come as such, and not as <invalid>", func(ctx context.Context) {
@@ -108,7 +109,7 @@ var _ = Describe("kubectl get", func() {
 		namespace := inNewNamespace(ctx)
 		createIn(ctx, namespace, "PipesEnvironment", "default", leastEnvironment)
 		printed := table(ctx, namespace, "pipesenvironments")
-		Expect(columns(printed)).To(Equal([]string{"Name", "URL", "Ready", "Reason", "Age"}))
+		Expect(columns(printed)).To(Equal([]string{"Name", "URL", "Ready", "Reason", "(Grants)", "(Events)", "Age"}))
 		Expect(cells(printed, 0)).To(And(
 			HaveKeyWithValue("Name", "default"), HaveKeyWithValue("URL", "https://api.workos.com"),
 			HaveKeyWithValue("Ready", "Unknown"), HaveKeyWithValue("Reason", "Pending"),
@@ -119,7 +120,7 @@ var _ = Describe("kubectl get", func() {
 		namespace := inNewNamespace(ctx)
 		createIn(ctx, namespace, "PipesToken", "a", `{slug: github, userID: user_1, organizationID: org_1}`)
 		createIn(ctx, namespace, "PipesToken", "b", `{slug: github, userID: user_2}`)
-		createIn(ctx, namespace, "PipesToken", "c", `{slug: slack, userID: user_1, organizationID: org_2}`)
+		createIn(ctx, namespace, "PipesToken", "c", `{slug: slack, userID: user_1, organizationID: org_2, connectionOwner: Organization}`)
 		list := &v1alpha1.PipesTokenList{}
 		Expect(user.List(ctx, list, client.InNamespace(namespace), client.MatchingFields{field: value})).To(Succeed())
 		names := []string{}
@@ -134,6 +135,8 @@ var _ = Describe("kubectl get", func() {
 		Entry("user", "spec.userID", "user_1", "a", "c"),
 		Entry("organization", "spec.organizationID", "org_1", "a"),
 		Entry("the lack of an organization", "spec.organizationID", "", "b"),
+		Entry("the default owner", "spec.connectionOwner", "User", "a", "b"),
+		Entry("another owner", "spec.connectionOwner", "Organization", "c"),
 	)
 
 	It("says which fields cannot be selected by", func(ctx context.Context) {

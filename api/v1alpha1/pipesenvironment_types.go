@@ -106,9 +106,9 @@ type SecretKeyReference struct {
 // refused, and fits no PipesToken.
 // +kubebuilder:validation:XValidation:rule="has(self.slugs) && self.slugs.size() > 0",reason=FieldValueRequired,fieldPath=".slugs",message="slugs is required: list slugs, or write [\"*\"] for any"
 // +kubebuilder:validation:XValidation:rule="has(self.organizationIDsFrom) || has(self.organizationIDs) && self.organizationIDs.size() > 0",reason=FieldValueRequired,fieldPath=".organizationIDs",message="organizationIDs is required: list IDs, \"none\" for PipesTokens without an organization, or write [\"*\"] for any; or use organizationIDsFrom"
-// +kubebuilder:validation:XValidation:rule="!has(self.organizationIDsFrom) || !has(self.organizationIDs)",fieldPath=".organizationIDsFrom",message="organizationIDs and organizationIDsFrom exclude each other: remove one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.organizationIDsFrom) || !has(self.organizationIDs)",reason=FieldValueForbidden,fieldPath=".organizationIDsFrom",message="organizationIDs and organizationIDsFrom exclude each other: remove one of them"
 // +kubebuilder:validation:XValidation:rule="has(self.userIDsFrom) || has(self.userIDs) && self.userIDs.size() > 0",reason=FieldValueRequired,fieldPath=".userIDs",message="userIDs is required: list IDs, or write [\"*\"] for any; or use userIDsFrom"
-// +kubebuilder:validation:XValidation:rule="!has(self.userIDsFrom) || !has(self.userIDs)",fieldPath=".userIDsFrom",message="userIDs and userIDsFrom exclude each other: remove one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.userIDsFrom) || !has(self.userIDs)",reason=FieldValueForbidden,fieldPath=".userIDsFrom",message="userIDs and userIDsFrom exclude each other: remove one of them"
 type Grant struct {
 	// namespaces whose PipesTokens may use the PipesEnvironment.
 	// +required
@@ -161,8 +161,9 @@ type Grant struct {
 	// +optional
 	UserIDsFrom *NamespaceLabelSource `json:"userIDsFrom,omitempty"`
 
-	// connectionOwners that a PipesToken may name: User, Organization or both.
-	// Default: [User].
+	// connectionOwners that a PipesToken may name: User, Organization or both. A
+	// grant that does not list Organization never reaches a connection that an
+	// organization shares. Default: [User].
 	// +optional
 	// +listType=set
 	// +kubebuilder:default={User}
@@ -172,8 +173,8 @@ type Grant struct {
 }
 
 // NamespaceLabelSource takes an ID from a label of a namespace. The ID of the
-// PipesToken must be the value of the label. A namespace without the label, or
-// with an empty value, does not fit.
+// PipesToken must be the value of the label, exactly. A namespace without the
+// label, or with an empty value, does not fit.
 type NamespaceLabelSource struct {
 	// namespaceLabel is the key of the label, for example
 	// pipes.example.com/user-id. Only those who may change the labels of
@@ -234,6 +235,8 @@ type PipesEnvironmentStatus struct {
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.baseURL`,description="The base URL of the WorkOS API"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the API key can be used"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="The reason of the condition Ready"
+// +kubebuilder:printcolumn:name="Grants",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="GrantsValid")].status`,description="Whether every grant can be used as written"
+// +kubebuilder:printcolumn:name="Events",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="EventsFollowed")].status`,description="Whether the operator receives the events of WorkOS"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type PipesEnvironment struct {
 	metav1.TypeMeta `json:",inline"`

@@ -82,8 +82,9 @@ type PipesTokenSpec struct {
 	Slug string `json:"slug,omitempty"`
 
 	// userID is the WorkOS ID of the user who owns the connection, for example
-	// user_01EHZNVPK3SFK441A1RGBFSHRT. It is 1 to 128 letters, digits, '-' and
-	// '_'. Immutable.
+	// user_01EHZNVPK3SFK441A1RGBFSHRT. With connectionOwner Organization it is a
+	// member of the organization. It is 1 to 128 letters, digits, '-' and '_'.
+	// Immutable.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
@@ -357,12 +358,14 @@ type SecretReference struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.slug`
 // +kubebuilder:selectablefield:JSONPath=`.spec.userID`
 // +kubebuilder:selectablefield:JSONPath=`.spec.organizationID`
+// +kubebuilder:selectablefield:JSONPath=`.spec.connectionOwner`
 // +kubebuilder:printcolumn:name="Slug",type=string,JSONPath=`.spec.slug`,description="The integration at WorkOS"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the Secret holds a usable token"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="The reason of the condition Ready"
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expirationTime`,description="When the token in the Secret expires"
 // +kubebuilder:printcolumn:name="User",type=string,priority=1,JSONPath=`.spec.userID`,description="The user at WorkOS"
 // +kubebuilder:printcolumn:name="Organization",type=string,priority=1,JSONPath=`.spec.organizationID`,description="The organization at WorkOS"
+// +kubebuilder:printcolumn:name="Owner",type=string,priority=1,JSONPath=`.spec.connectionOwner`,description="Whose connection it is: the user's or the organization's"
 // +kubebuilder:printcolumn:name="Secret",type=string,priority=1,JSONPath=`.status.binding.name`,description="The Secret with the token"
 // +kubebuilder:printcolumn:name="Renewal",type=string,priority=1,JSONPath=`.status.renewalTime`,description="When the operator first asks for the next token"
 // +kubebuilder:printcolumn:name="Failing",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="RenewalFailed")].reason`,description="The reason of the condition RenewalFailed"

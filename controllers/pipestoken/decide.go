@@ -2,11 +2,13 @@ package pipestoken
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/finding"
+	"github.com/pipes-operator/pipes-operator/internal/grants"
 	"github.com/pipes-operator/pipes-operator/internal/refresh"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
@@ -96,11 +98,30 @@ func grantMissing(seen observation) finding.Finding {
 	if spec.OrganizationID != "" {
 		organization = fmt.Sprintf("organization %q", spec.OrganizationID)
 	}
+	owner := ""
+	if spec.ConnectionOwner == v1alpha1.ConnectionOwnerOrganization {
+		owner = "the organization's connection with "
+	}
 	return finding.Newf(v1alpha1.NotGrantedReason,
-		"No grant of PipesEnvironment %q in namespace %q allows namespace %q to ask for slug %q, user %q and %s: "+
-			"its owner can add one to spec.grants",
+		"No grant of PipesEnvironment %q in namespace %q allows namespace %q to ask for %sslug %q, user %q and %s: "+
+			"its owner can add one to spec.grants%s",
 		seen.origin.name.Name, seen.origin.name.Namespace, seen.token.Namespace,
-		spec.Slug, spec.UserID, organization)
+		owner, spec.Slug, spec.UserID, organization, labelAdvice(seen.origin.mismatches))
+}
+
+// labelAdvice returns a sentence for each label of the namespace that a grant takes an ID from, and
+// that does not have the ID.
+func labelAdvice(mismatches []grants.Mismatch) string {
+	var advice strings.Builder
+	for _, mismatch := range mismatches {
+		fmt.Fprintf(&advice, ". A grant takes the %s from label %q of the namespace: ", mismatch.Subject, mismatch.Label)
+		if mismatch.Value == "" {
+			advice.WriteString("the namespace has no such label, or its value is empty")
+		} else {
+			fmt.Fprintf(&advice, "its value is %q", mismatch.Value)
+		}
+	}
+	return advice.String()
 }
 
 func suspended(seen observation) finding.Finding {

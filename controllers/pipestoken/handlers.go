@@ -100,7 +100,7 @@ func (r *Reconciler) tokensOfNamespace(ctx context.Context, namespace client.Obj
 	var requests []reconcile.Request
 	for i := range environments.Items {
 		environment := &environments.Items[i]
-		if grants.SelectsByLabel(environment) {
+		if grants.DependsOnLabels(environment) {
 			requests = append(requests, r.find(ctx, client.InNamespace(namespace.GetName()), usingEnvironment(environment))...)
 		}
 	}

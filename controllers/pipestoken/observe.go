@@ -52,6 +52,8 @@ type origin struct {
 	environment *v1alpha1.PipesEnvironment
 	// granted: a grant of the environment allows the PipesToken.
 	granted bool
+	// mismatches are the labels of the namespace that may be the reason why no grant allows it.
+	mismatches []grants.Mismatch
 	// connection is the version of the environment's connection. It changes with the spec of the
 	// environment and with the API key.
 	connection uint64
@@ -116,8 +118,14 @@ func (r *Reconciler) observeRights(ctx context.Context, seen *observation) error
 		return err
 	}
 	seen.origin.connection, seen.origin.epoch = r.Connections.Version(name), r.Connections.Epoch(name)
-	seen.origin.granted, err = r.granted(ctx, environment, seen.token)
-	return err
+	claim, err := r.claim(ctx, environment, seen.token)
+	if err != nil {
+		return err
+	}
+	if seen.origin.granted = grants.Allowed(environment, claim); !seen.origin.granted {
+		seen.origin.mismatches = grants.Mismatches(environment, claim)
+	}
+	return nil
 }
 
 // environment returns nil if the PipesEnvironment does not exist, or if the operator does not
@@ -138,21 +146,22 @@ func (r *Reconciler) environment(
 	return environment, nil
 }
 
-func (r *Reconciler) granted(
+// claim returns the request of the PipesToken, as the grants of the environment judge it.
+func (r *Reconciler) claim(
 	ctx context.Context, environment *v1alpha1.PipesEnvironment, token *v1alpha1.PipesToken,
-) (bool, error) {
+) (grants.Claim, error) {
 	claim := grants.Claim{
-		Namespace: token.Namespace, Slug: token.Spec.Slug,
-		UserID: token.Spec.UserID, OrganizationID: token.Spec.OrganizationID,
+		Namespace: token.Namespace, Slug: token.Spec.Slug, UserID: token.Spec.UserID,
+		OrganizationID: token.Spec.OrganizationID, Owner: token.Spec.ConnectionOwner,
 	}
-	if grants.SelectsByLabel(environment) && !r.IgnoreNamespaceLabels {
+	if grants.DependsOnLabels(environment) && !r.IgnoreNamespaceLabels {
 		namespace := compact.Namespace()
 		if err := r.Client.Get(ctx, client.ObjectKey{Name: token.Namespace}, namespace); err != nil {
-			return false, fmt.Errorf("reading the labels of namespace %s: %w", token.Namespace, err)
+			return claim, fmt.Errorf("reading the labels of namespace %s: %w", token.Namespace, err)
 		}
 		claim.NamespaceLabels = namespace.Labels
 	}
-	return grants.Allowed(environment, claim), nil
+	return claim, nil
 }
 
 // cachedSecret returns the metadata of the Secret from the cache; nil if the cache has none.

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/grants"
@@ -27,15 +26,19 @@ func FuzzAllowed(f *testing.F) {
 func FuzzAllowedStored(f *testing.F) {
 	f.Add([]byte(`{"spec":{"grants":[{"namespaces":{"names":["agents"]},"slugs":["*"],"organizationIDs":["none"],"userIDs":["*"]}]}}`),
 		"agents", "github", "user_alice", "", "team", "ai")
+	f.Add([]byte(`{"spec":{"grants":[{"namespaces":{"names":["*"]},"slugs":["*"],"organizationIDsFrom":{"namespaceLabel":"team"},`+
+		`"userIDs":["*"],"connectionOwners":["Organization"]}]}}`), "agents", "github", "user_alice", "org_acme", "team", "org_acme")
 	f.Fuzz(func(t *testing.T, stored []byte, namespace, slug, user, organization, label, value string) {
 		environment := &v1alpha1.PipesEnvironment{}
 		if json.Unmarshal(stored, environment) != nil {
 			return
 		}
-		claim := grants.Claim{Namespace: namespace, Slug: slug, UserID: user, OrganizationID: organization}
-		expectAsDocumented(t, environment, claim)
-		claim.NamespaceLabels = map[string]string{label: value}
-		expectAsDocumented(t, environment, claim)
+		for _, owner := range []v1alpha1.ConnectionOwner{"", v1alpha1.ConnectionOwnerUser, v1alpha1.ConnectionOwnerOrganization} {
+			claim := grants.Claim{Namespace: namespace, Slug: slug, UserID: user, OrganizationID: organization, Owner: owner}
+			expectAsDocumented(t, environment, claim)
+			claim.NamespaceLabels = map[string]string{label: value}
+			expectAsDocumented(t, environment, claim)
+		}
 	})
 }
 
@@ -64,148 +67,33 @@ func expectAsDocumented(t *testing.T, environment *v1alpha1.PipesEnvironment, cl
 	}
 	works := true
 	for _, grant := range environment.Spec.Grants {
-		works = works && isReadable(grant.Namespaces.Selector) &&
-			isComplete(grant.Slugs) && isComplete(grant.OrganizationIDs) && isComplete(grant.UserIDs)
+		works = works && isReadable(grant.Namespaces.Selector) && isComplete(grant.Slugs) &&
+			isOneForm(grant.OrganizationIDs, grant.OrganizationIDsFrom) && isOneForm(grant.UserIDs, grant.UserIDsFrom) &&
+			namesOwners(grant.ConnectionOwners)
 	}
 	if err := grants.Validate(environment); (err == nil) != works {
 		t.Errorf("every grant works: %v, but the mistake is %v: %s", works, err, asJSON(t, environment))
 	}
+	expectOwnLabels(t, environment, claim)
 }
 
-// documented implements the rules of docs/reference/api.md a second time, with loops and
-// comparisons only.
-func documented(environment *v1alpha1.PipesEnvironment, claim grants.Claim) bool {
-	if claim.Namespace == environment.Namespace {
-		return true
+// expectOwnLabels expects that labels alone change nothing unless the environment depends on labels,
+// and that mismatches show labels of the claim's own namespace.
+func expectOwnLabels(t *testing.T, environment *v1alpha1.PipesEnvironment, claim grants.Claim) {
+	t.Helper()
+	bare := claim
+	bare.NamespaceLabels = nil
+	if !grants.DependsOnLabels(environment) && grants.Allowed(environment, claim) != grants.Allowed(environment, bare) {
+		t.Errorf("a label decides, but nobody waits for a change of it: %s", asJSON(t, environment))
 	}
-	for _, grant := range environment.Spec.Grants {
-		if !allowsValue(grant.Slugs, claim.Slug) || !allowsOrganization(grant.OrganizationIDs, claim.OrganizationID) ||
-			!allowsValue(grant.UserIDs, claim.UserID) {
-			continue
+	for _, mismatch := range grants.Mismatches(environment, claim) {
+		if claim.NamespaceLabels[mismatch.Label] != mismatch.Value {
+			t.Errorf("%+v is not a label of %+v", mismatch, claim)
 		}
-		for _, name := range grant.Namespaces.Names {
-			if name == "*" || name == claim.Namespace {
-				return true
-			}
-		}
-		if claim.NamespaceLabels != nil && selects(grant.Namespaces.Selector, claim.NamespaceLabels) {
-			return true
+		if fits := mismatch.Value == claim.UserID; fits && mismatch.Value != "" && mismatch.Subject == grants.SubjectUser {
+			t.Errorf("%+v is no mismatch of %+v", mismatch, claim)
 		}
 	}
-	return false
-}
-
-// allowsValue reports whether the list is ["*"] or contains the value. A list without items
-// contains no value, and "" is never allowed.
-func allowsValue(list []string, value string) bool {
-	if value == "" {
-		return false
-	}
-	if len(list) == 1 && list[0] == "*" {
-		return true
-	}
-	for _, member := range list {
-		if value == member {
-			return true
-		}
-	}
-	return false
-}
-
-// allowsOrganization is the same for organizations, with two differences: "none" and ["*"]
-// allow a claim without an organization, and "none" allows nothing else.
-func allowsOrganization(list []string, organization string) bool {
-	if len(list) == 1 && list[0] == "*" {
-		return true
-	}
-	for _, member := range list {
-		if member == "none" && organization == "" {
-			return true
-		}
-		if member != "none" && member != "" && member == organization {
-			return true
-		}
-	}
-	return false
-}
-
-// isComplete reports whether the list has an item, and a star only if it is alone.
-func isComplete(list []string) bool {
-	for _, member := range list {
-		if member == "*" && len(list) > 1 {
-			return false
-		}
-	}
-	return len(list) > 0
-}
-
-// selects reports whether all parts of the selector match. A selector without parts, and an
-// invalid selector, match nothing.
-func selects(selector *metav1.LabelSelector, labels map[string]string) bool {
-	if selector == nil || !isReadable(selector) || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
-		return false
-	}
-	for key, value := range selector.MatchLabels {
-		if has, ok := labels[key]; !ok || has != value {
-			return false
-		}
-	}
-	for _, expression := range selector.MatchExpressions {
-		has, ok := labels[expression.Key]
-		in := false
-		for _, value := range expression.Values {
-			in = in || ok && value == has
-		}
-		switch expression.Operator {
-		case metav1.LabelSelectorOpIn:
-			ok = in
-		case metav1.LabelSelectorOpNotIn:
-			ok = !in
-		case metav1.LabelSelectorOpDoesNotExist:
-			ok = !ok
-		case metav1.LabelSelectorOpExists:
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
-}
-
-// isReadable reports whether keys and values are valid for labels, and operators have values
-// exactly when they need them.
-func isReadable(selector *metav1.LabelSelector) bool {
-	if selector == nil {
-		return true
-	}
-	for key, value := range selector.MatchLabels {
-		if len(validation.IsQualifiedName(key)) > 0 || len(validation.IsValidLabelValue(value)) > 0 {
-			return false
-		}
-	}
-	for _, expression := range selector.MatchExpressions {
-		if len(validation.IsQualifiedName(expression.Key)) > 0 {
-			return false
-		}
-		for _, value := range expression.Values {
-			if len(validation.IsValidLabelValue(value)) > 0 {
-				return false
-			}
-		}
-		switch expression.Operator {
-		case metav1.LabelSelectorOpIn, metav1.LabelSelectorOpNotIn:
-			if len(expression.Values) == 0 {
-				return false
-			}
-		case metav1.LabelSelectorOpExists, metav1.LabelSelectorOpDoesNotExist:
-			if len(expression.Values) > 0 {
-				return false
-			}
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // draw turns bytes into choices. When the bytes are used up, each choice is the first.
@@ -262,9 +150,31 @@ func (d *draw) environment() *v1alpha1.PipesEnvironment {
 		if d.below(2) == 1 {
 			grant.Namespaces.Selector = d.selector()
 		}
+		d.newForms(&grant)
 		environment.Spec.Grants = append(environment.Spec.Grants, grant)
 	}
 	return environment
+}
+
+// newForms takes some IDs from labels, mostly without the list, and lists owners.
+func (d *draw) newForms(grant *v1alpha1.Grant) {
+	source := func(list *[]string) *v1alpha1.NamespaceLabelSource {
+		n := d.below(4)
+		if n < 2 {
+			return nil
+		}
+		if n == 2 {
+			*list = nil
+		}
+		return &v1alpha1.NamespaceLabelSource{NamespaceLabel: d.one("user", "organization", "team", "", "a b")}
+	}
+	grant.OrganizationIDsFrom, grant.UserIDsFrom = source(&grant.OrganizationIDs), source(&grant.UserIDs)
+	for _, owner := range d.list("User", "Organization", "", "*") {
+		grant.ConnectionOwners = append(grant.ConnectionOwners, v1alpha1.ConnectionOwner(owner))
+	}
+	if d.below(8) == 7 {
+		grant.ConnectionOwners = []v1alpha1.ConnectionOwner{}
+	}
 }
 
 func (d *draw) selector() *metav1.LabelSelector {
@@ -289,9 +199,10 @@ func (d *draw) claim() grants.Claim {
 	if n := d.below(4); n > 0 {
 		claim.NamespaceLabels = map[string]string{}
 		for range n - 1 {
-			claim.NamespaceLabels[d.one("team", "stage")] = d.one("ai", "prod", "")
+			claim.NamespaceLabels[d.one("team", "stage", "user", "organization")] = d.one("ai", "prod", "", "alice", "org_1", "none", "*")
 		}
 	}
+	claim.Owner = v1alpha1.ConnectionOwner(d.one("", "User", "Organization", "Team"))
 	return claim
 }
 

@@ -4,14 +4,10 @@
 package grants
 
 import (
-	"errors"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 )
@@ -20,12 +16,15 @@ import (
 type Claim struct {
 	Namespace string
 	// NamespaceLabels are the labels of the namespace. Nil means that they are not known, and
-	// then no selector matches.
+	// then no selector matches, and no label has an ID.
 	NamespaceLabels map[string]string
 	Slug            string
 	UserID          string
 	// OrganizationID is empty when the PipesToken names no organization.
 	OrganizationID string
+	// Owner is whose connection the PipesToken uses. Empty means User, the default of the CRD: an
+	// older CRD stores no owner.
+	Owner v1alpha1.ConnectionOwner
 }
 
 // Allowed reports whether the environment allows the claim: the claim comes from the
@@ -38,8 +37,9 @@ func Allowed(environment *v1alpha1.PipesEnvironment, claim Claim) bool {
 func fits(grant v1alpha1.Grant, claim Claim) bool {
 	return namespaceFits(grant.Namespaces, claim) &&
 		listFits(grant.Slugs, claim.Slug) &&
-		organizationFits(grant.OrganizationIDs, claim.OrganizationID) &&
-		listFits(grant.UserIDs, claim.UserID)
+		organizationAllowed(grant, claim) &&
+		userAllowed(grant, claim) &&
+		ownerFits(grant.ConnectionOwners, claim.Owner)
 }
 
 func namespaceFits(namespaces v1alpha1.GrantNamespaces, claim Claim) bool {
@@ -53,6 +53,42 @@ func namespaceFits(namespaces v1alpha1.GrantNamespaces, claim Claim) bool {
 	// An empty selector would match every namespace. The CRD refuses it. If it is stored all
 	// the same, it matches no namespace: only "*" stands for all namespaces.
 	return err == nil && !selector.Empty() && selector.Matches(labels.Set(claim.NamespaceLabels))
+}
+
+// organizationAllowed reports whether the organization of the claim is in the list of the grant,
+// or in the label that the grant names. A grant with both forms allows nothing.
+func organizationAllowed(grant v1alpha1.Grant, claim Claim) bool {
+	if grant.OrganizationIDsFrom == nil {
+		return organizationFits(grant.OrganizationIDs, claim.OrganizationID)
+	}
+	return len(grant.OrganizationIDs) == 0 && claim.OrganizationID != v1alpha1.NoOrganization &&
+		labelFits(grant.OrganizationIDsFrom, claim.NamespaceLabels, claim.OrganizationID)
+}
+
+// userAllowed is the same for the user.
+func userAllowed(grant v1alpha1.Grant, claim Claim) bool {
+	if grant.UserIDsFrom == nil {
+		return listFits(grant.UserIDs, claim.UserID)
+	}
+	return len(grant.UserIDs) == 0 && labelFits(grant.UserIDsFrom, claim.NamespaceLabels, claim.UserID)
+}
+
+// labelFits reports whether the value of the label is the ID. A label that is missing or empty
+// has no ID, and no value has a meaning of its own.
+func labelFits(source *v1alpha1.NamespaceLabelSource, namespace map[string]string, id string) bool {
+	return id != "" && namespace[source.NamespaceLabel] == id
+}
+
+// ownerFits reports whether a list of owners allows an owner. An absent list is the default of
+// the CRD. An empty list allows nothing.
+func ownerFits(list []v1alpha1.ConnectionOwner, owner v1alpha1.ConnectionOwner) bool {
+	if owner == "" {
+		owner = v1alpha1.ConnectionOwnerUser
+	}
+	if list == nil {
+		return owner == v1alpha1.ConnectionOwnerUser
+	}
+	return slices.Contains(list, owner)
 }
 
 // organizationFits reports whether a list of organizations allows an organization. A claim
@@ -78,48 +114,3 @@ func listFits(list []string, value string) bool {
 // isAny reports whether the list is Any alone. Any beside other values has no meaning: the CRD
 // refuses this list.
 func isAny(list []string) bool { return len(list) == 1 && list[0] == v1alpha1.Any }
-
-// SelectsByLabel reports whether some grant of the environment depends on the labels of
-// namespaces.
-func SelectsByLabel(environment *v1alpha1.PipesEnvironment) bool {
-	return slices.ContainsFunc(environment.Spec.Grants, func(grant v1alpha1.Grant) bool {
-		return grant.Namespaces.Selector != nil
-	})
-}
-
-// Validate finds grants that do not work as written: a list is missing, Any is not alone, or a
-// selector is invalid. The CRD refuses the first two mistakes, but an object may be older than
-// the CRD. The error names the place of each mistake, on one line, and is always the same for
-// the same environment.
-func Validate(environment *v1alpha1.PipesEnvironment) error {
-	var mistakes []string
-	for i, grant := range environment.Spec.Grants {
-		place := field.NewPath("spec", "grants").Index(i)
-		for _, mistake := range slices.Concat(
-			validateList(grant.Slugs, place.Child("slugs"), `list slugs, or write ["*"] for any`),
-			validateList(grant.OrganizationIDs, place.Child("organizationIDs"),
-				`list IDs, or write ["*"] for any organization and none`),
-			validateList(grant.UserIDs, place.Child("userIDs"), `list IDs, or write ["*"] for any`),
-			validation.ValidateLabelSelector(grant.Namespaces.Selector, validation.LabelSelectorValidationOptions{},
-				place.Child("namespaces", "selector")),
-		) {
-			mistakes = append(mistakes, mistake.Error())
-		}
-	}
-	if len(mistakes) == 0 {
-		return nil
-	}
-	slices.Sort(mistakes)
-	return errors.New(strings.Join(mistakes, "; "))
-}
-
-func validateList(list []string, place *field.Path, advice string) field.ErrorList {
-	switch {
-	case len(list) == 0:
-		return field.ErrorList{field.Required(place, advice)}
-	case slices.Contains(list, v1alpha1.Any) && !isAny(list):
-		return field.ErrorList{field.Invalid(place, v1alpha1.Any, "must be alone in its list")}
-	default:
-		return nil
-	}
-}

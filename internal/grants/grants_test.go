@@ -13,17 +13,22 @@ import (
 )
 
 // environment returns a PipesEnvironment in namespace "pipes-system" with these grants. A list
-// that is nil becomes Any, so that a test names only the lists that it is about.
+// that is nil becomes Any, unless the grant takes the ID from a label, so that a test names only
+// the lists that it is about.
 func environment(list ...v1alpha1.Grant) *v1alpha1.PipesEnvironment {
 	whole := slices.Clone(list)
 	for i := range whole {
-		for _, field := range []*[]string{&whole[i].Slugs, &whole[i].OrganizationIDs, &whole[i].UserIDs} {
-			if *field == nil {
-				*field = []string{v1alpha1.Any}
-			}
-		}
+		orAny(&whole[i].Slugs, nil)
+		orAny(&whole[i].OrganizationIDs, whole[i].OrganizationIDsFrom)
+		orAny(&whole[i].UserIDs, whole[i].UserIDsFrom)
 	}
 	return stored(whole...)
+}
+
+func orAny(list *[]string, from *v1alpha1.NamespaceLabelSource) {
+	if *list == nil && from == nil {
+		*list = []string{v1alpha1.Any}
+	}
 }
 
 // stored returns a PipesEnvironment with exactly these grants.
@@ -400,23 +405,4 @@ func randomGrant(random *rand.Rand) grant {
 
 func pick(random *rand.Rand, values ...string) string {
 	return values[random.Intn(len(values))]
-}
-
-func TestSelectsByLabel(t *testing.T) {
-	for name, test := range map[string]struct {
-		grants []grant
-		want   bool
-	}{
-		"no grants":               {nil, false},
-		"names":                   {[]grant{{Namespaces: names("agents")}, {Namespaces: names("*")}}, false},
-		"a selector":              {[]grant{{Namespaces: matching(map[string]string{"team": "ai"})}}, true},
-		"a selector in the last":  {[]grant{{Namespaces: names("agents")}, {Namespaces: matching(nil, where("team", exists))}}, true},
-		"a selector beside names": {[]grant{{Namespaces: v1alpha1.GrantNamespaces{Names: []string{"a"}, Selector: &metav1.LabelSelector{}}}}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := grants.SelectsByLabel(environment(test.grants...)); got != test.want {
-				t.Errorf("got %v, want %v", got, test.want)
-			}
-		})
-	}
 }

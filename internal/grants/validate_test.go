@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/grants"
 )
 
@@ -75,14 +76,51 @@ func TestValidateNamesEachListThatIsMissing(t *testing.T) {
 		grant{Namespaces: names("agents"), Slugs: []string{}, OrganizationIDs: nil},
 		grant{Namespaces: names("agents"), Slugs: []string{"a", "*"}, OrganizationIDs: []string{"*", "none"}, UserIDs: []string{"*", "*"}},
 	)
-	const want = `spec.grants[1].organizationIDs: Required value: list IDs, or write ["*"] for any organization and none; ` +
+	const want = `spec.grants[1].organizationIDs: Required value: list IDs, write ["*"] for any organization and none, or use organizationIDsFrom; ` +
 		`spec.grants[1].slugs: Required value: list slugs, or write ["*"] for any; ` +
-		`spec.grants[1].userIDs: Required value: list IDs, or write ["*"] for any; ` +
+		`spec.grants[1].userIDs: Required value: list IDs, write ["*"] for any, or use userIDsFrom; ` +
 		`spec.grants[2].organizationIDs: Invalid value: "*": must be alone in its list; ` +
 		`spec.grants[2].slugs: Invalid value: "*": must be alone in its list; ` +
 		`spec.grants[2].userIDs: Invalid value: "*": must be alone in its list`
 	if err := grants.Validate(given); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestValidateNamesEachMistakeOfLabelsAndOwners(t *testing.T) {
+	whole := func(change func(*grant)) grant {
+		g := grant{Namespaces: names("agents"), Slugs: []string{"*"}, OrganizationIDs: []string{"*"}, UserIDs: []string{"*"}}
+		change(&g)
+		return g
+	}
+	labelled := func(change func(*grant)) grant {
+		return whole(func(g *grant) { g.UserIDs, g.UserIDsFrom = nil, fromLabel(userLabel); change(g) })
+	}
+	for name, test := range map[string]struct {
+		grant grant
+		want  string
+	}{
+		"a label":               {labelled(func(*grant) {}), ""},
+		"an empty list beside":  {labelled(func(g *grant) { g.UserIDs = []string{} }), ""},
+		"a key without domain":  {labelled(func(g *grant) { g.UserIDsFrom = fromLabel("user") }), ""},
+		"both labels":           {labelled(func(g *grant) { g.OrganizationIDs, g.OrganizationIDsFrom = nil, fromLabel("o") }), ""},
+		"both owners":           {whole(func(g *grant) { g.ConnectionOwners = []v1alpha1.ConnectionOwner{"Organization", "User"} }), ""},
+		"a list beside":         {labelled(func(g *grant) { g.UserIDs = []string{"a"} }), "spec.grants[0].userIDsFrom: Forbidden: userIDs and userIDsFrom exclude each other: remove one of them"},
+		"organizations beside":  {whole(func(g *grant) { g.OrganizationIDsFrom = fromLabel("o") }), "spec.grants[0].organizationIDsFrom: Forbidden: organizationIDs and organizationIDsFrom exclude each other: remove one of them"},
+		"no key":                {labelled(func(g *grant) { g.UserIDsFrom = fromLabel("") }), "spec.grants[0].userIDsFrom.namespaceLabel: Required value: name the key of a label"},
+		"a key that cannot be":  {labelled(func(g *grant) { g.UserIDsFrom = fromLabel("a b") }), `spec.grants[0].userIDsFrom.namespaceLabel: Invalid value: "a b"`},
+		"a key of three parts":  {labelled(func(g *grant) { g.UserIDsFrom = fromLabel("a/b/c") }), `spec.grants[0].userIDsFrom.namespaceLabel: Invalid value: "a/b/c"`},
+		"no owners":             {whole(func(g *grant) { g.ConnectionOwners = []v1alpha1.ConnectionOwner{} }), "spec.grants[0].connectionOwners: Required value: list User, Organization or both"},
+		"an owner that is none": {whole(func(g *grant) { g.ConnectionOwners = []v1alpha1.ConnectionOwner{"User", "*"} }), `spec.grants[0].connectionOwners[1]: Unsupported value: "*": supported values: "User", "Organization"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			switch err := grants.Validate(stored(test.grant)); {
+			case (err == nil) != (test.want == ""):
+				t.Errorf("got %v, want %q", err, test.want)
+			case err != nil && !strings.HasPrefix(err.Error(), test.want):
+				t.Errorf("got %q, want %q", err, test.want)
+			}
+		})
 	}
 }
 

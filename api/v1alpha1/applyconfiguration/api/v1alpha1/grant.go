@@ -35,8 +35,9 @@ type GrantApplyConfiguration struct {
 	// It stands in place of userIDs. One grant then serves any number of
 	// namespaces with one user each.
 	UserIDsFrom *NamespaceLabelSourceApplyConfiguration `json:"userIDsFrom,omitempty"`
-	// connectionOwners that a PipesToken may name: User, Organization or both.
-	// Default: [User].
+	// connectionOwners that a PipesToken may name: User, Organization or both. A
+	// grant that does not list Organization never reaches a connection that an
+	// organization shares. Default: [User].
 	ConnectionOwners []apiv1alpha1.ConnectionOwner `json:"connectionOwners,omitempty"`
 }
 

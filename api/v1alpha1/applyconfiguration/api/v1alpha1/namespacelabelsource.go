@@ -6,8 +6,8 @@ package v1alpha1
 // with apply.
 //
 // NamespaceLabelSource takes an ID from a label of a namespace. The ID of the
-// PipesToken must be the value of the label. A namespace without the label, or
-// with an empty value, does not fit.
+// PipesToken must be the value of the label, exactly. A namespace without the
+// label, or with an empty value, does not fit.
 type NamespaceLabelSourceApplyConfiguration struct {
 	// namespaceLabel is the key of the label, for example
 	// pipes.example.com/user-id. Only those who may change the labels of

@@ -17,8 +17,9 @@ type PipesTokenSpecApplyConfiguration struct {
 	// begins with a letter or digit. Immutable.
 	Slug *string `json:"slug,omitempty"`
 	// userID is the WorkOS ID of the user who owns the connection, for example
-	// user_01EHZNVPK3SFK441A1RGBFSHRT. It is 1 to 128 letters, digits, '-' and
-	// '_'. Immutable.
+	// user_01EHZNVPK3SFK441A1RGBFSHRT. With connectionOwner Organization it is a
+	// member of the organization. It is 1 to 128 letters, digits, '-' and '_'.
+	// Immutable.
 	UserID *string `json:"userID,omitempty"`
 	// organizationID is the WorkOS ID of the organization of the connection, for
 	// example org_01EHZNVPK3SFK441A1RGBFSHRT. It is 1 to 128 letters, digits, '-'
