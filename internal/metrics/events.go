@@ -23,6 +23,12 @@ const (
 	pollHeld        = "held"
 )
 
+// The effects of an event, as the values of a label.
+const (
+	hinted  = "hinted"
+	ignored = "ignored"
+)
+
 func newEventMetrics() *eventMetrics {
 	m := &eventMetrics{
 		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -43,6 +49,10 @@ func newEventMetrics() *eventMetrics {
 	}
 	for _, result := range []string{pollReceived, pollRefused, pollUnavailable, pollHeld} {
 		m.polls.WithLabelValues(result)
+	}
+	for _, kind := range workos.EventKinds() {
+		m.events.WithLabelValues(string(kind), hinted)
+		m.events.WithLabelValues(string(kind), ignored)
 	}
 	return m
 }
@@ -66,12 +76,12 @@ func (m *Metrics) Polled(answer workos.EventsAnswer) {
 	m.events.polls.WithLabelValues(result).Inc()
 }
 
-// Event counts an event that was received, with its age. hinted: a PipesToken asks WorkOS because
+// Event counts an event that was received, with its age. heeded: a PipesToken asks WorkOS because
 // of it.
-func (m *Metrics) Event(kind workos.EventKind, hinted bool, age time.Duration) {
-	effect := "ignored"
-	if hinted {
-		effect = "hinted"
+func (m *Metrics) Event(kind workos.EventKind, heeded bool, age time.Duration) {
+	effect := ignored
+	if heeded {
+		effect = hinted
 	}
 	m.events.events.WithLabelValues(string(kind), effect).Inc()
 	m.events.age.Observe(age.Seconds())

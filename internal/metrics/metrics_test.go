@@ -8,11 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/ledger"
 	"github.com/pipes-operator/pipes-operator/internal/metrics"
+	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -76,4 +78,60 @@ pipes_operator_secret_writes_total{result="written"} 1
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "pipes_operator_secret_writes_total"); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestEventsAreCounted(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m, err := metrics.New(registry, &ledger.Ledger{}, clock.RealClock{}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := func(outcome workos.Outcome) workos.EventsAnswer {
+		return workos.EventsAnswer{Answer: workos.Answer{Outcome: outcome, Sent: true}}
+	}
+	for _, answer := range []workos.EventsAnswer{
+		sent(workos.OutcomeEvents), sent(workos.OutcomeForbidden), sent(workos.OutcomeNotFound), sent(workos.OutcomeRejected),
+		sent(workos.OutcomeUnavailable), sent(workos.OutcomeKeyRejected), {Answer: workos.Answer{Outcome: workos.OutcomeHeld}},
+	} {
+		m.Polled(answer)
+	}
+	m.Event(workos.EventConnected, true, 3*time.Second)
+	m.Event(workos.EventConnected, false, time.Hour)
+	m.Event(workos.EventOther, false, 0)
+	for want, names := range map[string][]string{
+		`# HELP pipes_operator_event_polls_total Requests for the events of WorkOS, by result: received, refused (WorkOS does not allow or understand it), unavailable (no answer), held (the request has not left).
+# TYPE pipes_operator_event_polls_total counter
+pipes_operator_event_polls_total{result="held"} 1
+pipes_operator_event_polls_total{result="received"} 1
+pipes_operator_event_polls_total{result="refused"} 3
+pipes_operator_event_polls_total{result="unavailable"} 2
+`: {"pipes_operator_event_polls_total"},
+	} {
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), names...); err != nil {
+			t.Error(err)
+		}
+	}
+	for labels, want := range map[[2]string]float64{{"connected", "hinted"}: 1, {"connected", "ignored"}: 1, {"other", "ignored"}: 1, {"disconnected", "hinted"}: 0} {
+		if got := counted(t, registry, "pipes_operator_events_total", labels); got != want {
+			t.Errorf("%v: got %v, want %v", labels, got, want)
+		}
+	}
+}
+
+// counted returns the value of a counter with the labels effect and type.
+func counted(t *testing.T, registry *prometheus.Registry, name string, labels [2]string) float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if l := metric.GetLabel(); family.GetName() == name && l[0].GetValue() == labels[1] && l[1].GetValue() == labels[0] {
+				return metric.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatalf("there is no %s with %v", name, labels)
+	return 0
 }

@@ -24,6 +24,13 @@ const (
 	EventOther EventKind = "other"
 )
 
+// EventKinds returns all kinds. Metrics use it to start each kind at zero.
+func EventKinds() []EventKind {
+	return []EventKind{
+		EventConnected, EventDisconnected, EventReauthorizationNeeded, EventConnectionFailed, EventOther,
+	}
+}
+
 // Event says that something may have happened to a connection. It is a hint: only the answer to a
 // request for the token is the truth.
 type Event struct {
