@@ -175,6 +175,9 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
+	if err := ownmetrics.RegisterBuild(metrics.Registry, version, commit()); err != nil {
+		return fmt.Errorf("registering the build: %w", err)
+	}
 	connections := newConnections(manager, o, clock)
 	tokens := &pipestoken.Reconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,

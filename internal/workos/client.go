@@ -123,7 +123,7 @@ func (c *Client) send(ctx context.Context, r Request) (Answer, error) {
 	sent := c.upstream.clock.Now()
 	response, err := c.upstream.transport.RoundTrip(request)
 	if err != nil {
-		return Answer{Outcome: OutcomeUnavailable, Message: failure(err), Sent: true}, nil
+		return Answer{Outcome: OutcomeUnavailable, Message: failure(err), Sent: true, Took: c.upstream.clock.Since(sent)}, nil
 	}
 	defer response.Body.Close() //nolint:errcheck // only read from
 	received := c.upstream.clock.Now()
@@ -135,7 +135,7 @@ func (c *Client) send(ctx context.Context, r Request) (Answer, error) {
 		answer.RetryAfter = retryAfter(response.StatusCode, response.Header, received)
 	}
 	answer.ClockSkew, answer.ClockDoubt = clockSkew(response.Header, sent, received)
-	answer.Sent = true
+	answer.Sent, answer.Took = true, c.upstream.clock.Since(sent)
 	return answer, nil
 }
 
