@@ -12,9 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
-// version is set when a release is built.
-var version = "dev"
-
 // gcPercent is how much the heap may grow before a garbage collection, unless GOGC is set. Most
 // of the heap is caches, which stay, and each renewal allocates little. Therefore it costs less
 // to collect more often than Go does by default than to use more memory

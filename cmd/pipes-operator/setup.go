@@ -42,6 +42,9 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
+	if err := ownmetrics.RegisterBuild(metrics.Registry, version, commit()); err != nil {
+		return fmt.Errorf("registering the build: %w", err)
+	}
 	shared.metrics, shared.connections = counters, newConnections(manager, o, shared.clock)
 	tokens, err := addTokens(ctx, manager, o, shared)
 	if err != nil {

@@ -154,7 +154,7 @@ func (r *Reconciler) ask(ctx context.Context, done *outcome, decided decision) e
 	done.call.answer = answer
 	log.FromContext(ctx).V(1).Info("Asked WorkOS", "cause", decided.cause, "outcome", answer.Outcome,
 		"sent", answer.Sent, "requestID", answer.RequestID, "message", answer.Message)
-	r.Metrics.Asked(answer, done.seen.now.Sub(decided.due), !decided.due.IsZero())
+	r.Metrics.Asked(spec.Slug, answer, done.seen.now.Sub(decided.due), !decided.due.IsZero())
 	done.call.outdated = !r.Connections.Heard(environment, version, answer, r.Clock.Now())
 	return nil
 }

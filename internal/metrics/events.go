@@ -8,11 +8,10 @@ import (
 	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
-// eventMetrics counts the requests for the events of WorkOS, and the events.
-type eventMetrics struct {
-	polls  *prometheus.CounterVec
-	events *prometheus.CounterVec
-	age    prometheus.Histogram
+// events counts the requests for the events of WorkOS, and the events.
+type events struct {
+	polls, received *prometheus.CounterVec
+	lag             prometheus.Histogram
 }
 
 // The results of a request for events, as the values of a label.
@@ -29,40 +28,40 @@ const (
 	ignored = "ignored"
 )
 
-func newEventMetrics() *eventMetrics {
-	m := &eventMetrics{
+func newEvents() *events {
+	e := &events{
 		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipes_operator_event_polls_total",
 			Help: "Requests for the events of WorkOS, by result: received, refused (WorkOS does not allow or understand it), " +
 				"unavailable (no answer), held (the request has not left).",
 		}, []string{"result"}),
-		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipes_operator_events_total",
 			Help: "Events that WorkOS returned, by type and effect: hinted (a PipesToken asks WorkOS because of it), " +
 				"ignored (it concerns none, or is no news).",
 		}, []string{"type", "effect"}),
-		age: prometheus.NewHistogram(prometheus.HistogramOpts{
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "pipes_operator_event_lag_seconds",
 			Help:    "How old events were when the operator received them.",
 			Buckets: []float64{1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 900, 3600},
 		}),
 	}
 	for _, result := range []string{pollReceived, pollRefused, pollUnavailable, pollHeld} {
-		m.polls.WithLabelValues(result)
+		e.polls.WithLabelValues(result)
 	}
 	for _, kind := range workos.EventKinds() {
-		m.events.WithLabelValues(string(kind), hinted)
-		m.events.WithLabelValues(string(kind), ignored)
+		e.received.WithLabelValues(string(kind), hinted)
+		e.received.WithLabelValues(string(kind), ignored)
 	}
-	return m
+	return e
 }
 
-func (m *eventMetrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.polls, m.events, m.age}
+func (e *events) collectors() []prometheus.Collector {
+	return []prometheus.Collector{e.polls, e.received, e.lag}
 }
 
 // Polled counts the answer to a request for events.
-func (m *Metrics) Polled(answer workos.EventsAnswer) {
+func (e *events) Polled(answer workos.EventsAnswer) {
 	result := pollUnavailable
 	switch {
 	case answer.Outcome == workos.OutcomeEvents:
@@ -73,16 +72,16 @@ func (m *Metrics) Polled(answer workos.EventsAnswer) {
 		answer.Outcome == workos.OutcomeRejected:
 		result = pollRefused
 	}
-	m.events.polls.WithLabelValues(result).Inc()
+	e.polls.WithLabelValues(result).Inc()
 }
 
 // Event counts an event that was received, with its age. heeded: a PipesToken asks WorkOS because
 // of it.
-func (m *Metrics) Event(kind workos.EventKind, heeded bool, age time.Duration) {
+func (e *events) Event(kind workos.EventKind, heeded bool, age time.Duration) {
 	effect := ignored
 	if heeded {
 		effect = hinted
 	}
-	m.events.events.WithLabelValues(string(kind), effect).Inc()
-	m.events.age.Observe(age.Seconds())
+	e.received.WithLabelValues(string(kind), effect).Inc()
+	e.lag.Observe(max(0, age).Seconds())
 }

@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,7 +11,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pipes-operator/pipes-operator/internal/ledger"
-	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
 // Metrics are the Prometheus metrics of the operator. No label contains a user or an
@@ -20,11 +20,10 @@ type Metrics struct {
 	clock     clock.PassiveClock
 	perObject bool
 
-	calls, writes   *prometheus.CounterVec
-	lateness        prometheus.Histogram
-	skew            prometheus.Gauge
+	*upstream
+	*events
+	writes, audited *prometheus.CounterVec
 	needed, allowed *prometheus.GaugeVec
-	events          *eventMetrics
 }
 
 var (
@@ -46,26 +45,17 @@ func New(
 	registerer prometheus.Registerer, tokens *ledger.Ledger, clock clock.PassiveClock, perObject bool,
 ) (*Metrics, error) {
 	m := &Metrics{
-		ledger: tokens, clock: clock, perObject: perObject, events: newEventMetrics(),
-		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pipes_operator_upstream_calls_total",
-			Help: "Answers to requests for a token, by outcome; sent is false for those that were held back before they left.",
-		}, []string{"outcome", "sent"}),
+		ledger: tokens, clock: clock, perObject: perObject, upstream: newUpstream(), events: newEvents(),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipes_operator_secret_writes_total",
 			Help: "Writes of Secrets and rehearsals of them, by result: written, conflict (the Secret had changed), " +
 				"rejected (for good), failed (it should pass), changed (by admission). " +
 				"A rehearsal counts only when it does not succeed.",
 		}, []string{"result"}),
-		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "pipes_operator_renewal_lateness_seconds",
-			Help:    "How long after they were due renewals were asked for.",
-			Buckets: []float64{0.1, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 900},
-		}),
-		skew: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "pipes_operator_upstream_clock_skew_seconds",
-			Help: "The clock of WorkOS minus the clock of the operator, from the last answer that told the time.",
-		}),
+		audited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipes_operator_audit_lines_total",
+			Help: "Lines of the audit log, by result: written, lost.",
+		}, []string{"result"}),
 		needed: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pipes_operator_renewals_needed_per_minute",
 			Help: "Requests a minute that it takes to renew the tokens of a PipesEnvironment in time: " +
@@ -76,38 +66,17 @@ func New(
 			Help: "The requestsPerMinute of a PipesEnvironment.",
 		}, []string{"namespace", "environment"}),
 	}
-	for _, outcome := range workos.Outcomes() {
-		// A held call is never sent.
-		if outcome != workos.OutcomeHeld {
-			m.calls.WithLabelValues(string(outcome), "true")
-		}
-	}
 	for _, result := range writeResults {
 		m.writes.WithLabelValues(string(result))
 	}
-	own := []prometheus.Collector{m.calls, m.writes, m.lateness, m.skew, m.needed, m.allowed, m}
-	for _, collector := range append(own, m.events.collectors()...) {
+	m.Audited(0, 0)
+	own := []prometheus.Collector{m.writes, m.audited, m.needed, m.allowed, m}
+	for _, collector := range slices.Concat(own, m.upstream.collectors(), m.events.collectors()) {
 		if err := registerer.Register(collector); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
-}
-
-// Asked counts an answer. late is the time from when the request was due until it was made. It
-// counts only if wasDue is true.
-func (m *Metrics) Asked(answer workos.Answer, late time.Duration, wasDue bool) {
-	sent := "false"
-	if answer.Sent {
-		sent = "true"
-	}
-	m.calls.WithLabelValues(string(answer.Outcome), sent).Inc()
-	if answer.Sent && wasDue {
-		m.lateness.Observe(late.Seconds())
-	}
-	if answer.ClockDoubt > 0 {
-		m.skew.Set(answer.ClockSkew.Seconds())
-	}
 }
 
 // WriteResult is the result of a write of a Secret, as the value of a label.
@@ -131,6 +100,12 @@ var writeResults = []WriteResult{Written, Conflict, Rejected, Failed, Changed}
 
 // Wrote counts a write of a Secret.
 func (m *Metrics) Wrote(result WriteResult) { m.writes.WithLabelValues(string(result)).Inc() }
+
+// Audited counts lines of the audit log.
+func (m *Metrics) Audited(written, lost int) {
+	m.audited.WithLabelValues("written").Add(float64(written))
+	m.audited.WithLabelValues("lost").Add(float64(lost))
+}
 
 // Budget sets the gauges for the requests per minute that the renewals of an environment need,
 // and that the environment allows.

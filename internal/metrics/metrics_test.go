@@ -1,6 +1,11 @@
 package metrics_test
 
 import (
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,16 +13,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/ledger"
 	"github.com/pipes-operator/pipes-operator/internal/metrics"
-	"github.com/pipes-operator/pipes-operator/internal/workos"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func newMetrics(t *testing.T) (*metrics.Metrics, *prometheus.Registry) {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	counters, err := metrics.New(registry, &ledger.Ledger{}, testingclock.NewFakePassiveClock(noon), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counters, registry
+}
 
 func TestGaugesFollowTheTokens(t *testing.T) {
 	registry, clock, tokens := prometheus.NewRegistry(), testingclock.NewFakePassiveClock(noon), &ledger.Ledger{}
@@ -58,11 +71,7 @@ pipes_operator_tokens{reason="TokenSynced"} 1
 }
 
 func TestWritesOfSecretsAreCountedByResult(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	counters, err := metrics.New(registry, &ledger.Ledger{}, testingclock.NewFakePassiveClock(noon), true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	counters, registry := newMetrics(t)
 	for _, result := range []metrics.WriteResult{metrics.Written, metrics.Rejected, metrics.Failed, metrics.Failed, metrics.Changed} {
 		counters.Wrote(result)
 	}
@@ -80,58 +89,80 @@ pipes_operator_secret_writes_total{result="written"} 1
 	}
 }
 
-func TestEventsAreCounted(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	m, err := metrics.New(registry, &ledger.Ledger{}, clock.RealClock{}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sent := func(outcome workos.Outcome) workos.EventsAnswer {
-		return workos.EventsAnswer{Answer: workos.Answer{Outcome: outcome, Sent: true}}
-	}
-	for _, answer := range []workos.EventsAnswer{
-		sent(workos.OutcomeEvents), sent(workos.OutcomeForbidden), sent(workos.OutcomeNotFound), sent(workos.OutcomeRejected),
-		sent(workos.OutcomeUnavailable), sent(workos.OutcomeKeyRejected), {Answer: workos.Answer{Outcome: workos.OutcomeHeld}},
-	} {
-		m.Polled(answer)
-	}
-	m.Event(workos.EventConnected, true, 3*time.Second)
-	m.Event(workos.EventConnected, false, time.Hour)
-	m.Event(workos.EventOther, false, 0)
-	for want, names := range map[string][]string{
-		`# HELP pipes_operator_event_polls_total Requests for the events of WorkOS, by result: received, refused (WorkOS does not allow or understand it), unavailable (no answer), held (the request has not left).
-# TYPE pipes_operator_event_polls_total counter
-pipes_operator_event_polls_total{result="held"} 1
-pipes_operator_event_polls_total{result="received"} 1
-pipes_operator_event_polls_total{result="refused"} 3
-pipes_operator_event_polls_total{result="unavailable"} 2
-`: {"pipes_operator_event_polls_total"},
-	} {
-		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), names...); err != nil {
-			t.Error(err)
-		}
-	}
-	for labels, want := range map[[2]string]float64{{"connected", "hinted"}: 1, {"connected", "ignored"}: 1, {"other", "ignored"}: 1, {"disconnected", "hinted"}: 0} {
-		if got := counted(t, registry, "pipes_operator_events_total", labels); got != want {
-			t.Errorf("%v: got %v, want %v", labels, got, want)
-		}
+func TestLinesOfTheAuditLogAreCounted(t *testing.T) {
+	counters, registry := newMetrics(t)
+	counters.Audited(3, 0)
+	counters.Audited(0, 2)
+	want := `
+# HELP pipes_operator_audit_lines_total Lines of the audit log, by result: written, lost.
+# TYPE pipes_operator_audit_lines_total counter
+pipes_operator_audit_lines_total{result="lost"} 2
+pipes_operator_audit_lines_total{result="written"} 3
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "pipes_operator_audit_lines_total"); err != nil {
+		t.Error(err)
 	}
 }
 
-// counted returns the value of a counter with the labels effect and type.
-func counted(t *testing.T, registry *prometheus.Registry, name string, labels [2]string) float64 {
-	t.Helper()
+func TestTheBuildIsALabel(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	if err := metrics.RegisterBuild(registry, "v1.2.3", ""); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf(`
+# HELP pipes_operator_build_info 1, with the version of the operator, its commit and the version of Go as labels.
+# TYPE pipes_operator_build_info gauge
+pipes_operator_build_info{commit="unknown",goversion=%q,version="v1.2.3"} 1
+`, runtime.Version())
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Names follow the rules of Prometheus: base units, and _total for counters only.
+func TestNamesFollowTheRulesOfPrometheus(t *testing.T) {
+	_, registry := newMetrics(t)
+	if err := metrics.RegisterBuild(registry, "v1.2.3", "abc"); err != nil {
+		t.Fatal(err)
+	}
+	problems, err := testutil.GatherAndLint(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range problems {
+		t.Errorf("%s: %s", problem.Metric, problem.Text)
+	}
+}
+
+// docs/reference/metrics.md lists all metrics, with their labels.
+func TestTheDocumentationListsEveryMetric(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, registry := newMetrics(t)
+	if err := metrics.RegisterBuild(registry, "v1.2.3", "abc"); err != nil {
+		t.Fatal(err)
+	}
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, family := range families {
-		for _, metric := range family.GetMetric() {
-			if l := metric.GetLabel(); family.GetName() == name && l[0].GetValue() == labels[1] && l[1].GetValue() == labels[0] {
-				return metric.GetCounter().GetValue()
-			}
+		kind := strings.ToLower(family.GetType().String())
+		var labels []string
+		for _, label := range family.GetMetric()[0].GetLabel() {
+			labels = append(labels, label.GetName())
+		}
+		row := regexp.MustCompile("(?m)^\\| `" + family.GetName() + "(?:{([a-z,]+)})?` \\| " + kind + " \\|").FindStringSubmatch(string(page))
+		if row == nil {
+			t.Errorf("there is no row for %s, a %s", family.GetName(), kind)
+			continue
+		}
+		documented := strings.Split(row[1], ",")
+		slices.Sort(documented)
+		if strings.Join(documented, ",") != strings.Join(labels, ",") {
+			t.Errorf("%s has labels %v, the row has %v", family.GetName(), labels, documented)
 		}
 	}
-	t.Fatalf("there is no %s with %v", name, labels)
-	return 0
 }

@@ -159,6 +159,9 @@ type Answer struct {
 	// see true. It is false when the call was held back by a closed gate, an open circuit, the
 	// budget or the 5 s between two requests, and when the request is still under way.
 	Sent bool
+	// Took is the time from when the request was sent until the response was read. It is zero if
+	// no request was made, and for an answer that an earlier caller has already got.
+	Took time.Duration
 }
 
 // Trouble says why calls are held back. Everybody may read it: it contains nothing that WorkOS

@@ -159,13 +159,16 @@ func (c *Client) send(request *http.Request) response {
 	sent := c.upstream.clock.Now()
 	got, err := c.upstream.transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
-		return response{answer: Answer{Outcome: OutcomeUnavailable, Message: failure(err), Sent: true}}
+		return response{answer: Answer{
+			Outcome: OutcomeUnavailable, Message: failure(err), Sent: true, Took: c.upstream.clock.Since(sent),
+		}}
 	}
 	defer got.Body.Close() //nolint:errcheck // only read from
 	received := c.upstream.clock.Now()
 	body, readErr := readBody(got)
 	answer := Answer{
-		RequestID: requestID(got.Header, c.key), RetryAfter: retryAfter(got.StatusCode, got.Header, received), Sent: true,
+		RequestID: requestID(got.Header, c.key), RetryAfter: retryAfter(got.StatusCode, got.Header, received),
+		Sent: true, Took: c.upstream.clock.Since(sent),
 	}
 	answer.ClockSkew, answer.ClockDoubt = clockSkew(got.Header, sent, received)
 	return response{status: got.StatusCode, body: body, readErr: readErr, answer: answer}

@@ -90,6 +90,7 @@ func (f *floors) answered(asked call, turn Turn, answer Answer) {
 	if !ok || answer.Outcome != OutcomeToken || !lasts || answer.Token.bytes() > mostShared {
 		return
 	}
+	answer.Took = 0
 	last.answer = &answer
 	f.last[key] = last
 }
