@@ -1,7 +1,7 @@
 package workossim
 
 // SetMembers replaces the active members of an organization. Until then, every user is a member
-// of it. Without users, nobody is.
+// of it. Without users, the organization has no members.
 func (s *Simulator) SetMembers(organizationID string, userIDs ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
