@@ -36,6 +36,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		{"label namespace", 1, w.labelNamespace},
 		{"stranger", 2, func(t *rapid.T) { w.drawIntrusion(t)() }},
 		{"connect", 3, w.connect},
+		{"event", 2, w.event},
 		{"WorkOS fails", 2, w.failUpstream},
 		{"WorkOS is well again", 1, func(*rapid.T) { w.workos.ClearFaults() }},
 		{"API key", 1, w.changeKey},

@@ -266,10 +266,10 @@ func (w *world) checkRemoval(o *operator, token *v1alpha1.PipesToken, before *co
 	if last == nil || !w.validAt(value, w.clock.Now()) {
 		return
 	}
-	if w.server.admission == strips || before.Type != typeOf(token) {
-		// Without the annotation that admission strips, the operator cannot know the expiry of
-		// the token. And the type of a Secret cannot be changed: if a stranger has chosen another
-		// type, the operator must delete the Secret and create it again.
+	if _, intact := before.Annotations[tokensecret.TokenHashAnnotation]; !intact || before.Type != typeOf(token) {
+		// Admission has stripped the annotation by which the operator knows its token. And the type
+		// of a Secret cannot be changed: if a stranger has chosen another type, the operator must
+		// delete the Secret and create it again.
 		return
 	}
 	if p.policy == string(v1alpha1.InactivePolicyRetain) {

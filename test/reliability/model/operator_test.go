@@ -60,7 +60,9 @@ type operator struct {
 	// queues has one queue for each controller: pipestoken and pipesenvironment.
 	queues   map[string]*gatedQueue
 	watchdog *liveness.Watchdog
-	metrics  *prometheus.Registry
+	// tokens is the reconciler of PipesTokens. Events of WorkOS are its hints.
+	tokens  *pipestoken.Reconciler
+	metrics *prometheus.Registry
 	// paused gives the turn back to the model. manned signals that the workers of a controller
 	// run.
 	paused, manned chan struct{}
@@ -138,6 +140,7 @@ func (o *operator) setUp(manager manager.Manager) {
 		SlowWrite:          -1,
 		DefaultEnvironment: defaultEnvironment,
 	}
+	o.tokens = reconciler
 	o.world.must(reconciler.SetupWithManager(context.Background(), manager, o.options()))
 	environments := &pipesenvironment.Reconciler{Client: api, Connections: connections, Recorder: recorder{o}, Clock: wall{o}, Ledger: tokensDue, Metrics: counters}
 	o.world.must(environments.SetupWithManager(manager, o.options()))

@@ -42,6 +42,7 @@ const (
 	upstream = "internal/workos"
 	granting = "internal/grants"
 	queueing = "internal/fairqueue"
+	feeding  = "internal/eventfeed"
 )
 
 var mutants = []mutant{
@@ -110,6 +111,23 @@ var elsewhere = map[string][]mutant{
 			`min(_, shareWeight)`, `$1`, "TestCircuitOfOneNamespaceIsItsOwn"},
 		{"13: a failure of one connection counts for all", upstream, "trouble",
 			`_.concernsSeveral()`, `true`, "TestOneConnectionThatFailsIsNoTroubleOfOthers"},
+	},
+	"./" + tokens: {
+		{"1: an event of an organization reaches the connections of its members", tokens, "nameOf",
+			`_.ConnectionOwner == v1alpha1.ConnectionOwnerOrganization`, `false`, "TestAnEventConcernsExactlyTheConnectionThatItNames"},
+		{"10: events of the last hour cost calls after each start", tokens, "Hint",
+			`_ && conditions.Stored(_).Before(_)`, `false`, "TestAReplayedEventIsNoNewsForThoseWhoKnowMore"},
+		{"10: a hint stays after its call", tokens, "heeded", `delete(_, _)`, `_ = token`, "TestManyEventsAreOneHint"},
+		{"10: an event asks although the last call was held back", tokens, "fetchCause",
+			`_.isHinted() && _`, `$1.isHinted()`, "TestAHintBringsTheNextCallForward"},
+		{"7: polls stay rare after the events are lost", tokens, "due",
+			`_.lost.After(_)`, `false`, "TestPollsAreRareWhileEventsAreFollowed"},
+	},
+	"./" + feeding: {
+		{"7: a cursor that WorkOS has forgotten is used for ever", feeding, "retreat",
+			`_.cursor.after != ""`, `false`, "TestACursorThatIsTooOldBeginsAgain"},
+		{"10: requests that WorkOS refuses are repeated at once", feeding, "receive",
+			`refusals[_]`, `false`, "TestAKeyWithoutTheRightToReadEvents|TestAWorkOSThatUnderstandsNothing"},
 	},
 	"./" + queueing: {
 		{"13: a namespace may hold all workers", queueing, "within", `max(_ - _.running, 1)`, `$1`,
