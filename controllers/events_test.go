@@ -122,6 +122,16 @@ var _ = Describe("Events of WorkOS", func() {
 		w.waitForReason(token, v1alpha1.TokenSyncedReason)
 	})
 
+	It("leave a refresh its turn, for a user who connects in the seconds after a call", func() {
+		w := following()
+		token := w.missing("alice")
+		w.connect(token)
+		w.edit(token, func() { token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} })
+		w.timeline.advance(6 * time.Second)
+		w.waitForReason(token, v1alpha1.TokenSyncedReason)
+		Expect(w.asked(token)).To(Equal(2))
+	})
+
 	It("change nothing by themselves", func() {
 		w := following()
 		token := w.rested("alice")

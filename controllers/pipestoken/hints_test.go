@@ -182,6 +182,40 @@ func TestAHintBringsTheNextCallForward(t *testing.T) {
 	}
 }
 
+// A request that has to wait for its turn must not wait for a poll that is an hour away.
+func TestWhatWasHeldBackDoesNotWaitForTheRarePoll(t *testing.T) {
+	missing := finding.New(v1alpha1.NotInstalledReason, "not connected")
+	seen := healthy()
+	seen.secret, seen.standing = tokensecret.Secret{State: tokensecret.Absent}, missing
+	seen.polls = polls{followed: true, seed: "uid"}
+	turn := noon.Add(5 * time.Second)
+	seen.last = attempt{
+		state: attempted, finding: missing, schedule: schedule{notBefore: turn}, refresh: handled{waits: true},
+	}
+	for name, cause := range map[string]func(*observation){
+		"an event":  func(o *observation) { o.hinted = noon },
+		"a refresh": func(o *observation) { o.token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} },
+		"a poll":    func(*observation) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := seen
+			seen.token = seen.token.DeepCopy()
+			cause(&seen)
+			seen.now = turn.Add(-time.Second)
+			if got := decide(seen); got.action == fetch {
+				t.Errorf("it goes ahead of its turn: %s", got.cause)
+			}
+			if due := attemptDue(outcome{seen: seen, secret: seen.secret, finding: missing}, seen.last); !due.Equal(turn) {
+				t.Errorf("the next attempt is due after %s", due.Sub(noon))
+			}
+			seen.now = turn
+			if got := decide(seen); got.action != fetch {
+				t.Errorf("got %s when its turn has come", got.action)
+			}
+		})
+	}
+}
+
 func TestPollsAreRareWhileEventsAreFollowed(t *testing.T) {
 	missing := finding.New(v1alpha1.NotInstalledReason, "not connected")
 	last := attempt{state: attempted, schedule: schedule{notBefore: noon.Add(time.Minute)}}

@@ -45,6 +45,9 @@ func (p polls) due(standing finding.Finding, last attempt) time.Time {
 	switch {
 	case !traitOf(standing).announced || notBefore.IsZero():
 		return notBefore
+	case last.refresh.waits:
+		// The last attempt sent nothing: its cause remains, and only its turn has to come.
+		return notBefore
 	case p.followed:
 		return renewal.FollowedPoll(notBefore, p.crowd, last.state != fromStatus, p.seed)
 	case p.lost.After(notBefore):
