@@ -26,6 +26,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
 	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
+	"github.com/pipes-operator/pipes-operator/internal/audit"
 	"github.com/pipes-operator/pipes-operator/internal/compact"
 	"github.com/pipes-operator/pipes-operator/internal/connection"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
@@ -61,7 +62,19 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := setUp(ctx, manager, o, shard); err != nil {
+	clock := clock.RealClock{}
+	dues, counters, err := newMetrics(o, clock)
+	if err != nil {
+		return err
+	}
+	log, endLog, err := startAudit(o.auditLog, counters, clock)
+	if err != nil {
+		return err
+	}
+	// The reconciles that are under way at the end are the last to record something. The manager
+	// ends them last, so the log cannot be one of its runnables.
+	defer endLog()
+	if err := setUp(ctx, manager, o, shard, dues, counters, log); err != nil {
 		return err
 	}
 	ctrl.Log.Info("Starting pipes-operator", "version", version)
@@ -160,7 +173,10 @@ func cacheNamespaces(o options) map[string]cache.Config {
 }
 
 // setUp adds the controllers and the probes to the manager.
-func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.Shard) error {
+func setUp(
+	ctx context.Context, manager ctrl.Manager, o options, shard sharding.Shard,
+	dues *ledger.Ledger, counters *ownmetrics.Metrics, log *audit.Log,
+) error {
 	environment, err := o.environment()
 	if err != nil {
 		return err
@@ -170,18 +186,11 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 	if err != nil {
 		return err
 	}
-	dues := &ledger.Ledger{}
-	counters, err := ownmetrics.New(metrics.Registry, dues, clock, o.perObjectMetrics)
-	if err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
-	}
-	if err := ownmetrics.RegisterBuild(metrics.Registry, version, commit()); err != nil {
-		return fmt.Errorf("registering the build: %w", err)
-	}
 	connections := newConnections(manager, o, clock)
 	tokens := &pipestoken.Reconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: connections,
 		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: clock, Ledger: dues, Metrics: counters,
+		Audit:              log,
 		Watchdog:           newWatchdog(clock, fairqueue.Busy(o.maxConcurrentReconciles)),
 		Shard:              shard,
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
@@ -209,6 +218,19 @@ func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.
 		"pipesenvironments": environments.Watchdog.Check,
 		"clock":             liveness.ClockMoves(clock, clock),
 	})
+}
+
+// newMetrics registers the metrics. It also returns the ledger that they read.
+func newMetrics(o options, clock clock.PassiveClock) (*ledger.Ledger, *ownmetrics.Metrics, error) {
+	dues := &ledger.Ledger{}
+	counters, err := ownmetrics.New(metrics.Registry, dues, clock, o.perObjectMetrics)
+	if err != nil {
+		return nil, nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	if err := ownmetrics.RegisterBuild(metrics.Registry, version, commit()); err != nil {
+		return nil, nil, fmt.Errorf("registering the build: %w", err)
+	}
+	return dues, counters, nil
 }
 
 // newConnections returns the connections to WorkOS, which both controllers share.
