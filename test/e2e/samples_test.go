@@ -30,11 +30,20 @@ func (c client) showing(serial int) types.GomegaMatcher {
 	return And(HaveField("Host", c.host), HaveField("Scheme", c.scheme), HaveField("Serial", serial), HaveField("Status", 200))
 }
 
+// tokensOfUsers returns the samples that match a pattern, without the PipesToken for a connection of
+// an organization. The connections of these tests belong to users.
+func tokensOfUsers(pattern string) map[string]string {
+	GinkgoHelper()
+	files := sampleFiles(pattern)
+	delete(files, "pipes_v1alpha1_pipestoken_organization.yaml")
+	return files
+}
+
 var _ = Describe("The samples", func() {
 	It("work as they are, and send the new token after a rotation", func() {
 		namespace, c := newNamespace(), connect()
 		server := startGitHub(namespace, c)
-		files := sampleFiles("pipes_v1alpha1_pipestoken*.yaml")
+		files := tokensOfUsers("pipes_v1alpha1_pipestoken*.yaml")
 		maps.Copy(files, sampleFiles("pod*.yaml"))
 		delete(files, "pod_private_image.yaml")
 		applyPublished(slices.Collect(maps.Values(files)), namespace, c, fmt.Sprintf(proxyPatch, server.address))
@@ -90,7 +99,7 @@ var _ = Describe("The samples", func() {
 
 	It("make Secrets of the types that Kubernetes knows", func() {
 		namespace, c := newNamespace(), connect()
-		applyPublished(slices.Collect(maps.Values(sampleFiles("pipes_v1alpha1_pipestoken_*.yaml"))), namespace, c)
+		applyPublished(slices.Collect(maps.Values(tokensOfUsers("pipes_v1alpha1_pipestoken_*.yaml"))), namespace, c)
 		waitForReason(namespace, "registry-alice", "TokenSynced", time.Minute)
 		waitForReason(namespace, "github-alice-basic-auth", "TokenSynced", time.Minute)
 
