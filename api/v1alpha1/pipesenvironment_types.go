@@ -138,8 +138,9 @@ type Grant struct {
 	// +kubebuilder:validation:XValidation:rule="!('*' in self) || self.size() == 1",message="'*' stands for any organization and none, and must be alone in organizationIDs"
 	OrganizationIDs []string `json:"organizationIDs,omitempty"`
 
-	// organizationIDsFrom takes the organizationID from a label of the namespace of
-	// the PipesToken. It stands in place of organizationIDs.
+	// organizationIDsFrom takes the organizationID from a label of the namespace
+	// of the PipesToken. It stands in place of organizationIDs. It fits no
+	// PipesToken without an organizationID.
 	// +optional
 	OrganizationIDsFrom *NamespaceLabelSource `json:"organizationIDsFrom,omitempty"`
 
@@ -155,9 +156,9 @@ type Grant struct {
 	// +kubebuilder:validation:XValidation:rule="!('*' in self) || self.size() == 1",message="'*' stands for any user and must be alone in userIDs"
 	UserIDs []string `json:"userIDs,omitempty"`
 
-	// userIDsFrom takes the userID from a label of the namespace of the PipesToken.
-	// It stands in place of userIDs. One grant then serves any number of
-	// namespaces with one user each.
+	// userIDsFrom takes the userID from a label of the namespace of the
+	// PipesToken. It stands in place of userIDs. One grant then serves any number
+	// of namespaces with one user each.
 	// +optional
 	UserIDsFrom *NamespaceLabelSource `json:"userIDsFrom,omitempty"`
 

@@ -54,7 +54,7 @@ const (
 type AuthMethod string
 
 const (
-	// AuthMethodOAuth is an account that the user has connected with OAuth (oauth).
+	// AuthMethodOAuth is an account that is connected with OAuth (oauth).
 	AuthMethodOAuth AuthMethod = "OAuth"
 	// AuthMethodAPIKey is an account with an API key (api_key).
 	AuthMethodAPIKey AuthMethod = "APIKey"
@@ -156,8 +156,8 @@ type PipesTokenSpec struct {
 	// secretTemplate sets the type, labels, annotations and data of the Secret. It
 	// is at most 64 KiB. Default: a Secret of type Opaque with the keys
 	// access_token, expires_at (RFC 3339 in UTC; absent if the token has no known
-	// expiry) and scopes (separated by spaces). With authMethod APIKey its only key
-	// is api_key.
+	// expiry) and scopes (separated by spaces). With authMethod APIKey its only
+	// key is api_key.
 	// +optional
 	SecretTemplate *SecretTemplate `json:"secretTemplate,omitempty"`
 
@@ -252,8 +252,8 @@ type SecretTemplate struct {
 	// Go text/template of at most 8192 characters. Templates use .AccessToken (or
 	// .APIKey with authMethod APIKey), .ExpiresAt, .Scopes, .Slug, .UserID,
 	// .OrganizationID, .Metadata and .Config (maps that WorkOS returns unless
-	// authMethod is OAuth), and the functions b64enc, toJson, quote, join, urlquery
-	// and index. range, define, template and block are not allowed.
+	// authMethod is OAuth), and the functions b64enc, toJson, quote, join,
+	// urlquery and index. range, define, template and block are not allowed.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16

@@ -27,6 +27,8 @@ type options struct {
 
 	allowedSecretMetadata string
 
+	auditLog string
+
 	maxConcurrentReconciles int
 	kubeAPIQPS              float64
 	kubeAPIBurst            int
@@ -77,6 +79,10 @@ func (o *options) bind(flags *flag.FlagSet) {
 		"Domains, separated by commas, whose labels and annotations PipesTokens may put on their Secrets "+
 			"although other controllers act on Secrets with them, such as jenkins.io. "+
 			"A domain includes its subdomains. Empty: none.")
+
+	flags.StringVar(&o.auditLog, "audit-log", o.auditLog,
+		"Where to write one line of JSON for each token that is handed out, cleared or refused: "+
+			"stdout, or a file to append to. Empty: nowhere.")
 
 	o.shardOptions.bind(flags)
 

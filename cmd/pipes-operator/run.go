@@ -50,7 +50,14 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := setUp(ctx, manager, o, shard); err != nil {
+	shared, err := newParts(manager, o, shard)
+	if err != nil {
+		return err
+	}
+	// The reconciles that are under way at the end are the last to record something. The manager
+	// ends them last, so the audit log cannot be one of its runnables.
+	defer shared.endAudit()
+	if err := setUp(ctx, manager, o, shared); err != nil {
 		return err
 	}
 	ctrl.Log.Info("Starting pipes-operator", "version", version)

@@ -14,6 +14,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
 	"github.com/pipes-operator/pipes-operator/controllers/pipesevents"
 	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
+	"github.com/pipes-operator/pipes-operator/internal/audit"
 	"github.com/pipes-operator/pipes-operator/internal/connection"
 	"github.com/pipes-operator/pipes-operator/internal/eventfeed"
 	"github.com/pipes-operator/pipes-operator/internal/fairqueue"
@@ -33,19 +34,25 @@ type parts struct {
 	connections *connection.Registry
 	feed        *eventfeed.Feed
 	shard       sharding.Shard
+	audit       *audit.Log
+	endAudit    func()
+}
+
+func newParts(manager ctrl.Manager, o options, shard sharding.Shard) (shared parts, err error) {
+	shared = parts{ledger: &ledger.Ledger{}, feed: &eventfeed.Feed{}, shard: shard}
+	shared.connections = newConnections(manager, o, shared.clock)
+	if shared.metrics, err = ownmetrics.New(metrics.Registry, shared.ledger, shared.clock, o.perObjectMetrics); err != nil {
+		return parts{}, fmt.Errorf("registering metrics: %w", err)
+	}
+	if err := ownmetrics.RegisterBuild(metrics.Registry, version, commit()); err != nil {
+		return parts{}, fmt.Errorf("registering the build: %w", err)
+	}
+	shared.audit, shared.endAudit, err = startAudit(o.auditLog, shared.metrics, shared.clock)
+	return shared, err
 }
 
 // setUp adds the controllers and the probes to the manager.
-func setUp(ctx context.Context, manager ctrl.Manager, o options, shard sharding.Shard) error {
-	shared := parts{clock: clock.RealClock{}, ledger: &ledger.Ledger{}, feed: &eventfeed.Feed{}, shard: shard}
-	counters, err := ownmetrics.New(metrics.Registry, shared.ledger, shared.clock, o.perObjectMetrics)
-	if err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
-	}
-	if err := ownmetrics.RegisterBuild(metrics.Registry, version, commit()); err != nil {
-		return fmt.Errorf("registering the build: %w", err)
-	}
-	shared.metrics, shared.connections = counters, newConnections(manager, o, shared.clock)
+func setUp(ctx context.Context, manager ctrl.Manager, o options, shared parts) error {
 	tokens, err := addTokens(ctx, manager, o, shared)
 	if err != nil {
 		return fmt.Errorf("setting up the controller of PipesTokens: %w", err)
@@ -78,7 +85,7 @@ func addTokens(ctx context.Context, manager ctrl.Manager, o options, shared part
 	tokens := &pipestoken.Reconciler{
 		Client: manager.GetClient(), Secrets: secrets, Connections: shared.connections, Feed: shared.feed,
 		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: shared.clock,
-		Ledger: shared.ledger, Metrics: shared.metrics, Shard: shared.shard,
+		Ledger: shared.ledger, Metrics: shared.metrics, Audit: shared.audit, Shard: shared.shard,
 		Watchdog:           newWatchdog(shared.clock, fairqueue.Busy(o.maxConcurrentReconciles)),
 		DefaultEnvironment: environment, WatchNamespaces: o.namespaces(), IgnoreNamespaceLabels: o.ignoreNamespaceLabels,
 		AllowedSecretMetadata: o.secretMetadata(),

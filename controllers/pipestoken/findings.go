@@ -64,9 +64,10 @@ type trait struct {
 // traits defines how every finding is handled. It is the table of conditions in
 // docs/reference/conditions.md.
 var traits = map[string]trait{
-	v1alpha1.NotInstalledReason: {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll, announced: true},
-	v1alpha1.NeedsReauthorizationReason: {asked: true, withdraws: true, mark: v1alpha1.StalledCondition, pace: slowPoll,
-		announced: true},
+	v1alpha1.NotInstalledReason: {asked: true, withdraws: true, announced: true,
+		mark: v1alpha1.StalledCondition, pace: slowPoll},
+	v1alpha1.NeedsReauthorizationReason: {asked: true, withdraws: true, announced: true,
+		mark: v1alpha1.StalledCondition, pace: slowPoll},
 	v1alpha1.InactiveReason: {asked: true, withdraws: true, grace: time.Hour,
 		mark: v1alpha1.StalledCondition, pace: slowPoll},
 

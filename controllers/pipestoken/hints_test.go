@@ -193,9 +193,11 @@ func TestWhatWasHeldBackDoesNotWaitForTheRarePoll(t *testing.T) {
 		state: attempted, finding: missing, schedule: schedule{notBefore: turn}, refresh: handled{waits: true},
 	}
 	for name, cause := range map[string]func(*observation){
-		"an event":  func(o *observation) { o.hinted = noon },
-		"a refresh": func(o *observation) { o.token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"} },
-		"a poll":    func(*observation) {},
+		"an event": func(o *observation) { o.hinted = noon },
+		"a refresh": func(o *observation) {
+			o.token.Annotations = map[string]string{v1alpha1.RefreshRequestedAtAnnotation: "now"}
+		},
+		"a poll": func(*observation) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := seen

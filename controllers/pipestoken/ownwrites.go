@@ -34,6 +34,8 @@ type entry struct {
 	// freed: a Secret with the name of this object's Secret has been deleted since the last
 	// reconcile.
 	freed bool
+	// audited is nil if nothing was recorded in the audit log.
+	audited *audited
 }
 
 // write is the metadata that the API server returned for a write, and the time of the write.

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/audit"
 	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/connection"
 	"github.com/pipes-operator/pipes-operator/internal/eventfeed"
@@ -52,6 +53,8 @@ type Reconciler struct {
 	Ledger *ledger.Ledger
 	// Metrics counts what happens.
 	Metrics *metrics.Metrics
+	// Audit records each token that is handed out, cleared or refused. Nil: nothing is recorded.
+	Audit *audit.Log
 	// Watchdog checks that reconciles make progress. Nil: no check.
 	Watchdog *liveness.Watchdog
 	// Shard is the set of PipesTokens that the caches hold.
@@ -94,6 +97,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	r.auditSeen(seen)
 	outcome, err := r.act(ctx, seen, decide(seen))
 	if err != nil {
 		return ctrl.Result{}, err

@@ -33,6 +33,7 @@ func (r *Reconciler) report(ctx context.Context, done outcome) (ctrl.Result, err
 		r.forget(name)
 		return ctrl.Result{}, nil
 	}
+	r.auditRefused(&done)
 	status := statusOf(done)
 	next := nextAttempt(done, status, r.noteWrites(name, done))
 	r.memory.remember(token, next)

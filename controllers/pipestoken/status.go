@@ -27,6 +27,7 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 		ObservedGeneration:        after.token.Generation,
 		LastHandledRefreshRequest: before.LastHandledRefreshRequest,
 		Conditions:                conditionsOf(done),
+		EnvironmentRef:            environmentInUse(after),
 	}
 	switch answered := after.last.refresh.answered; {
 	case done.call.answer.Sent && !done.dropped():
@@ -47,6 +48,21 @@ func statusOf(done outcome) v1alpha1.PipesTokenStatus {
 	}
 	conditions.Complete(status.Conditions, before.Conditions, after.token.Generation, after.local())
 	return status
+}
+
+// environmentInUse names the PipesEnvironment of the PipesToken, also if the spec names none. Nil:
+// there is none.
+func environmentInUse(after observation) *v1alpha1.EnvironmentReference {
+	name, before := after.origin.name, after.token.Status.EnvironmentRef
+	used := v1alpha1.EnvironmentReference{Namespace: name.Namespace, Name: name.Name}
+	switch {
+	case name.Name == "":
+		return nil
+	case before != nil && *before == used: // most reconciles, so that they need no memory for it
+		return before
+	default:
+		return &used
+	}
 }
 
 // describeToken sets the fields that describe the token in the Secret.
@@ -213,6 +229,9 @@ func statusConfiguration(
 		status.ExpirationTime, status.RenewalTime, status.LastRefreshTime
 	if status.LastHandledRefreshRequest != "" {
 		applied.WithLastHandledRefreshRequest(status.LastHandledRefreshRequest)
+	}
+	if used := status.EnvironmentRef; used != nil {
+		applied.WithEnvironmentRef(v1alpha1ac.EnvironmentReference().WithNamespace(used.Namespace).WithName(used.Name))
 	}
 	if status.Binding != nil {
 		applied.WithBinding(v1alpha1ac.SecretReference().WithName(status.Binding.Name))

@@ -13,13 +13,18 @@ func TestAStoredGrantWithoutUsersIsNoReasonToFetch(t *testing.T) {
 		change func(*v1alpha1.Grant)
 		want   action
 	}{
-		"as it is":      {func(*v1alpha1.Grant) {}, fetch},
-		"no users":      {func(g *v1alpha1.Grant) { g.UserIDs = nil }, withdraw},
-		"empty users":   {func(g *v1alpha1.Grant) { g.UserIDs = []string{} }, withdraw},
-		"another user":  {func(g *v1alpha1.Grant) { g.UserIDs = []string{"somebody-else"} }, withdraw},
-		"no slugs":      {func(g *v1alpha1.Grant) { g.Slugs = nil }, withdraw},
-		"no orgs":       {func(g *v1alpha1.Grant) { g.OrganizationIDs = nil }, withdraw},
-		"nothing given": {func(g *v1alpha1.Grant) { g.Slugs, g.OrganizationIDs, g.UserIDs = nil, nil, nil }, withdraw},
+		"as it is":     {func(*v1alpha1.Grant) {}, fetch},
+		"no users":     {func(g *v1alpha1.Grant) { g.UserIDs = nil }, withdraw},
+		"empty users":  {func(g *v1alpha1.Grant) { g.UserIDs = []string{} }, withdraw},
+		"another user": {func(g *v1alpha1.Grant) { g.UserIDs = []string{"somebody-else"} }, withdraw},
+		"no slugs":     {func(g *v1alpha1.Grant) { g.Slugs = nil }, withdraw},
+		"no orgs":      {func(g *v1alpha1.Grant) { g.OrganizationIDs = nil }, withdraw},
+		"users from a label that is missing": {func(g *v1alpha1.Grant) {
+			g.UserIDs, g.UserIDsFrom = nil, &v1alpha1.NamespaceLabelSource{NamespaceLabel: "user-id"}
+		}, withdraw},
+		"a list beside a label": {func(g *v1alpha1.Grant) { g.UserIDsFrom = &v1alpha1.NamespaceLabelSource{NamespaceLabel: "user-id"} }, withdraw},
+		"no owners":             {func(g *v1alpha1.Grant) { g.ConnectionOwners = []v1alpha1.ConnectionOwner{} }, withdraw},
+		"nothing given":         {func(g *v1alpha1.Grant) { g.Slugs, g.OrganizationIDs, g.UserIDs = nil, nil, nil }, withdraw},
 	} {
 		t.Run(name, func(t *testing.T) {
 			reconciler, request := quiet(t)

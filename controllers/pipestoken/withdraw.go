@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/audit"
 	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/tokensecret"
 )
@@ -17,6 +18,7 @@ import (
 // that holds no token. If the token cannot be removed, the finding says so.
 func (r *Reconciler) withdraw(ctx context.Context, done *outcome) {
 	done.finding.Remains = ""
+	r.auditRefused(done)
 	if done.seen.token.Spec.InactivePolicy == v1alpha1.InactivePolicyRetain {
 		return
 	}
@@ -147,11 +149,16 @@ func (r *Reconciler) clearWith(ctx context.Context, done *outcome, patch []byte)
 	stored, err := r.slowly(ctx, done, func() (Stored, error) {
 		return r.Secrets.Patch(ctx, tokensecret.Cleared(done.seen.token), patch, forReal)
 	})
-	if err == nil {
+	before := done.secret
+	switch {
+	case err != nil:
+		r.auditUnsure(done, audit.Cleared, "", err)
+	case stored.HoldsMore:
 		r.wrote(done, stored.Meta)
-		if stored.HoldsMore {
-			err = errNotCleared
-		}
+		err = errNotCleared
+	default:
+		r.wrote(done, stored.Meta)
+		r.auditCleared(done, before)
 	}
 	if err != nil {
 		return fmt.Errorf("clearing Secret %s: %w", done.seen.token.TargetSecretName(), err)
@@ -169,10 +176,12 @@ func (r *Reconciler) remove(ctx context.Context, done *outcome) error {
 	if left.DeletionTimestamp == nil {
 		var err error
 		if left, err = r.Secrets.Delete(ctx, done.secret.Meta); err != nil {
+			r.auditUnsure(done, audit.Cleared, "", err)
 			return fmt.Errorf("deleting Secret %s: %w", done.seen.token.TargetSecretName(), err)
 		}
 	}
 	if left == nil {
+		r.auditCleared(done, done.secret)
 		r.memory.secretDeleted(client.ObjectKeyFromObject(done.seen.token), done.secret.Meta.UID)
 		done.secret = tokensecret.Secret{State: tokensecret.Absent}
 		return nil

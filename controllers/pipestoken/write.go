@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
+	"github.com/pipes-operator/pipes-operator/internal/audit"
 	"github.com/pipes-operator/pipes-operator/internal/conditions"
 	"github.com/pipes-operator/pipes-operator/internal/finding"
 	"github.com/pipes-operator/pipes-operator/internal/metrics"
@@ -32,6 +33,7 @@ func (r *Reconciler) write(ctx context.Context, done *outcome, content tokensecr
 		return
 	}
 	if err != nil {
+		r.auditUnsure(done, audit.Granted, content.Facts.TokenHash, err)
 		r.notWritten(done, "write", err)
 		return
 	}
@@ -39,6 +41,7 @@ func (r *Reconciler) write(ctx context.Context, done *outcome, content tokensecr
 	overwritten := done.secret.State == tokensecret.Intact
 	r.wrote(done, stored.Meta)
 	r.compare(done, stored)
+	r.auditGranted(done)
 	switch {
 	case stored.Damaged:
 		r.discard(ctx, done, stored)

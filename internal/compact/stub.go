@@ -76,6 +76,9 @@ func tokenBytes(token *v1alpha1.PipesToken) int {
 	if spec.EnvironmentRef != nil {
 		size += len(spec.EnvironmentRef.Name) + len(spec.EnvironmentRef.Namespace)
 	}
+	if status.EnvironmentRef != nil {
+		size += len(status.EnvironmentRef.Name) + len(status.EnvironmentRef.Namespace)
+	}
 	if template := spec.SecretTemplate; template != nil {
 		size += bytesOfMap(template.Labels) + bytesOfMap(template.Annotations) + bytesOfMap(template.Data)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pipes-operator/pipes-operator/api/v1alpha1"
 	"github.com/pipes-operator/pipes-operator/internal/conditions"
+	"github.com/pipes-operator/pipes-operator/internal/memo"
 	"github.com/pipes-operator/pipes-operator/internal/refresh"
 	"github.com/pipes-operator/pipes-operator/internal/sharding"
 )
@@ -38,6 +39,13 @@ func stripToken(shard sharding.Shard, token *v1alpha1.PipesToken) {
 	trimRequest(token)
 	token.Status.Conditions = trimConditions(token.Status.Conditions)
 	share(&token.Namespace, &token.Spec.Slug, &token.Spec.OrganizationID)
+	share(&token.Spec.ConnectionOwner)
+	share(&token.Spec.AuthMethod)
+	share(&token.Spec.InactivePolicy)
+	if bound := token.Status.Binding; bound != nil && bound.Name == token.Name {
+		bound.Name = token.Name
+	}
+	token.Status.EnvironmentRef = shareReference(token.Status.EnvironmentRef)
 	for i := range token.Status.Scopes {
 		share(&token.Status.Scopes[i])
 	}
@@ -139,4 +147,20 @@ func share[T ~string](texts ...*T) {
 			*text = unique.Make(*text).Value()
 		}
 	}
+}
+
+// references holds the PipesEnvironments that PipesTokens use. There are few of them, so
+// PipesTokens share them: this saves 32 bytes and two strings for each PipesToken.
+var references = memo.New[v1alpha1.EnvironmentReference, *v1alpha1.EnvironmentReference](1024, 1<<20)
+
+// shareReference returns a reference that equals ref. Nobody may change it.
+func shareReference(ref *v1alpha1.EnvironmentReference) *v1alpha1.EnvironmentReference {
+	if ref == nil {
+		return nil
+	}
+	size := len(ref.Namespace) + len(ref.Name)
+	if size > longestShared {
+		return ref
+	}
+	return references.Of(*ref, size+4*perText, func() *v1alpha1.EnvironmentReference { return ref })
 }

@@ -36,6 +36,7 @@ func synced(token *v1alpha1.PipesToken) v1alpha1.PipesTokenStatus {
 	at := func(after time.Duration) *metav1.Time { return new(metav1.NewTime(noon.Add(after))) }
 	status := v1alpha1.PipesTokenStatus{
 		ObservedGeneration: token.Generation, Binding: &v1alpha1.SecretReference{Name: token.Name},
+		EnvironmentRef:  &v1alpha1.EnvironmentReference{Namespace: "pipes-system", Name: "default"},
 		LastRefreshTime: at(0), RenewalTime: at(50 * time.Minute), ExpirationTime: at(time.Hour),
 		Conditions: []metav1.Condition{
 			conditions.New(v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.TokenSyncedReason,

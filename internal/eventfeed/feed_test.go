@@ -25,6 +25,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Helper()
 	return &world{T: t, now: noon, environment: &v1alpha1.PipesEnvironment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "home", Name: "default", UID: "uid"},
 		Spec:       v1alpha1.PipesEnvironmentSpec{BaseURL: "https://api.workos.com"},

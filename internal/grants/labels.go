@@ -46,7 +46,8 @@ func Mismatches(environment *v1alpha1.PipesEnvironment, claim Claim) []Mismatch 
 		if source == nil || labelFits(source, claim.NamespaceLabels, id) || len(found) == maxMismatches {
 			return
 		}
-		mismatch := Mismatch{Subject: subject, Label: source.NamespaceLabel, Value: claim.NamespaceLabels[source.NamespaceLabel]}
+		label := source.NamespaceLabel
+		mismatch := Mismatch{Subject: subject, Label: label, Value: claim.NamespaceLabels[label]}
 		if !slices.Contains(found, mismatch) {
 			found = append(found, mismatch)
 		}

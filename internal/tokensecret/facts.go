@@ -88,7 +88,8 @@ func HashProperties(uid string, metadata, config redact.String) string {
 // SameToken reports whether both describe the same token: the same text, expiry, scopes, metadata
 // and config. The order of the scopes does not matter.
 func (f Facts) SameToken(other Facts) bool {
-	return f.TokenHash == other.TokenHash && f.PropertiesHash == other.PropertiesHash && f.ExpiresAt.Equal(other.ExpiresAt) &&
+	return f.TokenHash == other.TokenHash && f.PropertiesHash == other.PropertiesHash &&
+		f.ExpiresAt.Equal(other.ExpiresAt) &&
 		sameMembers(f.Scopes, other.Scopes) && sameMembers(f.MissingScopes, other.MissingScopes)
 }
 

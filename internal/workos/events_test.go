@@ -127,19 +127,14 @@ func TestAnswersThatAreNoEvents(t *testing.T) {
 // But a poll that fails opens no circuit.
 func TestPollsShareTheGatesAndTheBudget(t *testing.T) {
 	clock := steppedClock()
-	answers := map[string]*http.Response{}
+	poll := func() *http.Response { return respond(http.StatusTooManyRequests, "", "Retry-After", "7") }
 	transport := roundTrip(func(r *http.Request) (*http.Response, error) {
-		if answer := answers[r.URL.Path]; answer != nil {
-			return answer, nil
-		}
 		if r.URL.Path == "/events" {
-			return respond(http.StatusOK, page("null")), nil
+			return poll(), nil
 		}
 		return respond(http.StatusOK, goodBody), nil
 	})
 	client := connectOnly(t, workos.Options{Transport: transport, Clock: clock}, baseURL)
-
-	answers["/events"] = respond(http.StatusTooManyRequests, "", "Retry-After", "7")
 	if got := askEvents(t, client, workos.EventsQuery{}); got.Outcome != workos.OutcomeRateLimited || !got.Sent {
 		t.Fatalf("got %+v", got)
 	}
@@ -150,10 +145,9 @@ func TestPollsShareTheGatesAndTheBudget(t *testing.T) {
 		t.Errorf("events were asked for while WorkOS limits the rate: %+v", got)
 	}
 
-	step(clock, time.Minute)
+	poll = func() *http.Response { return respond(http.StatusInternalServerError, "") }
 	for range 100 {
 		step(clock, time.Minute)
-		answers["/events"] = respond(http.StatusInternalServerError, "")
 		if got := askEvents(t, client, workos.EventsQuery{}); got.Down {
 			t.Fatal("a circuit is open for polls")
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,8 +40,8 @@ func respond(status int, body string, header ...string) *http.Response {
 	response := &http.Response{
 		StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
 	}
-	for i := 0; i < len(header); i += 2 {
-		response.Header.Add(header[i], header[i+1])
+	for pair := range slices.Chunk(header, 2) {
+		response.Header.Add(pair[0], pair[1])
 	}
 	return response
 }

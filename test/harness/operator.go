@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 	"github.com/pipes-operator/pipes-operator/controllers/pipesenvironment"
 	"github.com/pipes-operator/pipes-operator/controllers/pipesevents"
 	"github.com/pipes-operator/pipes-operator/controllers/pipestoken"
+	"github.com/pipes-operator/pipes-operator/internal/audit"
 	"github.com/pipes-operator/pipes-operator/internal/compact"
 	"github.com/pipes-operator/pipes-operator/internal/connection"
 	"github.com/pipes-operator/pipes-operator/internal/eventfeed"
@@ -50,6 +52,8 @@ type Operator struct {
 	// that follows events. Nil: events are not followed.
 	Tokens, Environments controller.Options
 	Events               *controller.Options
+	// Audit is where the audit log is written; nil: nowhere.
+	Audit io.Writer
 	// Change changes the reconciler of PipesTokens before its start.
 	Change []func(*pipestoken.Reconciler)
 }
@@ -62,7 +66,11 @@ type Running struct {
 	Caches   client.Reader
 	Watchdog *liveness.Watchdog
 	Metrics  prometheus.Gatherer
+	audit    *audit.Log
 }
+
+// endAudit writes the rest of the audit log.
+func (r *Running) endAudit() { _ = r.audit.Close(context.Background()) }
 
 // Start starts the operator. It calls ended with the result when the operator has ended.
 func (o Operator) Start(ended func(error)) (*Running, error) {
@@ -78,7 +86,7 @@ func (o Operator) Start(ended func(error)) (*Running, error) {
 	}
 	var working sync.WaitGroup
 	working.Go(func() { ended(manager.Start(ctx)) })
-	running.Stop = sync.OnceFunc(func() { cancel(); working.Wait() })
+	running.Stop = sync.OnceFunc(func() { cancel(); working.Wait(); running.endAudit() })
 	return running, nil
 }
 
@@ -128,6 +136,9 @@ func (o Operator) setUp(ctx context.Context, manager ctrl.Manager) (*Running, er
 		WatchNamespaces:    sets.New(o.Namespaces...),
 		Shard:              o.Shard,
 	}
+	if o.Audit != nil {
+		tokens.Audit = audit.Start(audit.Options{To: o.Audit, Counted: counters.Audited, Clock: clock})
+	}
 	for _, change := range o.Change {
 		change(tokens)
 	}
@@ -154,5 +165,5 @@ func (o Operator) setUp(ctx context.Context, manager ctrl.Manager) (*Running, er
 	if err := environments.SetupWithManager(manager, o.Environments); err != nil {
 		return nil, err
 	}
-	return &Running{Caches: manager.GetCache(), Watchdog: tokens.Watchdog, Metrics: registry}, nil
+	return &Running{Caches: manager.GetCache(), Watchdog: tokens.Watchdog, Metrics: registry, audit: tokens.Audit}, nil
 }

@@ -98,12 +98,15 @@ func (w *world) createToken(t *rapid.T) {
 			Slug: draw(t, "slug", "github", "slack"), UserID: draw(t, "user", "u1", "u2"), OrganizationID: draw(t, "organization", "", "org1"),
 			SecretName: draw(t, "secret", "", "", "shared"), SecretTemplate: templates[rapid.IntRange(0, len(templates)-1).Draw(t, "template")],
 			InactivePolicy:  draw(t, "policy", v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyClear, v1alpha1.InactivePolicyDelete, v1alpha1.InactivePolicyRetain),
-			RefreshInterval: &metav1.Duration{Duration: time.Hour},
+			RefreshInterval: &metav1.Duration{Duration: time.Hour}, ConnectionOwner: v1alpha1.ConnectionOwnerUser,
 		},
 		// The CRD sets this default.
 		Status: v1alpha1.PipesTokenStatus{Conditions: []metav1.Condition{{
 			Type: v1alpha1.ReadyCondition, Status: metav1.ConditionUnknown, Reason: v1alpha1.PendingReason, Message: "Waiting for the operator",
 		}}},
+	}
+	if token.Spec.OrganizationID != "" {
+		token.Spec.ConnectionOwner = draw(t, "owner", v1alpha1.ConnectionOwnerUser, v1alpha1.ConnectionOwnerUser, v1alpha1.ConnectionOwnerOrganization)
 	}
 	if key.Namespace == ownEnvironment.Namespace && rapid.Bool().Draw(t, "own environment") {
 		token.Spec.EnvironmentRef = &v1alpha1.EnvironmentReference{Namespace: ownEnvironment.Namespace, Name: ownEnvironment.Name}
@@ -218,6 +221,10 @@ func (w *world) editEnvironment(t *rapid.T) {
 		// Stored without userIDs, so this grant denies.
 		[]v1alpha1.Grant{{Namespaces: names, Slugs: anything, OrganizationIDs: anything}},
 		[]v1alpha1.Grant{harness.Anything(v1alpha1.GrantNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}})},
+		[]v1alpha1.Grant{{Namespaces: names, Slugs: anything, OrganizationIDs: anything, UserIDsFrom: fromLabel("user"), ConnectionOwners: bothOwners}},
+		[]v1alpha1.Grant{{Namespaces: names, Slugs: anything, OrganizationIDsFrom: fromLabel("organization"), UserIDsFrom: fromLabel("user")}},
+		[]v1alpha1.Grant{{Namespaces: names, Slugs: anything, OrganizationIDs: anything, UserIDs: anything, ConnectionOwners: bothOwners}},
+		[]v1alpha1.Grant{{Namespaces: names, Slugs: anything, OrganizationIDs: anything, UserIDs: anything, ConnectionOwners: bothOwners[1:]}},
 	)
 	what := draw(t, "what", "grants", "grants", "grants", "delete", "budget")
 	w.logf("administrator: %s of %s: %v", what, key, grants)
@@ -239,11 +246,24 @@ func (w *world) editEnvironment(t *rapid.T) {
 	}
 }
 
+var bothOwners = []v1alpha1.ConnectionOwner{v1alpha1.ConnectionOwnerUser, v1alpha1.ConnectionOwnerOrganization}
+
+func fromLabel(key string) *v1alpha1.NamespaceLabelSource {
+	return &v1alpha1.NamespaceLabelSource{NamespaceLabel: key}
+}
+
+// labelNamespace replaces the labels of a namespace. It may have no user and no organization.
 func (w *world) labelNamespace(t *rapid.T) {
 	name := types.NamespacedName{Name: draw(t, "namespace", tenants...)}
-	team := draw(t, "team", "a", "b")
-	w.logf("administrator: namespace %s is of team %s", name.Name, team)
-	w.server.edit(namespaces, name, func(object client.Object) { object.SetLabels(map[string]string{"team": team}) })
+	labels := map[string]string{"team": draw(t, "team", "a", "b")}
+	if user := draw(t, "user", "u1", "u2", "none", ""); user != "none" {
+		labels["user"] = user
+	}
+	if organization := draw(t, "organization", "org1", "org2", ""); organization != "" {
+		labels["organization"] = organization
+	}
+	w.logf("administrator: namespace %s has the labels %v", name.Name, labels)
+	w.server.edit(namespaces, name, func(object client.Object) { object.SetLabels(labels) })
 }
 
 func (w *world) putConnection(t *rapid.T, id workossim.ID) {

@@ -3,6 +3,7 @@
 package model_test
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -87,15 +88,41 @@ func grants(environment *v1alpha1.PipesEnvironment, token *v1alpha1.PipesToken, 
 		}
 		for _, part := range []struct {
 			list  []string
+			from  *v1alpha1.NamespaceLabelSource
 			value string
-		}{{grant.Slugs, token.Spec.Slug}, {grant.UserIDs, token.Spec.UserID}, {grant.OrganizationIDs, organization}} {
-			fits = fits && (slices.Equal(part.list, []string{"*"}) || slices.Contains(part.list, part.value))
+		}{
+			{grant.Slugs, nil, token.Spec.Slug},
+			{grant.UserIDs, grant.UserIDsFrom, token.Spec.UserID},
+			{grant.OrganizationIDs, grant.OrganizationIDsFrom, organization},
+		} {
+			list := part.list
+			if part.from != nil {
+				list = valuesOf(labels, part.from.NamespaceLabel)
+			}
+			fits = fits && (slices.Equal(list, []string{"*"}) || slices.Contains(list, part.value))
 		}
-		if fits {
+		if fits && slices.Contains(ownersOrDefault(grant), cmp.Or(token.Spec.ConnectionOwner, v1alpha1.ConnectionOwnerUser)) {
 			return true
 		}
 	}
 	return false
+}
+
+// valuesOf returns the value of a label as a list. The list is empty if there is no such label, or
+// if its value is empty, "none" or "*": these are no IDs.
+func valuesOf(labels map[string]string, key string) []string {
+	if value := labels[key]; value != "" && value != "none" && value != "*" {
+		return []string{value}
+	}
+	return nil
+}
+
+// ownersOrDefault returns the owners of a grant, with the default of the CRD.
+func ownersOrDefault(grant v1alpha1.Grant) []v1alpha1.ConnectionOwner {
+	if len(grant.ConnectionOwners) == 0 {
+		return []v1alpha1.ConnectionOwner{v1alpha1.ConnectionOwnerUser}
+	}
+	return grant.ConnectionOwners
 }
 
 // checkWrite checks how a write of the operator has changed a Secret. before and after may be

@@ -62,11 +62,16 @@ func askedFor(w *world, request *http.Request) workossim.ID {
 	body, err := request.GetBody()
 	w.must(err)
 	var fields struct {
-		UserID         string `json:"user_id"`
-		OrganizationID string `json:"organization_id"`
+		UserID         string          `json:"user_id"`
+		OrganizationID string          `json:"organization_id"`
+		Owner          workossim.Owner `json:"connection_owner"`
+		AccountID      string          `json:"connected_account_id"`
 	}
 	w.must(json.NewDecoder(body).Decode(&fields))
-	return workossim.ID{Slug: path.Base(path.Dir(request.URL.Path)), UserID: fields.UserID, OrganizationID: fields.OrganizationID}
+	return workossim.ID{
+		Slug: path.Base(path.Dir(request.URL.Path)), UserID: fields.UserID, OrganizationID: fields.OrganizationID,
+		Owner: fields.Owner, AccountID: fields.AccountID,
+	}
 }
 
 // heard notes until when a 429 answer forbids calls with its API key.

@@ -101,7 +101,7 @@ func newWorld(t rapid.TB, perMinute int32) *world {
 	for namespace, team := range map[string]string{"home": "platform", "tenant-a": "a", "tenant-b": "b"} {
 		w.server.put(namespaces, &metav1.PartialObjectMetadata{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
-			ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{"team": team}},
+			ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{"team": team, "user": "u1"}},
 		})
 	}
 	w.rotateKey()

@@ -49,6 +49,11 @@ var mutants = []mutant{
 	{"1: the organization is left out of the request", tokens, "requestOf",
 		`workos.Request{Slug: _, UserID: _, OrganizationID: _, Owner: _, AccountID: _, Method: _}`,
 		`workos.Request{Slug: $1, UserID: $2}`, "invariant 1"},
+	{"1: the owner of the connection is not looked at", tokens, "claim",
+		`_.Spec.ConnectionOwner`, `v1alpha1.ConnectionOwnerUser`, "nobody has granted|not NotGranted"},
+	{"1: an organization's connection fits a grant for users", granting, "ownerFits", `_ == ""`, `true`, "nobody has granted|not NotGranted"},
+	{"1: a user's connection fits a grant for organizations", granting, "ownerFits",
+		`slices.Contains(_, _)`, `true`, "nobody has granted|not NotGranted"},
 	{"2: patches are sent without the resourceVersion that they were decided on", secrets, "decidedOn",
 		`append(_, operation{"replace", "/metadata/resourceVersion", _})`, `$1`, "invariant 2"},
 	{"2: a Secret is deleted although it has changed", tokens, "Delete",
@@ -100,6 +105,8 @@ var mutants = []mutant{
 		`_.State != tokensecret.Absent || _`, `$2 || true`, "invariant 15"},
 	{"16: a list that is absent allows everybody", granting, "listFits",
 		`_ != "" && _`, `len(list) == 0 || $0`, "invariant 1|nobody has granted|not NotGranted"},
+	{"16: a label that is missing has every ID", granting, "labelFits",
+		`_[_] == _`, `($1[$2] == $3 || $1[$2] == "")`, "nobody has granted|not NotGranted"},
 }
 
 // elsewhere are the mutants that the model cannot notice, by the package whose tests notice them.
@@ -146,6 +153,14 @@ var elsewhere = map[string][]mutant{
 			`isAny(_) || slices.Contains(_, v1alpha1.NoOrganization)`, `len($1) == 0 || isAny($1)`, "TestListsThatAreNotGivenDeny"},
 		{"16: an empty selector selects every namespace", granting, "namespaceFits",
 			`_ && !_.Empty()`, `$1`, "TestGrantsByLabelOfTheNamespace"},
+		{"16: a label beside a list counts", granting, "userAllowed",
+			`len(_) == 0`, `true`, "TestGrantsOfTheUserInALabelOfTheNamespace"},
+		{"16: the label none is an organization", granting, "organizationAllowed",
+			`_ != v1alpha1.NoOrganization`, `true`, "TestGrantsOfTheOrganizationInALabelOfTheNamespace"},
+		{"16: an empty list of owners is the default", granting, "ownerFits",
+			`_ == nil`, `len($1) == 0`, "TestGrantsOfConnectionOwners"},
+		{"16: a tenant learns the labels of grants for others", granting, "Mismatches",
+			`namespaceFits(_)`, `true`, "TestMismatchesNameTheLabelsOfTheOwnNamespace"},
 	},
 }
 

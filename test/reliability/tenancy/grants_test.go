@@ -21,6 +21,12 @@ import (
 // organization allows the tenant one organization, for any user.
 const organization = `{grants: [{namespaces: {names: [TENANT]}, organizationIDs: [org_1], slugs: ["*"], userIDs: ["*"]}]}`
 
+// Grants that take the user, or the organization, from a label of the namespace.
+const (
+	byUserLabel         = `{grants: [{namespaces: {names: ["*"]}, slugs: ["*"], organizationIDs: ["*"], userIDsFrom: {namespaceLabel: example.com/user-id}}]}`
+	byOrganizationLabel = `{grants: [{namespaces: {names: ["*"]}, slugs: ["*"], organizationIDsFrom: {namespaceLabel: example.com/organization-id}, userIDs: ["*"]}]}`
+)
+
 // askedForGitHub is a call for the token of a user's connection to GitHub.
 const askedForGitHub = called + ": POST api.workos.com/data-integrations/github/token"
 
@@ -54,6 +60,22 @@ var _ = DescribeTable("Asking for what is not granted", func(grants, spec, says 
 	attack("T1", "to be retained", nothing, `{inactivePolicy: Retain}`, `its owner can add one to spec.grants`),
 	attack("T1", "under the name of the victim", nothing, `{userID: user_victim, secretName: victim}`, `user "user_victim"`),
 
+	attack("T1", "the organization's connection, where a grant names no owners", all,
+		`{connectionOwner: Organization, organizationID: org_1}`, `to ask for the organization's connection with slug "github"`),
+	attack("T1", "the organization's connection, where a grant is for users", `{grants: [{namespaces: {names: [TENANT]}, `+anything+`, connectionOwners: [User]}]}`,
+		`{connectionOwner: Organization, organizationID: org_1}`, `the organization's connection`),
+	attack("T1", "a user's connection, where a grant is for organizations", `{grants: [{namespaces: {names: [TENANT]}, `+anything+`, connectionOwners: [Organization]}]}`,
+		`{organizationID: org_1}`, `to ask for slug "github"`),
+	attack("T1", "the organization's connection, by halves of two grants",
+		`{grants: [{namespaces: {names: [TENANT]}, slugs: [slack], organizationIDs: ["*"], userIDs: ["*"], connectionOwners: [Organization]}, `+
+			`{namespaces: {names: [TENANT]}, slugs: [github], organizationIDs: ["*"], userIDs: ["*"]}]}`,
+		`{connectionOwner: Organization, organizationID: org_1}`, `the organization's connection`),
+	attack("T1", "another organization's connection", `{grants: [{namespaces: {names: [TENANT]}, slugs: ["*"], organizationIDs: [org_1], userIDs: ["*"], connectionOwners: [Organization]}]}`,
+		`{connectionOwner: Organization, organizationID: org_2}`, `organization "org_2"`),
+	attack("T1", "another user's account, by its ID", one, `{userID: user_victim, connectedAccountID: data_installation_victim}`, `user "user_victim"`),
+	attack("T1", "another user's API key", one, `{userID: user_victim, authMethod: APIKey}`, `user "user_victim"`),
+	attack("T1", "another user's client credentials", one, `{userID: user_victim, authMethod: ClientCredentials}`, `user "user_victim"`),
+
 	attack("T2", "the user in capitals", one, `{userID: USER_GRANTED}`, `user "USER_GRANTED"`),
 	attack("T2", "the beginning of the user", one, `{userID: user_grante}`, `user "user_grante"`),
 	attack("T2", "the user, and more", one, `{userID: user_granted_}`, `user "user_granted_"`),
@@ -72,6 +94,11 @@ var _ = DescribeTable("Asking for what is not granted", func(grants, spec, says 
 	attack("T3", "from a namespace with another name", `{grants: [{namespaces: {selector: {matchLabels: {kubernetes.io/metadata.name: neighbour}}}, `+anything+`}]}`, `{}`, `spec.grants`),
 	attack("T3", "by a selector that cannot be read", `{grants: [{namespaces: {selector: {matchExpressions: [{key: team, operator: Likes, values: [a]}]}}, `+anything+`}]}`,
 		`{}`, `spec.grants`),
+	attack("T3", "from a namespace without a user", byUserLabel, `{}`, `the namespace has no such label`),
+	attack("T3", "from a namespace without an organization", byOrganizationLabel, `{organizationID: org_1}`, `the namespace has no such label`),
+	attack("T3", "without an organization, as the namespace has none", byOrganizationLabel, `{}`, `the namespace has no such label`),
+	attack("T3", "for a user like the namespace, from another", `{grants: [{namespaces: {names: ["*"]}, slugs: ["*"], organizationIDs: ["*"], userIDsFrom: {namespaceLabel: kubernetes.io/metadata.name}}]}`,
+		`{userID: neighbour}`, `its value is "tenant-`),
 )
 
 var _ = It("T1: asking for a PipesEnvironment that is not there is told as such", Label("T1"), func() {
@@ -109,6 +136,17 @@ var _ = DescribeTable("Names that are read in two ways", func(spec, says string)
 	attack("T2", "an organization with a space that is none", `{organizationID: "org_1\u00a0"}`, idRule),
 	attack("T2", "an organization that is named as none is in grants", `{organizationID: none}`, `must not be 'none'`),
 	attack("T2", "every organization", `{organizationID: "*"}`, idRule),
+	attack("T2", "an organization's connection without the organization", `{connectionOwner: Organization}`, `spec.organizationID: Required value`),
+	attack("T2", "an organization's connection of none", `{connectionOwner: Organization, organizationID: none}`, `must not be 'none'`),
+	attack("T2", "an owner in another case", `{connectionOwner: organization, organizationID: org_1}`, `Unsupported value: "organization"`),
+	attack("T2", "every owner", `{connectionOwner: "*"}`, `Unsupported value: "*"`),
+	attack("T2", "two owners", `{connectionOwner: [User, Organization]}`, `must be of type string`),
+	attack("T2", "an account that ends its JSON", `{connectedAccountID: 'a","user_id":"user_victim'}`, idRule),
+	attack("T2", "an account with a query", `{connectedAccountID: "a&user_id=user_victim"}`, idRule),
+	attack("T2", "an account that leads up", `{connectedAccountID: ../user_victim}`, idRule),
+	attack("T2", "every account", `{connectedAccountID: "*"}`, idRule),
+	attack("T2", "an empty account", `{connectedAccountID: ""}`, `at least 1 chars`),
+	attack("T2", "a method that ends its JSON", `{authMethod: 'OAuth","user_id":"user_victim'}`, `Unsupported value`),
 	attack("T2", "a slug that leads up", `{slug: ..}`, idRule),
 	attack("T2", "a slug that leads up, escaped", `{slug: "%2e%2e"}`, idRule),
 	attack("T2", "a slug that leads up, escaped twice", `{slug: "%252e%252e"}`, idRule),
@@ -128,20 +166,35 @@ var _ = DescribeTable("Names that are read in two ways", func(spec, says string)
 	attack("T2", "an API key of its own", `{apiKey: sk_test}`, `unknown field "spec.apiKey"`),
 )
 
-var _ = DescribeTable("Labelling the own namespace", func(role string) {
-	w := newWorld(`{grants: [{namespaces: {selector: {matchLabels: {team: a}}}, ` + anything + `}]}`)
-	token := w.pipesToken("theirs", `{}`)
+// byTeam is a grant for namespaces with a label.
+const byTeam = `{grants: [{namespaces: {selector: {matchLabels: {team: a}}}, ` + anything + `}]}`
+
+var _ = DescribeTable("Labelling the own namespace", func(role, grants, key, value string) {
+	w := newWorld(grants)
+	token := w.pipesToken("theirs", `{organizationID: org_1}`)
 	w.connect(token)
 	w.refused(byCondition(v1alpha1.NotGrantedReason, `spec.grants`), w.creating(w.editor, token))
 	w.refused(byAPIServer(`cannot patch resource "namespaces"`), func() (client.Object, error) {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
-		return nil, w.edit(w.as(role), namespace, func() { namespace.Labels["team"] = "a" })
+		return nil, w.edit(w.as(role), namespace, func() { namespace.Labels[key] = value })
 	})
 	w.expectReady(token, v1alpha1.NotGrantedReason, "")
 },
-	attack("T3", "with edit", "edit"),
-	attack("T3", "with admin", "admin"),
+	attack("T3", "with edit", "edit", byTeam, "team", "a"),
+	attack("T3", "with admin", "admin", byTeam, "team", "a"),
+	attack("T3", "with the user, with edit", "edit", byUserLabel, "example.com/user-id", granted),
+	attack("T3", "with the user, with admin", "admin", byUserLabel, "example.com/user-id", granted),
+	attack("T3", "with the organization, with admin", "admin", byOrganizationLabel, "example.com/organization-id", "org_1"),
 )
+
+var _ = It("T3: a label of the PipesToken is none of the namespace", Label("T3"), func() {
+	w := newWorld(byUserLabel)
+	token := w.pipesToken("theirs", `{}`)
+	token.SetLabels(map[string]string{"example.com/user-id": granted})
+	token.SetAnnotations(token.GetLabels())
+	w.connect(token)
+	w.refused(byCondition(v1alpha1.NotGrantedReason, `the namespace has no such label`), w.creating(w.editor, token))
+})
 
 // as returns the client of a user with a built-in role in the tenant's namespace.
 func (w *world) as(role string) client.Client {
@@ -234,6 +287,10 @@ var _ = DescribeTable("Changing a PipesToken once it is granted", func(spec, cha
 	attack("T5", "the organization", full, `{organizationID: org_2}`, `organizationID is immutable`),
 	attack("T5", "the organization, away", full, `{organizationID: null}`, `organizationID cannot be added or removed`),
 	attack("T5", "an organization, later", bare, `{organizationID: org_1}`, `organizationID cannot be added or removed`),
+	attack("T5", "the owner", full, `{connectionOwner: Organization}`, `connectionOwner is immutable`),
+	attack("T5", "the owner, without an organization", bare, `{connectionOwner: Organization}`, `connectionOwner is immutable`),
+	attack("T5", "an account, later", full, `{connectedAccountID: data_installation_victim}`, `connectedAccountID cannot be added or removed`),
+	attack("T5", "the method", full, `{authMethod: APIKey}`, `authMethod is immutable`),
 	attack("T5", "the PipesEnvironment", full, `{environmentRef: {name: private, namespace: neighbour}}`, `environmentRef is immutable`),
 	attack("T5", "the namespace of the PipesEnvironment, away", full, `{environmentRef: {namespace: null}}`, `environmentRef is immutable`),
 	attack("T5", "the PipesEnvironment, away", full, `{environmentRef: null}`, `environmentRef cannot be added or removed`),

@@ -25,15 +25,16 @@ type GrantApplyConfiguration struct {
 	// PipesTokens without an organizationID. ["*"] means any organization and
 	// none. Required, unless organizationIDsFrom is set.
 	OrganizationIDs []string `json:"organizationIDs,omitempty"`
-	// organizationIDsFrom takes the organizationID from a label of the namespace of
-	// the PipesToken. It stands in place of organizationIDs.
+	// organizationIDsFrom takes the organizationID from a label of the namespace
+	// of the PipesToken. It stands in place of organizationIDs. It fits no
+	// PipesToken without an organizationID.
 	OrganizationIDsFrom *NamespaceLabelSourceApplyConfiguration `json:"organizationIDsFrom,omitempty"`
 	// userIDs that a PipesToken may name, 1 to 1024. ["*"] means any user.
 	// Required, unless userIDsFrom is set.
 	UserIDs []string `json:"userIDs,omitempty"`
-	// userIDsFrom takes the userID from a label of the namespace of the PipesToken.
-	// It stands in place of userIDs. One grant then serves any number of
-	// namespaces with one user each.
+	// userIDsFrom takes the userID from a label of the namespace of the
+	// PipesToken. It stands in place of userIDs. One grant then serves any number
+	// of namespaces with one user each.
 	UserIDsFrom *NamespaceLabelSourceApplyConfiguration `json:"userIDsFrom,omitempty"`
 	// connectionOwners that a PipesToken may name: User, Organization or both. A
 	// grant that does not list Organization never reaches a connection that an

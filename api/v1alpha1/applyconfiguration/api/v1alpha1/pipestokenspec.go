@@ -55,8 +55,8 @@ type PipesTokenSpecApplyConfiguration struct {
 	// secretTemplate sets the type, labels, annotations and data of the Secret. It
 	// is at most 64 KiB. Default: a Secret of type Opaque with the keys
 	// access_token, expires_at (RFC 3339 in UTC; absent if the token has no known
-	// expiry) and scopes (separated by spaces). With authMethod APIKey its only key
-	// is api_key.
+	// expiry) and scopes (separated by spaces). With authMethod APIKey its only
+	// key is api_key.
 	SecretTemplate *SecretTemplateApplyConfiguration `json:"secretTemplate,omitempty"`
 	// renewBefore is how long before its expiry the operator renews a token: a
 	// duration of 10s to 24h, for example 10m. The operator uses at most half of

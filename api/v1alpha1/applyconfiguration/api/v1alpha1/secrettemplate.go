@@ -28,8 +28,8 @@ type SecretTemplateApplyConfiguration struct {
 	// Go text/template of at most 8192 characters. Templates use .AccessToken (or
 	// .APIKey with authMethod APIKey), .ExpiresAt, .Scopes, .Slug, .UserID,
 	// .OrganizationID, .Metadata and .Config (maps that WorkOS returns unless
-	// authMethod is OAuth), and the functions b64enc, toJson, quote, join, urlquery
-	// and index. range, define, template and block are not allowed.
+	// authMethod is OAuth), and the functions b64enc, toJson, quote, join,
+	// urlquery and index. range, define, template and block are not allowed.
 	Data map[string]apiv1alpha1.DataTemplate `json:"data,omitempty"`
 }
 
