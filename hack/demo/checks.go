@@ -24,7 +24,8 @@ import (
 type state struct {
 	tokens   map[string]v1alpha1.PipesToken
 	secrets  map[string]corev1.Secret
-	requests []workossim.Request // to WorkOS, oldest first
+	requests []workossim.Request // to WorkOS, oldest first; none for events
+	events   []workossim.Event   // of WorkOS, oldest first
 	upstream func(workossim.ID) (token string, expires time.Time, ok bool)
 	// reconciled is how many PipesTokens the operator process has reconciled.
 	reconciled int
@@ -41,7 +42,8 @@ func (d *demo) look(ctx context.Context) (*state, error) {
 	}
 	s := &state{
 		tokens: map[string]v1alpha1.PipesToken{}, secrets: map[string]corev1.Secret{},
-		requests: d.simulator.Requests(), upstream: d.simulator.CurrentToken, reconciled: d.reconciled(ctx),
+		requests: d.simulator.Requests(), events: d.simulator.Events(),
+		upstream: d.simulator.CurrentToken, reconciled: d.reconciled(ctx),
 	}
 	for _, token := range tokens.Items {
 		s.tokens[token.Name] = token
@@ -93,6 +95,7 @@ type sample struct {
 var (
 	githubAlice = sample{"github-alice", workossim.ID{Slug: "github", UserID: "user_01ALICE"}}
 	slackAlice  = sample{"slack-alice", workossim.ID{Slug: "slack", UserID: "user_01ALICE"}}
+	slackBob    = sample{"slack-bob", workossim.ID{Slug: "slack", UserID: "user_01BOB"}}
 	notionBob   = sample{"notion-bob", workossim.ID{Slug: "notion", UserID: "user_01BOB"}}
 	linearCarol = sample{"linear-carol", workossim.ID{Slug: "linear", UserID: "user_01CAROL"}}
 )
@@ -189,6 +192,28 @@ func (s sample) firstSecret(since time.Time) check {
 	return check{"the first Secret, counted from make demo", func(_, now *state) (string, bool) {
 		_, exists := now.secrets[s.name]
 		return fmt.Sprintf("after %.0f s", time.Since(since).Seconds()), exists
+	}}
+}
+
+// followed checks that the operator has asked WorkOS after the last event of this connection,
+// although nobody has annotated the PipesToken. It tells how long that took.
+func (s sample) followed() check {
+	what := s.name + " has no annotation, and the operator asked for the token by itself"
+	return check{what, func(_, now *state) (string, bool) {
+		connected, asked := time.Time{}, time.Time{}
+		for _, event := range now.events {
+			if event.Connection == s.id {
+				connected = event.CreatedAt
+			}
+		}
+		for _, request := range now.requests {
+			if request.ID == s.id {
+				asked = request.Time
+			}
+		}
+		token := now.tokens[s.name]
+		return fmt.Sprintf("%.1f s after the user connected", asked.Sub(connected).Seconds()),
+			!connected.IsZero() && asked.After(connected) && token.Annotations[v1alpha1.RefreshRequestedAtAnnotation] == ""
 	}}
 }
 

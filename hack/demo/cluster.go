@@ -82,10 +82,11 @@ var environment string
 
 // seed is what the simulated WorkOS starts with. Tokens usually live for hours. Alice's GitHub
 // tokens live for 40 seconds, so that one can watch them rotate, and WorkOS returns the next one
-// when 25 seconds are left. She has not connected Slack yet.
+// when 25 seconds are left. She and Bob have not connected Slack yet.
 var seed = workossim.Options{APIKeys: []string{"sk_test_demo"}, Connections: []workossim.Connection{
 	{ID: githubAlice.id, Lifetime: 40 * time.Second, RefreshLead: 25 * time.Second, Scopes: []string{"repo"}},
 	{ID: slackAlice.id, State: workossim.NotInstalled},
+	{ID: slackBob.id, State: workossim.NotInstalled},
 	{ID: notionBob.id},
 	{ID: linearCarol.id},
 }}
@@ -99,10 +100,11 @@ func (d *demo) startSimulator(ctx context.Context) error {
 		return fmt.Errorf("looking for a free port: %w", err)
 	}
 	d.upstream, d.simulator = listener.Addr().String(), workossim.New(seed)
+	d.simulator.ForgetEvents() // the users of the seed connected long ago
 	d.server = &http.Server{Handler: d.simulator.WithControl(), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = d.server.Serve(listener) }() // until Close
 	manifests := map[string]string{"environment": strings.ReplaceAll(environment, "127.0.0.1:8089", d.upstream)}
-	for _, s := range []sample{githubAlice, slackAlice, notionBob, linearCarol} {
+	for _, s := range []sample{githubAlice, slackAlice, slackBob, notionBob, linearCarol} {
 		manifests[s.name] = fmt.Sprintf("apiVersion: pipes.workos.com/v1alpha1\nkind: PipesToken\n"+
 			"metadata: {name: %s, namespace: %s}\nspec: {slug: %s, userID: %s}\n", s.name, namespace, s.id.Slug, s.id.UserID)
 	}

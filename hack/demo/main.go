@@ -1,5 +1,5 @@
 // Command demo shows pipes-operator at work on this machine: a real etcd and kube-apiserver, the
-// real operator, and a simulated WorkOS. It runs seven steps, and checks each against a deadline.
+// real operator, and a simulated WorkOS. It runs eight steps, and checks each against a deadline.
 // `make demo` runs it.
 package main
 

@@ -32,6 +32,9 @@ const (
 	soon = time.Minute
 	// quiet is how long a state must stay unchanged.
 	quiet = 2 * time.Second
+	// noticed is the poll interval of environment.yaml, plus time for a busy machine. Without
+	// events, the next poll would come only after 30 seconds.
+	noticed = 15 * time.Second
 )
 
 // check is a condition that must become true.

@@ -16,6 +16,7 @@ func (d *demo) steps() []step {
 		{"a grant is missing, and given", d.grant()},
 		{"a hand-edited Secret is repaired", d.repair()},
 		{"the operator restarts, at no call", d.reboot()},
+		{"a user connects, and nobody annotates anything", d.follow()},
 	}
 }
 
@@ -50,9 +51,9 @@ Secret: a pod that mounts it waits.`,
 		do:    []action{d.user("kubectl apply -f slack-alice.yaml")},
 		until: []check{slackAlice.stuck(v1alpha1.NotInstalledReason), slackAlice.holds("no Secret")},
 	}, {
-		say: `Now she connects it. The operator notices this by itself: it asks again every
-30 seconds, later less often. The annotation makes it ask now. The page on which
-Alice has connected can set it.`,
+		say: `Now she connects it. The operator notices this by itself, as step 8 shows. The
+annotation makes it ask now, so that nobody has to wait for its next look. The
+page on which Alice has connected can set it.`,
 		do: []action{
 			d.simulate("state", `{"slug":"slack","userID":"user_01ALICE","state":"connected"}`), d.refresh(slackAlice),
 		},
@@ -66,8 +67,8 @@ func (d *demo) reauthorize() []phase {
 		do:    []action{d.user("kubectl apply -f notion-bob.yaml")},
 		until: []check{notionBob.synced(), notionBob.holdsNewest()},
 	}, {
-		say: `Bob's connection breaks, and WorkOS says needs_reauthorization. At the next
-renewal, or now with the annotation, the operator takes the token out of the
+		say: `Bob's connection breaks, and WorkOS says needs_reauthorization. Seconds
+later, or now with the annotation, the operator takes the token out of the
 Secret (the default of inactivePolicy). It then also vanishes from running pods.`,
 		do: []action{
 			d.simulate("state", `{"slug":"notion","userID":"user_01BOB","state":"needs_reauthorization"}`), d.refresh(notionBob),
@@ -118,8 +119,10 @@ Then they overwrite the token, which is not.`,
 func (d *demo) reboot() []phase {
 	return []phase{{
 		say: `So that no renewal is due during the restart, Alice's GitHub tokens live for an
-hour from now on.`,
+hour from now on. The event of this change gets lost. The annotation makes the
+operator ask all the same.`,
 		do: []action{
+			d.simulate("event-rules", `{"lose":1}`),
 			d.simulate("connections", `{"slug":"github","userID":"user_01ALICE","lifetime":"1h"}`), d.refresh(githubAlice),
 		},
 		until: []check{githubAlice.synced(), githubAlice.holdsNewest(), githubAlice.livesLong(30 * time.Minute)},
@@ -129,6 +132,27 @@ metadata of the Secrets: it asks WorkOS for nothing, and writes nothing.`,
 		do:     []action{d.restart()},
 		until:  []check{allReconciled(), nothingDone()},
 		steady: quiet,
+		show:   []action{d.user("kubectl get pipestokens")},
+	}}
+}
+
+func (d *demo) follow() []phase {
+	return []phase{{
+		say: `Bob has not connected Slack yet. The operator follows the events of WorkOS, so
+it does not keep asking for him: without an event it would ask after an hour.`,
+		do: []action{
+			d.user("kubectl wait pipesenvironment default -n " + operatorNamespace + " --for=condition=EventsFollowed --timeout=60s"),
+			d.user("kubectl apply -f slack-bob.yaml"),
+		},
+		until:  []check{slackBob.stuck(v1alpha1.NotInstalledReason), slackBob.holds("no Secret"), slackBob.calls(1)},
+		steady: quiet,
+	}, {
+		say: `Bob connects Slack, and nobody does anything else. Every 5 seconds (pollInterval
+in environment.yaml) the operator asks WorkOS for new events, for all users at
+once. It finds the event of Bob, and asks for his token.`,
+		do:     []action{d.simulate("state", `{"slug":"slack","userID":"user_01BOB","state":"connected"}`)},
+		until:  []check{slackBob.synced(), slackBob.holdsNewest(), slackBob.calls(1), slackBob.followed()},
+		within: noticed,
 		show:   []action{d.user("kubectl get pipestokens")},
 	}}
 }
