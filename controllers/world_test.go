@@ -58,6 +58,8 @@ type world struct {
 	// stepEnvironments also runs the timers of PipesEnvironments on the timeline. They fire every
 	// 30 seconds.
 	stepEnvironments bool
+	// audit is the audit log of all operators of this world.
+	audit auditLog
 	// followEvents makes the operator follow the events of WorkOS.
 	followEvents bool
 }
@@ -334,14 +336,18 @@ func (w *world) startShard(shard sharding.Shard, change ...func(*pipestoken.Reco
 		Environment: types.NamespacedName{Namespace: w.home, Name: environmentID},
 		WorkOS:      workos.Options{UserAgent: "pipes-operator/test", Clock: w.clock, Timeout: 5 * time.Second},
 		Hosts:       []string{strings.TrimPrefix(w.baseURL, "http://")}, Insecure: true,
-		Tokens: w.timeline.options(), Environments: environments, Events: events,
+		Tokens: w.timeline.options(), Environments: environments, Events: events, Audit: &w.audit,
 	}.Start(func(err error) {
 		defer GinkgoRecover()
 		Expect(err).NotTo(HaveOccurred())
 	})
 	Expect(err).NotTo(HaveOccurred())
 	started := &operator{requests: requests, watchdog: running.Watchdog, caches: running.Caches,
-		stop: sync.OnceFunc(func() { running.Stop(); Expect(said.Gather(running.Metrics)).To(Succeed()) })}
+		stop: sync.OnceFunc(func() {
+			running.Stop()
+			Expect(said.Gather(running.Metrics)).To(Succeed())
+			w.audit.check()
+		})}
 	DeferCleanup(started.stop)
 	return started
 }

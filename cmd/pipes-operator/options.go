@@ -101,6 +101,11 @@ func (o *options) bind(flags *flag.FlagSet) {
 			", and with --watch-label-selector one that follows from it.")
 	flags.StringVar(&o.leaderElectNamespace, "leader-election-namespace", o.leaderElectNamespace,
 		"The namespace of the Lease of the leader election. Empty: the operator's own, in a cluster.")
+	o.bindEndpoints(flags)
+}
+
+// bindEndpoints binds the flags of the servers of the operator.
+func (o *options) bindEndpoints(flags *flag.FlagSet) {
 	flags.StringVar(&o.metricsBindAddress, "metrics-bind-address", o.metricsBindAddress,
 		"Where to serve metrics. 0: nowhere.")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure,

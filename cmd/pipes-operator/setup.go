@@ -41,7 +41,8 @@ type parts struct {
 func newParts(manager ctrl.Manager, o options, shard sharding.Shard) (shared parts, err error) {
 	shared = parts{ledger: &ledger.Ledger{}, feed: &eventfeed.Feed{}, shard: shard}
 	shared.connections = newConnections(manager, o, shared.clock)
-	if shared.metrics, err = ownmetrics.New(metrics.Registry, shared.ledger, shared.clock, o.perObjectMetrics); err != nil {
+	shared.metrics, err = ownmetrics.New(metrics.Registry, shared.ledger, shared.clock, o.perObjectMetrics)
+	if err != nil {
 		return parts{}, fmt.Errorf("registering metrics: %w", err)
 	}
 	if err := ownmetrics.RegisterBuild(metrics.Registry, version, commit()); err != nil {

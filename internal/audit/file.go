@@ -58,7 +58,6 @@ func (f *File) open() error {
 	if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("opening %s: %w", f.path, errNoFile)
 	}
-	//nolint:gosec // the administrator chooses the path with a flag
 	opened, err := os.OpenFile(f.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err

@@ -199,7 +199,7 @@ func TestLinesThatAreLostToASlowTargetAreTold(t *testing.T) {
 }
 
 // sequentially records lines one by one, each in a write of its own.
-func sequentially(t *testing.T, log *audit.Log, to *target, counted *tally, lines int) {
+func sequentially(t *testing.T, log *audit.Log, counted *tally, lines int) {
 	t.Helper()
 	for range lines {
 		before := counted.written.Load() + counted.lost.Load()
@@ -220,11 +220,11 @@ func TestAFailingTargetIsToldOnceAMinute(t *testing.T) {
 	to, counted := &target{}, &tally{}
 	to.write = func(*bytes.Buffer, []byte) (int, error) { return 0, errors.New("no space left on device") }
 	log, clock := start(to, counted, logger)
-	sequentially(t, log, to, counted, 10)
+	sequentially(t, log, counted, 10)
 	clock.SetTime(noon.Add(59 * time.Second))
-	sequentially(t, log, to, counted, 10)
+	sequentially(t, log, counted, 10)
 	clock.SetTime(noon.Add(time.Minute))
-	sequentially(t, log, to, counted, 10)
+	sequentially(t, log, counted, 10)
 	end(t, log)
 	if len(said) != 2 || !strings.Contains(said[0], "no space left on device") || strings.Contains(said[0], "agents") {
 		t.Errorf("said %v", said)
@@ -245,7 +245,7 @@ func TestAPartOfALineIsLost(t *testing.T) {
 	}
 	log, _ := start(to, counted, logr.Discard())
 	for _, room = range []int{1 << 20, 20, 0, 1, 20, 1 << 20, 1 << 20} {
-		sequentially(t, log, to, counted, 1)
+		sequentially(t, log, counted, 1)
 	}
 	end(t, log)
 	if got := namesIn(to.written.String()); fmt.Sprint(got) != "[n-0 n-5 n-6]" {
@@ -259,7 +259,7 @@ func TestAShortWriteIsALoss(t *testing.T) {
 	to, counted := &target{}, &tally{}
 	to.write = func(*bytes.Buffer, []byte) (int, error) { return 3, nil }
 	log, _ := start(to, counted, logr.Discard())
-	sequentially(t, log, to, counted, 2)
+	sequentially(t, log, counted, 2)
 	end(t, log)
 	counted.expect(t, 0, 2)
 }

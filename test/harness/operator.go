@@ -152,18 +152,27 @@ func (o Operator) setUp(ctx context.Context, manager ctrl.Manager) (*Running, er
 		Client: manager.GetClient(), Connections: connections, Shard: o.Shard,
 		Recorder: manager.GetEventRecorder(tokensecret.FieldManager), Clock: clock, Ledger: dues, Metrics: counters,
 	}
-	if o.Events != nil {
-		feed := &eventfeed.Feed{}
-		tokens.Feed, environments.Feed = feed, feed
-		events := &pipesevents.Reconciler{
-			Client: manager.GetClient(), Connections: connections, Feed: feed, Listener: tokens, Clock: clock, Metrics: counters,
-		}
-		if err := events.SetupWithManager(manager, *o.Events); err != nil {
-			return nil, err
-		}
+	if err := o.followEvents(manager, tokens, environments); err != nil {
+		return nil, err
 	}
 	if err := environments.SetupWithManager(manager, o.Environments); err != nil {
 		return nil, err
 	}
 	return &Running{Caches: manager.GetCache(), Watchdog: tokens.Watchdog, Metrics: registry, audit: tokens.Audit}, nil
+}
+
+// followEvents adds the controller that follows events, if there is to be one.
+func (o Operator) followEvents(
+	manager ctrl.Manager, tokens *pipestoken.Reconciler, environments *pipesenvironment.Reconciler,
+) error {
+	if o.Events == nil {
+		return nil
+	}
+	feed := &eventfeed.Feed{}
+	tokens.Feed, environments.Feed = feed, feed
+	events := &pipesevents.Reconciler{
+		Client: manager.GetClient(), Connections: tokens.Connections, Feed: feed, Listener: tokens,
+		Clock: tokens.Clock, Metrics: tokens.Metrics,
+	}
+	return events.SetupWithManager(manager, *o.Events)
 }
