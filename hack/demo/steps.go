@@ -141,7 +141,8 @@ func (d *demo) follow() []phase {
 		say: `Bob has not connected Slack yet. The operator follows the events of WorkOS, so
 it does not keep asking for him: without an event it would ask after an hour.`,
 		do: []action{
-			d.user("kubectl wait pipesenvironment default -n " + operatorNamespace + " --for=condition=EventsFollowed --timeout=60s"),
+			d.user("kubectl wait pipesenvironment default -n " + operatorNamespace +
+				" --for=condition=EventsFollowed --timeout=60s"),
 			d.user("kubectl apply -f slack-bob.yaml"),
 		},
 		until:  []check{slackBob.stuck(v1alpha1.NotInstalledReason), slackBob.holds("no Secret"), slackBob.calls(1)},
