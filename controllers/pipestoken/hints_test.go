@@ -227,8 +227,8 @@ func TestPollsAreRareWhileEventsAreFollowed(t *testing.T) {
 		least, most time.Duration
 	}{
 		"without events":          {polls{}, missing, time.Minute, time.Minute},
-		"with events":             {polls{followed: true}, missing, 46 * time.Minute, 76 * time.Minute},
-		"with events, of many":    {polls{followed: true, crowd: 100_000}, missing, 125 * time.Hour, 209 * time.Hour},
+		"with events":             {polls{followed: true}, missing, 31 * time.Minute, 91 * time.Minute},
+		"with events, of many":    {polls{followed: true, crowd: 100_000}, missing, 111 * time.Hour, 334 * time.Hour},
 		"events have been lost":   {polls{lost: noon.Add(time.Hour)}, missing, time.Hour, 70 * time.Minute},
 		"events were lost before": {polls{lost: noon}, missing, time.Minute, time.Minute},
 		"what no event announces": {polls{followed: true}, finding.New(v1alpha1.IntegrationNotFoundReason, ""), time.Minute, time.Minute},

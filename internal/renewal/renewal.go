@@ -208,9 +208,9 @@ func SlowPoll(now, since time.Time) time.Duration {
 const (
 	// followedPoll is the least time between two slow polls while events announce what a poll would
 	// find. followedGap is the mean time between two such polls of all PipesTokens of an
-	// environment: 10 a minute, however many PipesTokens wait for a person.
+	// environment: 8 a minute, however many PipesTokens wait for a person.
 	followedPoll = time.Hour
-	followedGap  = 6 * time.Second
+	followedGap  = 8 * time.Second
 )
 
 // FollowedPoll returns when to poll again while the events of WorkOS are followed. The poll finds a
@@ -221,7 +221,7 @@ func FollowedPoll(notBefore time.Time, crowd int, own bool, seed string) time.Ti
 	every := max(followedPoll, time.Duration(crowd)*followedGap)
 	part := draw(seed+"followed", notBefore.Unix())
 	if own {
-		part = 0.75 + part/2
+		part += 0.5 // all that were polled at the same moment spread out
 	}
 	return notBefore.Add(time.Duration(part * float64(every))).Truncate(time.Second)
 }
