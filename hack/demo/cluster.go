@@ -100,7 +100,6 @@ func (d *demo) startSimulator(ctx context.Context) error {
 		return fmt.Errorf("looking for a free port: %w", err)
 	}
 	d.upstream, d.simulator = listener.Addr().String(), workossim.New(seed)
-	d.simulator.ForgetEvents() // the users of the seed connected long ago
 	d.server = &http.Server{Handler: d.simulator.WithControl(), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = d.server.Serve(listener) }() // until Close
 	manifests := map[string]string{"environment": strings.ReplaceAll(environment, "127.0.0.1:8089", d.upstream)}

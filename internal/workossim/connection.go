@@ -80,6 +80,9 @@ type Connection struct {
 	Metadata map[string]any
 	// Config is sent with credentials unless it is nil.
 	Config map[string]string
+	// NoEvent means that Put of the connection has no event, as if the user had connected long
+	// ago. Later changes have events.
+	NoEvent bool
 }
 
 // withDefaults returns the connection as the simulator stores it: with defaults, and without

@@ -17,6 +17,7 @@ const day = 24 * time.Hour
 func TestEachChangeHasItsEvent(t *testing.T) {
 	h := newHarness(t, workossim.Connection{ID: bob}) // was there before: no event
 	h.sim.Put(workossim.Connection{ID: alice, Scopes: []string{"repo"}})
+	h.sim.Put(workossim.Connection{ID: workossim.ID{Slug: "github", UserID: "user_dora"}, NoEvent: true})
 	h.step(time.Minute)
 	h.sim.SetState(alice, workossim.NeedsReauthorization)
 	h.sim.SetState(alice, workossim.NeedsReauthorization) // no change

@@ -39,6 +39,7 @@ import (
 //	  authMethod: oauth              # or api_key, client_credentials
 //	  metadata: {instance_url: ...}  # any JSON, for client_credentials
 //	  config: {account: ...}         # texts; {} is not the same as no config
+//	  noEvent: false                 # Connection.NoEvent; connections of a seed have no event
 //	everyone:                        # Options.Everyone
 //	- slug: slack                    # and more fields, but not userID and organizationID
 //

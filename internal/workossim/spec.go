@@ -20,6 +20,7 @@ type connectionSpec struct {
 	AuthMethod AuthMethod        `json:"authMethod"`
 	Metadata   map[string]any    `json:"metadata"`
 	Config     map[string]string `json:"config"`
+	NoEvent    bool              `json:"noEvent"`
 }
 
 func (spec connectionSpec) connection() (Connection, error) {
@@ -38,6 +39,7 @@ func (spec connectionSpec) connection() (Connection, error) {
 		ID: spec.ID, State: spec.State, Lifetime: lifetime, NoExpiry: spec.NoExpiry, RefreshLead: lead,
 		AlwaysFresh: spec.AlwaysFresh, Scopes: spec.Scopes, MissingScopes: spec.MissingScopes, TokenPrefix: spec.TokenPrefix,
 		ExpiryLayout: spec.ExpiryLayout, AuthMethod: spec.AuthMethod, Metadata: spec.Metadata, Config: spec.Config,
+		NoEvent: spec.NoEvent,
 	}, nil
 }
 

@@ -8,7 +8,8 @@ import (
 
 // Put creates or replaces a connection. If it is connected, it gets a new token now, even if it
 // replaces a connection that had a token. Its slug is known from now on. Put of a connection that
-// is connected has an event, and so has each other change of a state.
+// is connected has an event, and so has each other change of a state. Connection.NoEvent prevents
+// that.
 func (s *Simulator) Put(c Connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,6 +142,8 @@ func (s *Simulator) find(id ID) (*account, bool) {
 // put is Put for callers that hold mu.
 func (s *Simulator) put(c Connection) {
 	c = c.withDefaults()
+	quiet := c.NoEvent
+	c.NoEvent = false
 	s.slugs[c.Slug] = true
 	was, group := NotInstalled, c.group()
 	if replaced, found := s.accounts[c.ID]; found {
@@ -151,7 +154,9 @@ func (s *Simulator) put(c Connection) {
 	a := &account{Connection: c, createdAt: s.now().UnixMilli()}
 	s.accounts[c.ID] = a
 	s.enter(a, c.State)
-	s.events.change(a, was, s.now())
+	if !quiet {
+		s.events.change(a, was, s.now())
+	}
 }
 
 // enter moves an account into a state. The caller must hold mu.

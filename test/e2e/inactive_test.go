@@ -56,8 +56,7 @@ var _ = Describe("A connection that is lost", func() {
 		for _, policy := range policies {
 			connections[policy].setState(workossim.Connected)
 		}
-		// No refresh is requested here. The operator asks WorkOS by itself, at first every 30
-		// seconds.
+		// No refresh is requested here. The operator follows the events of WorkOS.
 		for _, policy := range policies {
 			waitForReason(namespace, strings.ToLower(policy), "TokenSynced", 2*time.Minute)
 		}

@@ -22,12 +22,18 @@ var mistakes = []mistake{
 	{"A duration that is no duration", "PipesToken", "bob", `{slug: github, userID: user_bob, refreshInterval: hourly}`},
 	{"A duration without a unit", "PipesToken", "bob", `{slug: github, userID: user_bob, renewBefore: 600}`},
 	{"A policy that there is not", "PipesToken", "bob", `{slug: github, userID: user_bob, inactivePolicy: Keep}`},
+	{"An owner that there is not", "PipesToken", "bob", `{slug: github, userID: user_bob, connectionOwner: Team}`},
+	{"The connection of an organization, without the organization", "PipesToken", "bob", `{slug: github, userID: user_bob, connectionOwner: Organization}`},
+	{"A method in the spelling of WorkOS", "PipesToken", "bob", `{slug: github, userID: user_bob, authMethod: api_key}`},
+	{"A connected account that is empty, as templates write it", "PipesToken", "bob", `{slug: github, userID: user_bob, connectedAccountID: ""}`},
 	{"A reserved label", "PipesToken", "bob", `{slug: github, userID: user_bob, secretTemplate: {labels: {app.kubernetes.io/name: bob}}}`},
 	{"Basic authentication without its keys", "PipesToken", "bob", `{slug: github, userID: user_bob, secretTemplate: {type: kubernetes.io/basic-auth}}`},
 	{"An edit of the user", "PipesToken", "alice", `{slug: github, userID: user_bob}`},
 	{"An edit of the slug", "PipesToken", "alice", `{slug: slack, userID: user_alice}`},
 	{"An organization that is added later", "PipesToken", "alice", `{slug: github, userID: user_alice, organizationID: org_acme}`},
 	{"A name of the Secret that is added later", "PipesToken", "alice", `{slug: github, userID: user_alice, secretName: token}`},
+	{"An edit of the method", "PipesToken", "alice", `{slug: github, userID: user_alice, authMethod: APIKey}`},
+	{"A connected account that is added later", "PipesToken", "alice", `{slug: github, userID: user_alice, connectedAccountID: data_installation_1}`},
 	{"A PipesEnvironment without an API key", "PipesEnvironment", "default", `{grants: [{namespaces: {names: [agents]}, slugs: ["*"], organizationIDs: ["*"], userIDs: ["*"]}]}`},
 	{"A list of names that is empty", "PipesEnvironment", "default", withGrant(`namespaces: {names: []}`)},
 	{"A grant without namespaces", "PipesEnvironment", "default", withGrant(`slugs: [github]`)},
@@ -40,6 +46,7 @@ var mistakes = []mistake{
 	{"A name twice", "PipesEnvironment", "default", withGrant(`namespaces: {names: [agents, agents]}`)},
 	{"A base URL without its scheme", "PipesEnvironment", "default", `{apiKeySecretRef: {name: workos-api-key, key: api-key}, baseURL: api.workos.com}`},
 	{"A rate of zero", "PipesEnvironment", "default", `{apiKeySecretRef: {name: workos-api-key, key: api-key}, requestsPerMinute: 0}`},
+	{"A poll interval that is too short", "PipesEnvironment", "default", `{apiKeySecretRef: {name: workos-api-key, key: api-key}, events: {pollInterval: 1s}}`},
 }
 
 // withGrant returns a spec with a single grant. It adds "*" for each list that part does not

@@ -223,7 +223,8 @@ func (s scene) expectEvents(counts map[string]int) {
 }
 
 // environments is the format of a PipesEnvironment. The operator may read a single Secret in its
-// namespace.
+// namespace. Where it cannot read the key, events are disabled: otherwise a second event of
+// Kubernetes would come after two minutes.
 const environments = `
 apiVersion: pipes.workos.com/v1alpha1
 kind: PipesEnvironment
@@ -231,6 +232,7 @@ metadata: {name: %[2]s, namespace: %[1]s}
 spec:
   apiKeySecretRef: {name: %[3]s, key: %[4]s}
   baseURL: %[5]s
+  events: %[6]s
 `
 
 func (s scene) createEnvironments() {
@@ -248,7 +250,14 @@ func (s scene) createEnvironments() {
 		{"no-right", "another-secret", "api-key", workos, "APIKeyForbidden"},
 		{"other-host", "workos-api-key", "api-key", "https://workos.example.com/pipes", "UpstreamNotAllowed"},
 	} {
-		apply(fmt.Sprintf(environments, s.namespace, e.name, e.secret, e.key, e.url))
+		inOrder, events := e.reason == "Available", "{disabled: true}"
+		if inOrder {
+			events = "{pollInterval: 15s}"
+		}
+		apply(fmt.Sprintf(environments, s.namespace, e.name, e.secret, e.key, e.url, events))
 		waitFor(s.namespace, "pipesenvironment/"+e.name, `jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+e.reason, 2*time.Minute)
+		if inOrder {
+			waitFor(s.namespace, "pipesenvironment/"+e.name, "condition=EventsFollowed", time.Minute)
+		}
 	}
 }

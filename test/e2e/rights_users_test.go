@@ -86,7 +86,7 @@ var _ = Describe("Users", func() {
 			_, err = as(role, "", "patch", "pipestoken", "token", "--subresource=status", "--type=merge", `--patch={"status":{"observedGeneration":7}}`)
 			Expect(err).To(MatchError(ContainSubstring(forbidden(role, "patch", "pipestokens/status"))))
 		}
-		_, err = as("admin", fmt.Sprintf(environments, namespace, "own", "workos-api-key", "api-key", "https://api.workos.com"), "create", "--filename=-")
+		_, err = as("admin", fmt.Sprintf(environments, namespace, "own", "workos-api-key", "api-key", "https://api.workos.com", "{disabled: true}"), "create", "--filename=-")
 		Expect(err).NotTo(HaveOccurred())
 	})
 })

@@ -101,15 +101,23 @@ type connection struct {
 	Scopes        []string        `json:"scopes"`
 	MissingScopes []string        `json:"missingScopes,omitempty"`
 	TokenPrefix   string          `json:"tokenPrefix,omitempty"`
+
+	AuthMethod workossim.AuthMethod `json:"authMethod,omitempty"`
+	Metadata   map[string]any       `json:"metadata,omitempty"`
+	Config     map[string]string    `json:"config,omitempty"`
+	// NoEvent: the user connected long ago. An event of a user who has just connected would cost
+	// a call within the poll interval, and specs count calls.
+	NoEvent bool `json:"noEvent"`
 }
 
-// connect creates a new user who has connected GitHub. The change functions edit the connection
+// connect creates a new user who connected GitHub long ago. The change functions edit the connection
 // before it is created.
 func connect(change ...func(*connection)) connection {
 	GinkgoHelper()
 	c := connection{
 		ID:       workossim.ID{Slug: "github", UserID: "user_" + suffix(), OrganizationID: "org_" + suffix()},
 		Lifetime: "1h", RefreshLead: "10m", Scopes: []string{"repo", "user:email"}, TokenPrefix: "gho_",
+		NoEvent: true,
 	}
 	for _, do := range change {
 		do(&c)
