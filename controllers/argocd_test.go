@@ -89,7 +89,7 @@ func situations() []string {
 	GinkgoHelper()
 	all := []string{"PipesEnvironment Ready/" + v1alpha1.PendingReason}
 	for _, kind := range []string{"PipesToken", "PipesEnvironment"} {
-		for _, reason := range reasonsUnder("Reasons of a " + kind + "'s Ready condition.") {
+		for _, reason := range reasonsUnder("Reasons of Ready of a " + kind + ".") {
 			all = append(all, kind+" Ready/"+reason)
 		}
 	}

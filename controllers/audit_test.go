@@ -28,13 +28,17 @@ func (l *auditLog) Write(lines []byte) (int, error) {
 	return l.text.Write(lines)
 }
 
-// lines returns the lines that are complete.
-func (l *auditLog) lines() []audit.Line {
-	GinkgoHelper()
+// String returns the text of all lines.
+func (l *auditLog) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *auditLog) lines() []audit.Line {
+	GinkgoHelper()
 	var lines []audit.Line
-	for text := range strings.Lines(l.text.String()) {
+	for text := range strings.Lines(l.String()) {
 		var line audit.Line
 		decoder := json.NewDecoder(strings.NewReader(text))
 		decoder.DisallowUnknownFields()
@@ -48,7 +52,7 @@ func (l *auditLog) lines() []audit.Line {
 // lines of one PipesToken are in order: a token that was not handed out is not cleared twice.
 func (l *auditLog) check() {
 	GinkgoHelper()
-	Expect(canary.Find(l.text.String())).To(BeEmpty(), "the audit log tells a secret")
+	Expect(canary.Find(l.String())).To(BeEmpty(), "the audit log tells a secret")
 	last := map[string]audit.Line{}
 	for _, line := range l.lines() {
 		Expect([]string{line.Namespace, line.Name, line.UID, line.Slug, line.UserID, line.ConnectionOwner, line.Reason}).
