@@ -38,8 +38,19 @@ model() {
   suite model "$@" -args -rapid.seed="$seed" -rapid.checks="$checks" -rapid.steps=50 -rapid.nofailfile
 }
 
-step "model" model "$sequences" -run='^TestModel$'
-step "model, with the race detector" model "$raced" -race
+# models runs the model without and with the race detector at the same time, because each run uses
+# one CPU.
+models() {
+  local raced_log=$figures/raced.log result=0
+  model "$raced" -race >"$raced_log" 2>&1 &
+  model "$sequences" -run='^TestModel$' || result=1
+  wait $! || result=1
+  cat "$raced_log"
+  rm "$raced_log"
+  return $result
+}
+
+step "model, without and with the race detector" models
 if ((full)); then step "mutants" suite mutants; else step "mutants fit" suite mutants -run=TestEveryMutantFits; fi
 # The operator whose memory is measured is a separate process. The clients that flood it are faster
 # without the race detector.
