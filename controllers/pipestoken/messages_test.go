@@ -36,7 +36,9 @@ func TestMessagesAreAsPeopleKnowThem(t *testing.T) {
 			o.origin.granted, o.token.Spec.OrganizationID = false, "org_1"
 			o.token.Spec.ConnectionOwner = v1alpha1.ConnectionOwnerOrganization
 		}},
-		{"suspended", func(o *observation) { o.token.Spec.Suspend, o.secret = true, tokensecret.Secret{State: tokensecret.Absent} }},
+		{"suspended", func(o *observation) {
+			o.token.Spec.Suspend, o.secret = true, tokensecret.Secret{State: tokensecret.Absent}
+		}},
 		{"a Secret of somebody else", func(o *observation) { o.secret.State = tokensecret.Foreign }},
 		{"a template that cannot be used", func(o *observation) { o.templateErr = fmt.Errorf("unexpected EOF") }},
 	} {
@@ -48,7 +50,7 @@ func TestMessagesAreAsPeopleKnowThem(t *testing.T) {
 	got := strings.Join(lines, "\n") + "\n"
 	golden := filepath.Join("testdata", "messages.txt")
 	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil { //nolint:gosec // a file of the repository
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
