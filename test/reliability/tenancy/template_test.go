@@ -75,7 +75,7 @@ var _ = DescribeTable("A template", func(template, says string) {
 	attack("T13", "with println", `{{ println .AccessToken }}`, `function "println" is not allowed`),
 	attack("T13", "with html", `{{ html .AccessToken }}`, `function "html" is not allowed`),
 	attack("T13", "with js", `{{ js .AccessToken }}`, `function "js" is not allowed`),
-	attack("T13", "with index", `{{ index .Scopes 99 }}`, `function "index" is not allowed`),
+	attack("T13", "with index", `{{ index .AccessToken 0 }}`, "index takes .Metadata or .Config and a name, or .Scopes and a number"),
 	attack("T13", "with slice", `{{ slice .AccessToken 0 4 }}`, `function "slice" is not allowed`),
 	attack("T13", "with call", `{{ call .AccessToken }}`, `function "call" is not allowed`),
 	attack("T13", "with len", `{{ len .AccessToken }}`, `function "len" is not allowed`),
