@@ -38,25 +38,31 @@ model() {
   suite model "$@" -args -rapid.seed="$seed" -rapid.checks="$checks" -rapid.steps=50 -rapid.nofailfile
 }
 
-# models runs the model without and with the race detector at the same time, because each run uses
-# one CPU.
-models() {
-  local raced_log=$figures/raced.log result=0
-  model "$raced" -race >"$raced_log" 2>&1 &
-  model "$sequences" -run='^TestModel$' || result=1
+# together FIRST SECOND: runs two functions at the same time, and prints the output of SECOND at the
+# end.
+together() {
+  local log=$figures/$2.log result=0
+  "$2" >"$log" 2>&1 &
+  "$1" || result=1
   wait $! || result=1
-  cat "$raced_log"
-  rm "$raced_log"
+  cat "$log"
+  rm "$log"
   return $result
 }
 
-step "model, without and with the race detector" models
+# Each run of the model uses one CPU.
+plain_model() { model "$sequences" -run='^TestModel$'; }
+raced_model() { model "$raced" -race; }
+
+# The operator whose memory is measured is a separate process, which waits most of the time. The
+# clients that flood it are faster without the race detector.
+memory() { suite tenancy -run='^TestMemory$'; }
+fuzzing() { FUZZTIME=$fuzz nice -n 19 hack/fuzz.sh; }
+
+step "model, without and with the race detector" together plain_model raced_model
 if ((full)); then step "mutants" suite mutants; else step "mutants fit" suite mutants -run=TestEveryMutantFits; fi
-# The operator whose memory is measured is a separate process. The clients that flood it are faster
-# without the race detector.
 step "tenancy" suite tenancy -race -skip='^TestMemory$'
-step "memory" suite tenancy -run='^TestMemory$'
-step "fuzzing" env FUZZTIME=$fuzz hack/fuzz.sh
+step "memory, and fuzzing" together memory fuzzing
 step "faults" suite faults -race
 
 arguments=(--from "$figures")
